@@ -1,0 +1,181 @@
+//! Our webhook at the base: made once, renewed before its seven days are over, made again when it is gone.
+//!
+//! Its secret is told only when it is made, so it is kept in the binding. A webhook that points at our own URL but is
+//! not the one we know (its secret went with a lost ledger) is deleted; nobody else's is touched. (Airtable "webhooks
+//! overview", read 2026-11-23.)
+
+use std::sync::atomic::Ordering;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::binding::Hook;
+use super::client::Verb;
+use super::types::{Listed, instant, text};
+use super::{Airtable, is_lacking};
+use crate::Fault;
+use crate::http::{Call, encode};
+
+/// Seven days from creation, each renewal and each look at the payloads.
+const LIFE: TimeDelta = TimeDelta::days(7);
+const RENEW_WITHIN: TimeDelta = TimeDelta::days(3);
+
+impl Airtable {
+    /// The webhook as it is after this, or `None` with a note why there is none.
+    pub(super) async fn ensure_hook(
+        &self,
+        callback: Option<&str>,
+        known: Option<Hook>,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Hook>, Fault> {
+        if !self.settings.payloads {
+            return Ok(None);
+        }
+        let listed = self.listed_hooks().await?;
+        if let Some(mut hook) = known.clone()
+            && !self.hook_broken.load(Ordering::Relaxed)
+            && hook.mac_secret.is_some()
+            // One who only looks (`check --live`) has no URL to be called at, and leaves the webhook as it is.
+            && (callback.is_none() || hook.callback.as_deref() == callback)
+            && self.renew(&mut hook, listed.as_deref()).await?
+        {
+            return Ok(Some(hook));
+        }
+        for stale in listed.iter().flatten() {
+            let ours = known.as_ref().is_some_and(|known| known.id == stale.id)
+                || (callback.is_some() && stale.url.as_deref() == callback);
+            if ours {
+                self.delete_hook(&stale.id).await?;
+                let left = listed.iter().flatten().filter(|hook| hook.id != stale.id).cloned().collect();
+                self.listed.put(&*self.clock, Some(left));
+            }
+        }
+        self.create_hook(callback, notes).await
+    }
+
+    /// Whether the known webhook lives on.
+    async fn renew(&self, hook: &mut Hook, listed: Option<&[Listed]>) -> Result<bool, Fault> {
+        let now = self.clock.now();
+        let there = listed.and_then(|listed| listed.iter().find(|there| there.id == hook.id));
+        let alive = match (listed, there) {
+            (Some(_), Some(there)) => there.enabled,
+            (Some(_), None) => false,
+            (None, _) => hook.expires.is_none_or(|expires| expires > now),
+        };
+        if !alive {
+            return Ok(false);
+        }
+        // Every look at the payloads moves the expiry; only renewals are kept, so that the binding is still the same.
+        let expires = there.and_then(|there| there.expires).or(hook.expires);
+        if expires.is_none_or(|expires| expires - now < RENEW_WITHIN) {
+            let path = format!("{}/{}/refresh", self.client.hooks_path(), encode(&hook.id));
+            match self.client.send(Call::post(path, json!({})), Verb::Write).await {
+                Ok(answer) => {
+                    hook.expires = Some(expiry(&answer, now));
+                    self.note(&hook.id, |there| there.expires = hook.expires);
+                }
+                Err(failure) if is_lacking(failure.status) || failure.status == 422 => return Ok(false),
+                Err(failure) => return Err(failure.fault),
+            }
+        }
+        // Switched off by Airtable after a day of failed pings.
+        if hook.callback.is_some()
+            && !self.callback_refused.load(Ordering::Relaxed)
+            && there.is_some_and(|there| !there.notifies)
+        {
+            let path = format!("{}/{}/enableNotifications", self.client.hooks_path(), encode(&hook.id));
+            match self.client.send(Call::post(path, json!({ "enable": true })), Verb::Write).await {
+                Err(failure) if !is_lacking(failure.status) && failure.status != 422 => return Err(failure.fault),
+                _ => self.note(&hook.id, |there| there.notifies = true),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn create_hook(&self, callback: Option<&str>, notes: &mut Vec<String>) -> Result<Option<Hook>, Fault> {
+        let mut spec = json!({ "specification": { "options": {
+            "filters": { "dataTypes": ["tableData"] },
+            "includes": { "includeCellValuesInFieldIds": "all", "includePreviousCellValues": true },
+        }}});
+        let told = callback.filter(|_| !self.callback_refused.load(Ordering::Relaxed));
+        if let Some(url) = told {
+            spec["notificationUrl"] = json!(url);
+        }
+        match self.client.send(Call::post(self.client.hooks_path(), spec), Verb::Write).await {
+            Ok(answer) => {
+                let Some(id) = text(&answer, "id") else {
+                    notes.push(
+                        "Airtable's answer names no webhook: changes are found by the modified-since poll only".into(),
+                    );
+                    return Ok(None);
+                };
+                self.hook_broken.store(false, Ordering::Relaxed);
+                if callback.is_some() && told.is_none() {
+                    notes.push("Airtable refuses to ping the public URL: webhook payloads are polled".into());
+                }
+                let expires = expiry(&answer, self.clock.now());
+                let mac_secret = text(&answer, "macSecretBase64").or(Some(String::new()));
+                Ok(Some(Hook {
+                    id,
+                    mac_secret,
+                    expires: Some(expires),
+                    callback: callback.map(String::from),
+                    start: 1,
+                }))
+            }
+            Err(failure) if failure.status == 422 && told.is_some() => {
+                // A URL that is not public is refused; without one the payloads can still be polled.
+                self.callback_refused.store(true, Ordering::Relaxed);
+                Err(Fault::Later {
+                    after: None,
+                    why: format!("the webhook is made without our URL: {}", failure.message),
+                })
+            }
+            Err(failure) if is_lacking(failure.status) || matches!(failure.status, 400 | 422) => {
+                notes.push(format!(
+                    "no webhook can be made ({} {}): needs the scope webhook:manage and Creator rights; until then changes are found by the modified-since poll, and deletions by the sweep",
+                    failure.status, failure.kind
+                ));
+                Ok(None)
+            }
+            Err(failure) => Err(failure.fault),
+        }
+    }
+
+    async fn delete_hook(&self, id: &str) -> Result<(), Fault> {
+        let call = Call::new(Method::DELETE, format!("{}/{}", self.client.hooks_path(), encode(id)));
+        match self.client.send(call, Verb::Write).await {
+            Ok(_) => Ok(()),
+            Err(failure) if is_lacking(failure.status) || failure.status == 422 => Ok(()),
+            Err(failure) => Err(failure.fault),
+        }
+    }
+
+    /// `None`: cannot be listed.
+    async fn listed_hooks(&self) -> Result<Option<Vec<Listed>>, Fault> {
+        if let Some(listed) = self.listed.get(&*self.clock) {
+            return Ok(listed);
+        }
+        let listed = match self.client.send(Call::get(self.client.hooks_path()), Verb::Read).await {
+            Ok(answer) if answer.get("webhooks").is_some_and(Value::is_array) => Some(Listed::list(&answer)),
+            Ok(_) => None,
+            Err(failure) if is_lacking(failure.status) => None,
+            Err(failure) => return Err(failure.fault),
+        };
+        self.listed.put(&*self.clock, listed.clone());
+        Ok(listed)
+    }
+
+    /// Writes what was just changed into the listing, for an attach that is interrupted here.
+    fn note(&self, id: &str, change: impl Fn(&mut Listed)) {
+        if let Some(Some(mut listed)) = self.listed.get(&*self.clock) {
+            listed.iter_mut().filter(|hook| hook.id == id).for_each(change);
+            self.listed.put(&*self.clock, Some(listed));
+        }
+    }
+}
+
+fn expiry(answer: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
+    text(answer, "expirationTime").as_deref().and_then(instant).unwrap_or(now + LIFE)
+}

@@ -1,0 +1,428 @@
+//! The ports: what every vendor looks like to the engine, and nothing of what the engine does with it.
+//!
+//! A connector speaks one vendor's protocol. It never sleeps, never retries a write, never reads files or the
+//! environment, and never logs a body or a secret. It says what happened and when to come back ([`Fault`]); the
+//! engine waits. Clock and transport are handed in ([`Outside`]), so a simulation can own both.
+//!
+//! To add a vendor: its folder here, one arm in [`Kind`], its stand-in in `sandbox`, a mapping. See CONTRIBUTING.md.
+
+pub mod airtable;
+pub mod clock;
+pub mod fault;
+pub mod github;
+pub mod http;
+pub mod intercom;
+mod kind;
+pub mod linear;
+mod memo;
+pub mod quota;
+pub mod read_only;
+mod settings;
+pub mod signature;
+#[cfg(test)]
+mod testing;
+mod unfinished;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use clock::Clock;
+pub use fault::{Fault, Refusal};
+pub use kind::{Kind, Need, SecretSpec, Secrets, SettingsError, open};
+
+/// Where a record lives at its vendor: a collection of that vendor (`issue`, `conversation`, `Feedback Items`)
+/// and the vendor's id within it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    pub collection: String,
+    pub id: String,
+}
+
+impl Key {
+    pub fn new(collection: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { collection: collection.into(), id: id.into() }
+    }
+}
+
+/// When the vendor says the record last changed, in milliseconds since 1970. Used only to recognise a snapshot that
+/// arrives after a newer one; values are compared to decide what changed, never times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version(pub i64);
+
+/// One record as a vendor holds it.
+///
+/// For a collection that has a [`Sink`], `body` is a flat object from field name to canonical value (the names that
+/// mappings use; an empty field is absent). For a collection that is only read, it is the vendor's own JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub key: Key,
+    pub version: Option<Version>,
+    /// `None`: deleted there.
+    pub body: Option<Value>,
+    pub url: Option<String>,
+    /// What the vendor's own history says people typed since the last look, oldest first. It holds values that were
+    /// overwritten before anyone could see them in `body`. Empty where the vendor keeps no history.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
+}
+
+/// A value that a person typed into a field, known from the vendor's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edit {
+    pub field: String,
+    pub value: Value,
+    pub at: Option<DateTime<Utc>>,
+    /// An API write replaced it afterwards.
+    pub overwritten: bool,
+}
+
+/// A position in a stream. Opaque to the engine, which stores it beside the data it belongs to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cursor(pub Value);
+
+/// What one [`Source::pull`] brought.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub records: Vec<Record>,
+    pub next: Next,
+}
+
+/// Where to go on. Both carry the position *after* this page; it is stored in the same commit as the records.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// There is more right now.
+    More(Cursor),
+    /// Nothing more until the stream's next turn.
+    CaughtUp(Cursor),
+}
+
+/// A thing to poll. One vendor call may bring records of several collections, so streams and collections differ.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    pub name: String,
+    /// Default schedule, as cron with seconds (`sec min hour day month weekday`).
+    pub every: &'static str,
+    pub about: &'static str,
+}
+
+/// One page of the ids that exist in a collection; comparing them with the ledger's links finds deletions.
+#[derive(Clone, Debug)]
+pub struct IdPage {
+    pub ids: Vec<String>,
+    pub next: Option<Cursor>,
+}
+
+/// What a collection is, for offline checks and for mappings.
+#[derive(Clone, Debug)]
+pub struct CollectionSpec {
+    pub name: String,
+    pub fields: Fields,
+    /// May be written to ([`Sink`]).
+    pub writable: bool,
+    /// Writes may create records; otherwise they only change records that exist (labels on a GitHub issue).
+    pub creatable: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Fields {
+    /// Any field may exist; only the vendor's schema tells (an Airtable table, a raw JSON body).
+    Open,
+    Fixed(Vec<FieldSpec>),
+}
+
+#[derive(Clone, Debug)]
+pub struct FieldSpec {
+    pub name: &'static str,
+    pub kind: FieldKind,
+    pub writable: bool,
+}
+
+/// The types of field that destinations know, in their smallest common form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    Text,
+    LongText,
+    Number,
+    Currency,
+    Checkbox,
+    /// A day, `YYYY-MM-DD`.
+    Date,
+    /// An instant, RFC 3339 in UTC.
+    DateTime,
+    Url,
+    Select,
+    MultiSelect,
+    /// An array of outside ids of records in another collection of the same vendor.
+    Link,
+    /// A set that others add to as well: it is changed by adding and removing members, never replaced.
+    Tags,
+}
+
+/// The tables and fields that mappings expect to find at a destination.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    pub collections: Vec<CollectionShape>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CollectionShape {
+    pub name: String,
+    /// The field that holds the entity's id (`Loopd ID`), where the collection has one.
+    pub key: Option<String>,
+    pub fields: Vec<FieldShape>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldShape {
+    pub name: String,
+    pub kind: FieldKind,
+    /// For selects and tags: the values that may be written.
+    pub options: Vec<String>,
+    /// For links: the collection they point into.
+    pub links_to: Option<String>,
+    pub description: String,
+}
+
+/// One record to write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Write {
+    /// The entity's id, a UUID v4 in lower-case hex with hyphens. It is stored in the record's external-id field, or
+    /// is the record's own id where the vendor accepts one (Linear).
+    pub external_id: String,
+    /// The outside id: `Some` updates that record, `None` creates one.
+    pub target: Option<String>,
+    /// Only what differs. `null` clears.
+    pub fields: Map<String, Value>,
+    /// Changes to fields of kind [`FieldKind::Tags`].
+    pub tags: BTreeMap<String, TagChange>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TagChange {
+    pub add: Vec<String>,
+    pub remove: Vec<String>,
+}
+
+/// What became of one write whose outcome is known and good.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    Stored(Receipt),
+    /// The target no longer exists there.
+    Gone,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    pub id: String,
+    pub url: Option<String>,
+    pub version: Option<Version>,
+    /// The written fields (at least) as the vendor now holds them, canonical. Tags: the whole set there.
+    pub fields: Map<String, Value>,
+    /// Where the vendor's history tells: what this write replaced, per field.
+    pub replaced: Map<String, Value>,
+    /// Fields that were left out because the destination has none of that name or type, with the reason. They are
+    /// owed, and written when [`Connector::attach`] returns another binding.
+    pub skipped: BTreeMap<String, String>,
+    /// False when the record was there already.
+    pub created: bool,
+}
+
+/// A message to a customer, or a note beside the thread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Stable over retries; carried in the message as a marker where the vendor has no idempotency key.
+    pub id: String,
+    /// The record whose thread is answered.
+    pub to: Key,
+    pub kind: MessageKind,
+    /// Markdown.
+    pub body: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageKind {
+    /// The customer sees it.
+    Reply,
+    /// Only the team sees it.
+    Note,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    pub id: String,
+    pub url: Option<String>,
+}
+
+/// Whose account the credentials open.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Identity {
+    /// Stable id of the account, workspace or base.
+    pub account: String,
+    /// For people.
+    pub name: String,
+    /// What the credentials may do, in the vendor's words, where it says.
+    pub scopes: Vec<String>,
+    /// Things to know ("no customer:write: customers are left out").
+    pub notes: Vec<String>,
+}
+
+/// A webhook request as it came in, unverified.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub headers: &'a ::http::HeaderMap,
+    pub body: &'a [u8],
+}
+
+/// A webhook request that is proven to be the vendor's.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The vendor's delivery id; the same on a redelivery. Used to count duplicates, not to refuse work.
+    pub id: String,
+    /// Records that came whole.
+    pub records: Vec<Record>,
+    /// Records that must be fetched: only their key came, or only a part.
+    pub fetch: Vec<Key>,
+    /// Streams to pull now.
+    pub pull: Vec<String>,
+}
+
+/// Calls made so far, for `status`, metrics and the demo's table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Meter {
+    pub calls: u64,
+    /// Answers that said "too many".
+    pub throttled: u64,
+}
+
+/// How fast this connection may write, for `plan`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    pub calls: u32,
+    pub per: std::time::Duration,
+}
+
+/// What a connector is given besides its settings and secrets.
+#[derive(Clone)]
+pub struct Outside {
+    pub transport: Arc<dyn http::Transport>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A connection to one account of one vendor.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    fn collections(&self) -> Vec<CollectionSpec>;
+    fn pace(&self) -> Pace;
+    fn meter(&self) -> Meter;
+    /// How long until the quota lets another call out; `None`: now. An estimate: the call itself decides.
+    fn wait(&self) -> Option<std::time::Duration> {
+        None
+    }
+
+    /// Who are we there, and what may we do? One cheap read.
+    async fn probe(&self) -> Result<Identity, Fault>;
+
+    /// Finds what `shape` names (ids of tables, fields, teams, labels) and registers or renews webhooks where the
+    /// vendor's API can (`callback`: our public URL for this connection, if there is one). Called at start, hourly,
+    /// and after a write that skipped a field. The returned binding is stored by the engine (it may hold a webhook
+    /// secret) and handed back as `known`, also after a restart: what was bound by id stays bound when it is renamed.
+    async fn attach(&self, shape: &Shape, callback: Option<&str>, known: Option<&Value>) -> Result<Value, Fault>;
+
+    fn source(&self) -> Option<&dyn Source> {
+        None
+    }
+    fn sink(&self) -> Option<&dyn Sink> {
+        None
+    }
+    fn webhook(&self) -> Option<&dyn Webhook> {
+        None
+    }
+    fn messenger(&self) -> Option<&dyn Messenger> {
+        None
+    }
+    fn setup(&self) -> Option<&dyn Setup> {
+        None
+    }
+}
+
+/// Reading: what changed since a cursor, and single records.
+#[async_trait]
+pub trait Source: Send + Sync {
+    fn streams(&self) -> Vec<Stream>;
+
+    /// The next page of `stream`. `after: None` begins at the connection's configured start. A page may hold no
+    /// records and still move the cursor.
+    async fn pull(&self, stream: &str, after: Option<&Cursor>) -> Result<Page, Fault>;
+
+    /// One record as it is now; `body: None` when it is gone. `Ok(None)`: it exists but is none of ours (a pull
+    /// request, another team's issue).
+    async fn fetch(&self, key: &Key) -> Result<Option<Record>, Fault>;
+
+    /// The ids that exist in a collection, page by page; `Ok(None)` where the vendor cannot list them.
+    async fn ids(&self, _collection: &str, _after: Option<&Cursor>) -> Result<Option<IdPage>, Fault> {
+        Ok(None)
+    }
+}
+
+/// Writing, with a verdict for each record.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// The most records one [`Sink::write`] of this collection takes.
+    fn batch(&self, collection: &str) -> usize;
+
+    /// The value as the vendor would store and return it (trimmed, rounded, ordered; `null` for empty). Pure.
+    fn canonical(&self, collection: &str, field: &str, value: Value) -> Value;
+
+    /// Writes up to [`Sink::batch`] records of one sort (all creates or all updates). One verdict per write, in order.
+    /// Never repeats a call. [`Fault::Rejected`] on several records of one batch may be the fault of a single one:
+    /// the engine halves the batch until it stands alone.
+    async fn write(&self, collection: &str, writes: &[Write]) -> Vec<Result<Written, Fault>>;
+
+    /// The records as they are now, in the order asked; `body: None` for those that are gone.
+    async fn read(&self, collection: &str, ids: &[String]) -> Result<Vec<Record>, Fault>;
+
+    /// Looks for records by the entity's id (external-id field, or own id): did an uncertain create happen?
+    async fn find(&self, collection: &str, external_ids: &[String]) -> Result<Vec<Option<Record>>, Fault>;
+
+    /// Every record of the collection that carries an external id, page by page, as (external id, record): the way
+    /// back from a lost ledger.
+    async fn list(&self, collection: &str, after: Option<&Cursor>) -> Result<(Vec<(String, Record)>, Option<Cursor>), Fault>;
+}
+
+/// Receiving. Pure: verify, then parse; nothing of an unverified body reaches the engine.
+pub trait Webhook: Send + Sync {
+    fn open(&self, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal>;
+}
+
+/// Talking to the customer where they spoke.
+#[async_trait]
+pub trait Messenger: Send + Sync {
+    async fn send(&self, message: &Message) -> Result<Sent, Fault>;
+    /// Has this message been sent already? Looks for its marker in the thread.
+    async fn find(&self, message: &Message) -> Result<Option<Sent>, Fault>;
+}
+
+/// Making the tables, fields and labels that the mappings need.
+#[async_trait]
+pub trait Setup: Send + Sync {
+    async fn plan(&self, wanted: &Shape) -> Result<Vec<Change>, Fault>;
+    async fn apply(&self, change: &Change) -> Result<(), Fault>;
+}
+
+/// One step of a setup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// For people: "create field Severity (single select) in Feedback Items".
+    pub what: String,
+    /// The vendor's API cannot do it: exactly how a person does.
+    pub by_hand: Option<String>,
+    /// For [`Setup::apply`]; opaque.
+    pub detail: Value,
+}

@@ -1,0 +1,229 @@
+//! Linear: bugs and requests become issues of one team, with the source attached and, where the plan allows, the
+//! customer and their need.
+//!
+//! - **Out**: `issueCreate` with our own UUID ("already exists" is success: the issue is read and returned), labels added
+//!   and removed by id and never replaced, `attachmentCreate` (an upsert by url and issue), `customerUpsert` by our
+//!   external id, `customerNeedCreate` with our own UUID.
+//! - **Back**: stream `issues` walks windows of `updatedAt`, because pages of a moving list skip rows; webhooks bring the
+//!   same sooner. What people set in between is read from the issue's history.
+//! - **Limits**: 2,500 requests an hour for a key; a query may cost 10,000 points; pages of 250 (Linear "rate limiting",
+//!   read 2026-11-23). "Too many" is HTTP 400 ([`client`]).
+//! - **Customers** are a matter of the plan. `attach` asks; where they are not to be had, [`Connector::collections`]
+//!   leaves `customer` and `need` out. If that shows only at a write, the write is owed and the next attach decides.
+//!
+//! The queries are checked against the schema when this is compiled (`schema.graphql`, `operations.graphql`).
+
+mod attach;
+mod client;
+mod draft;
+mod needs;
+mod operations;
+mod settings;
+mod setup;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+mod types;
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use self::attach::{Binding, Found};
+use self::client::Client;
+use self::settings::{AuthSetting, Settings};
+use self::types::{ATTACHMENT, CUSTOMER, ISSUE, NEED};
+use crate::http::{Auth, Http};
+use crate::kind::{Need, SecretSpec, Secrets, SettingsError};
+use crate::memo::Memo;
+use crate::quota::{Limit, Quota};
+use crate::{
+    Clock, CollectionSpec, Connector, Fault, FieldKind, FieldSpec, Fields, Identity, Meter, Outside, Pace, Setup,
+    Shape, Sink, Source, Webhook,
+};
+
+pub const SECRETS: &[SecretSpec] = &[
+    SecretSpec {
+        name: "token",
+        about: "a personal API key (Settings > Security & access) or an OAuth access token with read, write and, for customers, \
+                customer:read and customer:write",
+        need: Need::Always,
+    },
+    SecretSpec {
+        name: "webhook_secret",
+        about: "the signing secret that Linear shows when the webhook is made (Settings > API)",
+        need: Need::Webhook,
+    },
+];
+
+pub struct Linear {
+    settings: Settings,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    webhook_secret: Option<SecretString>,
+    binding: RwLock<Arc<Binding>>,
+    /// The server does not know an issue's history.
+    no_history: AtomicBool,
+    /// An attach that was interrupted.
+    attaching: Memo<Found>,
+    /// Answers of the first of two calls, until the quota allows the second: issues known to exist, attachments' titles.
+    halfway: Mutex<BTreeMap<String, String>>,
+}
+
+/// # Errors
+/// A setting that is missing, unknown or of another type, or no token.
+pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Linear, SettingsError> {
+    let settings = Settings::parse(settings)?;
+    let token = crate::settings::secret(secrets, "token")
+        .ok_or_else(|| SettingsError::key("token", "Linear needs an API key or an OAuth token"))?;
+    let is_key = match settings.auth {
+        AuthSetting::Auto => token.expose_secret().trim().starts_with("lin_api_"),
+        AuthSetting::Key => true,
+        AuthSetting::Bearer => false,
+    };
+    let auth = if is_key { Auth::Raw(token) } else { Auth::Bearer(token) };
+    // 2,500 an hour for a key (an OAuth app has more), less what the queries of people with the same key may take.
+    let limit = settings
+        .quota
+        .map_or_else(|| Limit::even(2_400, Duration::from_secs(3_600)).with_burst(100), crate::settings::Rate::limit);
+    let quota = Arc::new(Quota::new(limit, outside.clock.clone()));
+    let http = Http::new(&settings.base_url, auth, quota, outside.transport.clone());
+    Ok(Linear {
+        client: Client::new(http, outside.clock.clone()),
+        clock: outside.clock.clone(),
+        webhook_secret: crate::settings::secret(secrets, "webhook_secret"),
+        binding: RwLock::default(),
+        no_history: AtomicBool::new(false),
+        attaching: Memo::default(),
+        halfway: Mutex::default(),
+        settings,
+    })
+}
+
+impl Linear {
+    fn binding(&self) -> Arc<Binding> {
+        self.binding.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn bind(&self, binding: Binding) {
+        *self.binding.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(binding);
+    }
+
+    /// The binding, once there is one.
+    fn bound(&self) -> Result<Arc<Binding>, Fault> {
+        let binding = self.binding();
+        if binding.team_id.is_empty() {
+            Err(Fault::later(format!("team {} is not bound yet", self.settings.team)))
+        } else {
+            Ok(binding)
+        }
+    }
+
+    /// Changes what was found without asking Linear: a label that went, a plan that has no customers.
+    fn correct(&self, change: impl FnOnce(&mut Binding)) {
+        let mut binding = self.binding.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut binding));
+    }
+
+    fn team_gone(&self) -> Fault {
+        Fault::locked(format!("team {} is gone, or the token may not see it", self.settings.team))
+    }
+}
+
+fn fields(specs: &[(&'static str, FieldKind, bool)]) -> Fields {
+    Fields::Fixed(
+        specs.iter().map(|(name, kind, writable)| FieldSpec { name, kind: *kind, writable: *writable }).collect(),
+    )
+}
+
+#[async_trait]
+impl Connector for Linear {
+    fn collections(&self) -> Vec<CollectionSpec> {
+        use FieldKind::{Link, LongText, MultiSelect, Number, Tags, Text, Url};
+        let spec = |name: &str, specs: &[(&'static str, FieldKind, bool)]| CollectionSpec {
+            name: name.into(),
+            fields: fields(specs),
+            writable: true,
+            creatable: true,
+        };
+        let mut collections = vec![
+            spec(
+                ISSUE,
+                &[
+                    ("title", Text, true),
+                    ("description", LongText, true),
+                    // 1 urgent, 2 high, 3 medium, 4 low; none is absent.
+                    ("priority", Number, true),
+                    ("labels", Tags, true),
+                    // triage, backlog, unstarted, started, completed, canceled, duplicate.
+                    ("state", Text, false),
+                    ("state_name", Text, false),
+                    ("identifier", Text, false),
+                    ("url", Url, false),
+                ],
+            ),
+            spec(
+                ATTACHMENT,
+                &[("issue", Link, true), ("title", Text, true), ("subtitle", Text, true), ("url", Url, true)],
+            ),
+        ];
+        if self.binding().customers != Some(false) {
+            collections.push(spec(
+                CUSTOMER,
+                &[
+                    ("name", Text, true),
+                    ("domains", MultiSelect, true),
+                    ("revenue", Number, true),
+                    ("tier", Text, true),
+                    ("externalId", Text, false),
+                ],
+            ));
+            collections.push(spec(
+                NEED,
+                &[
+                    ("issue", Link, true),
+                    ("customer", Link, true),
+                    ("body", LongText, true),
+                    ("priority", Number, true),
+                ],
+            ));
+        }
+        collections
+    }
+
+    fn pace(&self) -> Pace {
+        self.client.quota().pace()
+    }
+
+    fn meter(&self) -> Meter {
+        self.client.quota().meter()
+    }
+
+    async fn probe(&self) -> Result<Identity, Fault> {
+        self.identity().await
+    }
+
+    async fn attach(&self, shape: &Shape, _callback: Option<&str>, known: Option<&Value>) -> Result<Value, Fault> {
+        self.find_all(shape, known).await
+    }
+
+    fn source(&self) -> Option<&dyn Source> {
+        Some(self)
+    }
+    fn sink(&self) -> Option<&dyn Sink> {
+        Some(self)
+    }
+    fn webhook(&self) -> Option<&dyn Webhook> {
+        Some(self)
+    }
+    fn setup(&self) -> Option<&dyn Setup> {
+        Some(self)
+    }
+}

@@ -1,0 +1,98 @@
+//! What ops may say about a Linear connection.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::SettingsError;
+use crate::settings::{self, Rate};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    /// The whole address of the GraphQL endpoint. Default: `https://api.linear.app/graphql`.
+    #[serde(default = "base_url")]
+    pub(super) base_url: String,
+    /// The team that issues are made in and read from: its key (`ENG`) or its id.
+    pub(super) team: String,
+    /// How the token is sent: bare, as Linear wants personal keys, or as `Bearer`, as it wants OAuth tokens. Default:
+    /// `auto`, by the token's beginning (`lin_api_`).
+    #[serde(default)]
+    pub(super) auth: AuthSetting,
+    /// From when on issues are read at first: a day or an instant. Default: from the team's first issue.
+    #[serde(default, deserialize_with = "settings::instant")]
+    pub(super) start: Option<DateTime<Utc>>,
+    /// How far each poll looks back behind the last one. Default: 120.
+    #[serde(default = "two_minutes")]
+    pub(super) overlap_seconds: u32,
+    /// Where titles are cut. Linear publishes no limit; 255 is what other clients found. Default: 255.
+    #[serde(default = "title_limit")]
+    pub(super) title_limit: usize,
+    /// Where descriptions and needs are cut, with a note. Not published either. Default: 50000.
+    #[serde(default = "text_limit")]
+    pub(super) text_limit: usize,
+    /// Colour of the labels that `setup` makes. Default: `#5e6ad2`.
+    #[serde(default = "label_color")]
+    pub(super) label_color: String,
+    /// Another pace than 2,400 calls an hour with a burst of 100.
+    #[serde(default)]
+    pub(super) quota: Option<Rate>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuthSetting {
+    #[default]
+    Auto,
+    Key,
+    Bearer,
+}
+
+fn base_url() -> String {
+    "https://api.linear.app/graphql".into()
+}
+fn two_minutes() -> u32 {
+    120
+}
+fn title_limit() -> usize {
+    255
+}
+fn text_limit() -> usize {
+    50_000
+}
+fn label_color() -> String {
+    "#5e6ad2".into()
+}
+
+impl Settings {
+    pub(super) fn parse(settings: &Value) -> Result<Self, SettingsError> {
+        let mut parsed: Self = settings::read(settings)?;
+        parsed.base_url = settings::base_url(&parsed.base_url)?;
+        parsed.team = parsed.team.trim().to_owned();
+        if parsed.team.is_empty() || parsed.team.contains(char::is_whitespace) {
+            return Err(SettingsError::key("team", "expected a team's key, as in `ENG`, or its id"));
+        }
+        let hex = parsed.label_color.strip_prefix('#').unwrap_or_default();
+        if hex.len() != 6 || !hex.chars().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(SettingsError::key("label_color", "expected a colour, as in `#5e6ad2`"));
+        }
+        for (key, limit) in [("title_limit", parsed.title_limit), ("text_limit", parsed.text_limit)] {
+            if limit < 100 {
+                return Err(SettingsError::key(key, "is too small to be of use: at least 100"));
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// The team is given by its id.
+    pub(super) fn team_is_id(&self) -> bool {
+        is_uuid(&self.team)
+    }
+}
+
+pub(super) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text
+            .char_indices()
+            .all(|(at, letter)| if [8, 13, 18, 23].contains(&at) { letter == '-' } else { letter.is_ascii_hexdigit() })
+}

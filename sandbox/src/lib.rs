@@ -1,0 +1,28 @@
+//! Stand-ins for the vendors: they keep state, page, sign and send webhooks, enforce quotas and penalties, and refuse
+//! what the vendors refuse. They speak real HTTP through [`server`], or are called in process by a simulation.
+//!
+//! Nothing here is shared with the `connectors` crate, on purpose: a client and its stand-in must not share a mistake.
+//!
+//! A [`World`] holds one stand-in per vendor, a clock, a seed and the faults to commit. [`World::call`] is the whole
+//! surface: a request in, a [`Reply`] out. People act on the vendors' own screens through [`World::github`],
+//! [`World::intercom`], [`World::airtable`] and [`World::linear`] (open an issue, edit a cell, move a card): those are
+//! the hands whose edits must never be lost.
+
+#![expect(clippy::result_large_err, reason = "a refusal *is* an HTTP answer; boxing it would help nobody")]
+
+pub mod airtable;
+pub mod faults;
+pub mod github;
+pub mod intercom;
+pub mod linear;
+mod post;
+mod room;
+pub mod server;
+#[cfg(test)]
+mod testing;
+mod wire;
+pub mod world;
+
+pub use faults::{FailKind, Faults, Rng};
+pub use server::{Ports, Served, serve};
+pub use world::{Books, Clock, Context, Outgoing, Phase, Reply, StandIn, Vendor, World};

@@ -1,0 +1,227 @@
+//! The world over loopback HTTP: one listener a vendor, and the deliverer of webhooks.
+//!
+//! The law: nothing is decided here. A request goes to [`World::call`] as it came; its reply goes out as it is. A cut
+//! closes the connection without a byte, which is why this speaks hyper itself: a router always answers something.
+//!
+//! This edge is the one place in the crate that sleeps and sends.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::wire;
+use crate::world::{Outgoing, Reply, Vendor, World};
+
+/// No request is larger; more is answered 413.
+const MAX_BODY: usize = 32 * 1024 * 1024;
+/// How often the deliverer looks for webhooks that have become due.
+const LOOK: Duration = Duration::from_millis(20);
+/// Deliveries under way at once.
+const AT_ONCE: usize = 32;
+
+/// Where to listen, on loopback. 0: any free port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    pub github: u16,
+    pub intercom: u16,
+    pub airtable: u16,
+    pub linear: u16,
+}
+
+/// The running server. Dropping it stops it too, without waiting.
+#[derive(Debug)]
+pub struct Served {
+    /// Base URLs, as clients take them.
+    pub github: String,
+    pub intercom: String,
+    pub airtable: String,
+    /// Airtable's host for attachment bytes; here the same.
+    pub airtable_content: String,
+    pub linear: String,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Served {
+    pub fn base(&self, vendor: Vendor) -> &str {
+        match vendor {
+            Vendor::GitHub => &self.github,
+            Vendor::Intercom => &self.intercom,
+            Vendor::Airtable => &self.airtable,
+            Vendor::Linear => &self.linear,
+        }
+    }
+
+    /// Stops listening, cuts what is open, and waits until it is gone. Webhooks under way are abandoned.
+    pub async fn shutdown(mut self) {
+        // No receiver is left only if every task has already ended.
+        let _ = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Serves the world, and tells it under which base URLs it is reached.
+pub async fn serve(world: Arc<World>, ports: Ports) -> io::Result<Served> {
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut open = Vec::new();
+    for (vendor, port, path) in [
+        (Vendor::GitHub, ports.github, ""),
+        (Vendor::Intercom, ports.intercom, ""),
+        (Vendor::Airtable, ports.airtable, "/v0"),
+        (Vendor::Linear, ports.linear, "/graphql"),
+    ] {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+        let base = format!("http://127.0.0.1:{}{path}", listener.local_addr()?.port());
+        open.push((vendor, listener, base));
+    }
+    let bases: Vec<String> = open.iter().map(|(.., base)| base.clone()).collect();
+    for (vendor, listener, base) in open {
+        world.set_base(vendor, &base);
+        tasks.spawn(accept(Arc::clone(&world), vendor, listener, stopped.clone()));
+    }
+    tasks.spawn(deliver(world, client()?, stopped));
+    let [github, intercom, airtable, linear] =
+        <[String; 4]>::try_from(bases).map_err(|_| io::Error::other("one base URL a vendor"))?;
+    Ok(Served { github, intercom, airtable_content: airtable.clone(), airtable, linear, stop, tasks })
+}
+
+async fn accept(world: Arc<World>, vendor: Vendor, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(converse(Arc::clone(&world), vendor, stream));
+                }
+                // Out of file handles, or the peer is gone again: the next one may do better.
+                Err(error) => {
+                    tracing::warn!(vendor = vendor.name(), %error, "sandbox could not accept a connection");
+                    pause(LOOK).await;
+                }
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn converse(world: Arc<World>, vendor: Vendor, stream: TcpStream) {
+    // Small answers must not wait for the client's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request| answer(Arc::clone(&world), vendor, request));
+    // An error is a cut of our own, or a client that went away; neither is news.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// The service's error: the connection is to be cut.
+#[derive(Debug)]
+struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cut by the sandbox")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+type Answer = Response<http_body_util::combinators::BoxBody<Bytes, Infallible>>;
+
+async fn answer(world: Arc<World>, vendor: Vendor, request: Request<Incoming>) -> Result<Answer, Cut> {
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            return Ok(wire::empty(StatusCode::PAYLOAD_TOO_LARGE).map(|body| Full::new(body).boxed()));
+        }
+        Err(_) => return Err(Cut),
+    };
+    match world.call(vendor, Request::from_parts(parts, body)) {
+        Reply::Answer { response, delay } => {
+            pause(delay).await;
+            Ok(response.map(|body| Full::new(body).boxed()))
+        }
+        Reply::Cut { delay, .. } => {
+            pause(delay).await;
+            Err(Cut)
+        }
+    }
+}
+
+async fn deliver(world: Arc<World>, client: reqwest::Client, mut stopped: watch::Receiver<bool>) {
+    let mut under_way = JoinSet::new();
+    loop {
+        for outgoing in world.due_webhooks() {
+            if under_way.len() >= AT_ONCE {
+                under_way.join_next().await;
+            }
+            let (world, client) = (Arc::clone(&world), client.clone());
+            under_way.spawn(async move {
+                let status = post(&client, &outgoing).await;
+                world.delivered(outgoing, status);
+            });
+        }
+        tokio::select! {
+            _ = stopped.changed() => break,
+            Some(_) = under_way.join_next() => {}
+            () = pause(LOOK) => {}
+        }
+    }
+    under_way.shutdown().await;
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the sandbox posts webhooks as the vendors do, without our client's quota"
+)]
+async fn post(client: &reqwest::Client, outgoing: &Outgoing) -> Option<u16> {
+    let sent = client
+        .post(&outgoing.url)
+        .headers(outgoing.headers.clone())
+        .body(outgoing.body.clone())
+        .timeout(outgoing.vendor.patience())
+        .send()
+        .await;
+    match sent {
+        Ok(response) => Some(response.status().as_u16()),
+        Err(error) => {
+            tracing::debug!(vendor = outgoing.vendor.name(), attempt = outgoing.attempt, %error, "webhook not delivered");
+            None
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "as in `post`")]
+fn client() -> io::Result<reqwest::Client> {
+    // Installed already is as good: any provider will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| io::Error::other(format!("no HTTP client for webhooks: {error}")))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge of the sandbox: real clients wait real time")]
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

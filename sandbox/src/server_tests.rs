@@ -1,0 +1,78 @@
+use std::sync::{Arc, Mutex};
+
+use chrono::DateTime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Ports, serve};
+use crate::faults::FailKind;
+use crate::world::{Vendor, World};
+
+fn world() -> Arc<World> {
+    World::new(1, Arc::new(|| DateTime::from_timestamp(1_790_000_000, 0).unwrap_or_default()))
+}
+
+async fn speak(base: &str, request: &str) -> String {
+    let address = base.trim_start_matches("http://").split('/').next().expect("an address");
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    stream.write_all(request.as_bytes()).await.expect("writes");
+    let mut answer = Vec::new();
+    // A cut may come as an end or as a reset.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const GET_USER: &str =
+    "GET /user HTTP/1.1\r\nhost: x\r\nuser-agent: t\r\nauthorization: Bearer ghp_sandbox\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn it_answers_and_a_cut_sends_not_one_byte() {
+    let world = world();
+    let served = serve(Arc::clone(&world), Ports::default()).await.expect("serves");
+    let answer = speak(&served.github, GET_USER).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains(&served.github), "links lead back here: {answer}");
+    for kind in [FailKind::CutBefore, FailKind::CutAfter] {
+        world.fail_next(Vendor::GitHub, 1, kind);
+        assert_eq!(speak(&served.github, GET_USER).await, "");
+    }
+    assert!(served.airtable.ends_with("/v0") && served.linear.ends_with("/graphql"));
+    let base = served.github.clone();
+    served.shutdown().await;
+    assert!(TcpStream::connect(base.trim_start_matches("http://")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_body_too_large_is_refused() {
+    let served = serve(world(), Ports::default()).await.expect("serves");
+    let head = "POST /tags HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 99999999\r\n\r\n";
+    let answer = speak(&served.intercom, &format!("{head}{}", " ".repeat(33 * 1024 * 1024))).await;
+    assert!(answer.starts_with("HTTP/1.1 413") || answer.is_empty(), "{answer}");
+    served.shutdown().await;
+}
+
+#[tokio::test]
+async fn it_delivers_webhooks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
+    let world = world();
+    let served = serve(Arc::clone(&world), Ports::default()).await.expect("serves");
+    world.intercom(|desk, cx| {
+        desk.set_webhook(&url, "secret");
+        desk.send_ping(cx);
+    });
+    let (mut stream, _) = listener.accept().await.expect("a delivery");
+    let heard = Mutex::new(String::new());
+    let mut buffer = [0; 4096];
+    while !heard.lock().expect("lock").contains("notification_event") {
+        let read = stream.read(&mut buffer).await.expect("reads");
+        assert_ne!(read, 0);
+        heard.lock().expect("lock").push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.expect("answers");
+    assert!(heard.into_inner().expect("lock").contains("x-hub-signature: sha1="));
+    while world.books(Vendor::Intercom).webhooks_sent == 0 {
+        tokio::task::yield_now().await;
+    }
+    served.shutdown().await;
+}

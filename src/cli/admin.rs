@@ -1,0 +1,286 @@
+//! Questions and orders about a ledger: answered by the daemon over its socket, or here where no daemon runs.
+//!
+//! The law: both ways run [`answer`]. A line of JSON goes in ([`Ask`]), a line of JSON comes out; an export streams its
+//! lines after that. The socket stands beside the ledger and is its owner's alone (mode 600).
+//!
+//! A new question is a variant of [`Ask`], one of [`Answer`], and an arm of [`answer`].
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+use super::{Exit, Out, Told, open};
+use crate::config::Config;
+use crate::house::House;
+use crate::intake::Current;
+use crate::ledger::{NoProbe, portable};
+use crate::report::{Size, Status, Why};
+
+mod desk;
+
+pub use desk::{Law, Letter, Message, Outcome, Question};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    Status,
+    Why { id: String, field: Option<String> },
+    Dead,
+    Letter { number: u64 },
+    /// Empty: all of them.
+    Retry { numbers: Vec<u64> },
+    Messages { all: bool },
+    Approve { ids: Vec<String>, by: String },
+    Drop { ids: Vec<String>, by: String },
+    Questions,
+    Decide { number: u64, ours: bool, by: String },
+    Verify,
+    Size,
+    /// The rows follow the answer, as [`portable::export`] writes them.
+    Export,
+    /// Reads streams again: all of a connection, or one.
+    SetBack { connection: String, stream: Option<String> },
+    Standing { connection: String, streams: Vec<String> },
+    Import { rows: Vec<crate::import::Row> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Status(Box<Status>),
+    Why(Box<Why>),
+    Letters(Vec<Letter>),
+    Letter(Box<crate::ledger::Dead>),
+    Messages(Vec<Message>),
+    Questions(Vec<Question>),
+    /// What became of each thing that was asked for.
+    Outcomes(Vec<Outcome>),
+    Laws(Vec<Law>),
+    Size(Size),
+    Export,
+    SetBack { streams: Vec<String>, before: u64 },
+    Standing { standings: Vec<crate::backfill::Standing>, queued: u64 },
+    Imported { news: usize },
+    /// It cannot be answered, and why.
+    No(String),
+}
+
+impl Ask {
+    /// It changes nothing, so it can be answered where not every connection opens.
+    fn is_look(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::Why { .. }
+            | Self::Dead
+            | Self::Letter { .. }
+            | Self::Messages { .. }
+            | Self::Questions
+            | Self::Verify
+            | Self::Size
+            | Self::Standing { .. }
+            | Self::Export => true,
+            Self::SetBack { .. } | Self::Import { .. } | Self::Retry { .. } | Self::Approve { .. } | Self::Drop { .. } | Self::Decide { .. } => false,
+        }
+    }
+}
+
+/// Answers one question. `daemon`: rooms are at work on this house.
+///
+/// # Errors
+/// When the ledger cannot be read or written.
+pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
+    Ok(match ask {
+        Ask::Status => Answer::Status(Box::new(crate::report::status(house, daemon)?)),
+        Ask::Why { id, field } => desk::why(house, &id, field.as_deref())?,
+        Ask::Dead => Answer::Letters(desk::letters(house)?),
+        Ask::Letter { number } => desk::letter(house, number)?,
+        Ask::Retry { numbers } => Answer::Outcomes(desk::retry(house, &numbers)?),
+        Ask::Messages { all } => Answer::Messages(desk::messages(house, all)?),
+        Ask::Approve { ids, by } => Answer::Outcomes(desk::decide_messages(house, &ids, &by, true)?),
+        Ask::Drop { ids, by } => Answer::Outcomes(desk::decide_messages(house, &ids, &by, false)?),
+        Ask::Questions => Answer::Questions(desk::questions(house)?),
+        Ask::Decide { number, ours, by } => Answer::Outcomes(vec![desk::decide(house, number, ours, &by)?]),
+        Ask::Verify => Answer::Laws(desk::verify(house)?),
+        Ask::Size => Answer::Size(crate::report::size(&house.ledger)?),
+        Ask::Export => Answer::Export,
+        Ask::SetBack { connection, stream } => desk::set_back(house, &connection, stream.as_deref())?,
+        Ask::Standing { connection, streams } => {
+            let (standings, queued) = crate::backfill::standing(house, &connection, &streams)?;
+            Answer::Standing { standings, queued }
+        }
+        Ask::Import { rows } => Answer::Imported { news: crate::import::take_in(house, &rows)? },
+    })
+}
+
+/// Where the daemon that holds this ledger listens.
+pub fn socket(config: &Config) -> PathBuf {
+    socket_of(&config.ledger.path)
+}
+
+pub fn socket_of(ledger: &Path) -> PathBuf {
+    let mut name = ledger.file_name().unwrap_or_default().to_owned();
+    name.push(".admin.sock");
+    ledger.with_file_name(name)
+}
+
+/// Whether a daemon that holds this ledger answers.
+pub fn is_up(config: &Config) -> bool {
+    UnixStream::connect(socket(config)).is_ok()
+}
+
+/// Who is at the keyboard, for the audit log.
+pub fn person() -> String {
+    match std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")) {
+        Ok(user) if !user.is_empty() => format!("cli ({user})"),
+        _ => "cli".to_owned(),
+    }
+}
+
+/// Asks the daemon, or opens the ledger and answers here.
+///
+/// # Errors
+/// [`Told`]: the question cannot be answered, the configuration is wrong, or the ledger is held by a process that does
+/// not answer.
+pub fn ask(out: &Out, ask: Ask) -> anyhow::Result<Answer> {
+    let config = open::config(out)?;
+    let answered = match call(&socket(&config), &ask)? {
+        Some((answer, _)) => answer,
+        None => {
+            let house = here(config, &ask)?;
+            answer(&house, ask, false)?
+        }
+    };
+    refused(answered)
+}
+
+/// Writes an export, from the daemon or from the ledger itself.
+///
+/// # Errors
+/// As [`ask`], or when `to` cannot be written.
+pub fn export(out: &Out, to: &mut dyn Write) -> anyhow::Result<u64> {
+    let config = open::config(out)?;
+    if let Some((answer, mut rest)) = call(&socket(&config), &Ask::Export)? {
+        refused(answer)?;
+        return copy_export(&mut rest, to);
+    }
+    let house = here(config, &Ask::Export)?;
+    Ok(portable::export(&**house.ledger.store(), to)? as u64)
+}
+
+/// The end of an export over the socket, so that one that was cut is not taken for a whole one.
+const END: &str = "end of export";
+
+fn copy_export(from: &mut dyn BufRead, to: &mut dyn Write) -> anyhow::Result<u64> {
+    let mut rows = 0;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if from.read_line(&mut line)? == 0 {
+            bail!("the daemon cut the export after {rows} rows: it is not whole");
+        }
+        if line.trim_end() == END {
+            return Ok(rows);
+        }
+        // The first line is the head.
+        rows += u64::from(!line.starts_with("{\"loopd_ledger\""));
+        to.write_all(line.as_bytes())?;
+    }
+}
+
+fn refused(answer: Answer) -> anyhow::Result<Answer> {
+    match answer {
+        Answer::No(why) => Err(Told::new(Exit::Failed, format!("error: {why}")).into()),
+        answer => Ok(answer),
+    }
+}
+
+/// The house of this process. A look is also answered where a secret is not at hand.
+fn here(mut config: Config, ask: &Ask) -> anyhow::Result<Arc<House>> {
+    let ledger = open::ledger(&config, Arc::new(NoProbe))?;
+    if ask.is_look() {
+        open::leave_out_what_lacks_secrets(&mut config);
+    }
+    open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)
+}
+
+/// One question to a daemon; `None`: none listens. What it streams after its answer can be read on.
+fn call(socket: &Path, ask: &Ask) -> anyhow::Result<Option<(Answer, BufReader<UnixStream>)>> {
+    use std::io::ErrorKind::{ConnectionRefused, InvalidInput, NotFound, PermissionDenied};
+    let mut stream = match UnixStream::connect(socket) {
+        Ok(stream) => stream,
+        // InvalidInput: the path is too long for a socket, so no daemon made one.
+        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput) => return Ok(None),
+        Err(error) if error.kind() == PermissionDenied => {
+            let text = format!("error: {} is another user's: run this as the daemon's user, or with sudo", socket.display());
+            return Err(Told::new(Exit::Busy, text).into());
+        }
+        Err(error) => return Err(error).with_context(|| socket.display().to_string()),
+    };
+    let mut line = serde_json::to_vec(ask)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut reader = BufReader::new(stream);
+    let mut text = String::new();
+    reader.read_line(&mut text).context("the daemon did not answer")?;
+    if text.is_empty() {
+        return Err(Told::new(Exit::Busy, "error: the daemon closed the conversation; is it stopping?").into());
+    }
+    let answer = serde_json::from_str(&text).context("the daemon is of another version: restart it")?;
+    Ok(Some((answer, reader)))
+}
+
+/// Serves the socket until the task is dropped.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn serve(path: &Path, current: Current) -> std::io::Result<JoinHandle<()>> {
+    // The ledger's lock says that no other daemon lives: a socket that is there is a dead one's.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let current = current.clone();
+            // The ledger's calls may wait for a disk.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = stream.into_std().and_then(|stream| converse(&current, &stream)) {
+                    tracing::debug!(%error, "a conversation on the admin socket was cut");
+                }
+            });
+        }
+    }))
+}
+
+/// The longest question.
+const LONGEST: u64 = 8 * 1024 * 1024;
+
+fn converse(current: &Current, stream: &UnixStream) -> std::io::Result<()> {
+    use std::io::Read;
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LONGEST)).read_line(&mut line)?;
+    let house = current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let answered = match serde_json::from_str::<Ask>(&line) {
+        Ok(ask) => answer(&house, ask, true).unwrap_or_else(|error| Answer::No(format!("{error:#}"))),
+        Err(_) => Answer::No("the daemon does not know this question: it is of another version".into()),
+    };
+    let mut out = std::io::BufWriter::new(stream);
+    serde_json::to_writer(&mut out, &answered)?;
+    out.write_all(b"\n")?;
+    if matches!(answered, Answer::Export) {
+        portable::export(&**house.ledger.store(), &mut out).map_err(std::io::Error::other)?;
+        writeln!(out, "{END}")?;
+    }
+    out.flush()
+}

@@ -1,0 +1,182 @@
+//! `loopd check`: everything that is wrong with the configuration, in one go; with `--live` the accounts as well.
+//!
+//! The law: it writes nothing, here or at a vendor. `--live` registers no webhook.
+
+use std::sync::Arc;
+
+use connectors::{Change, Fault};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Exit, Out, Told, open};
+use crate::config::{self, Config, Machine, Problem};
+use crate::house::{Connection, House};
+use crate::ledger::{Ledger, MemoryStore, NoProbe};
+use crate::plan::{Pause, RealPause};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Also call each account (or those named): whose it is, what it may do, what is missing there
+    #[arg(long, num_args = 0.., value_name = "CONNECTION")]
+    live: Option<Vec<String>>,
+}
+
+pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
+    let path = out.config_path();
+    let checked = config::load(&path, &Machine).map(|config| (config::check(&config, &Machine), config));
+    let (problems, config) = match checked {
+        Ok((problems, config)) => (problems, Some(config)),
+        Err(problems) => (problems, None),
+    };
+    let errors = problems.iter().filter(|problem| !problem.warning).count();
+    let usable = config.filter(|_| errors == 0);
+    if !problems.is_empty() {
+        out.line(open::render(&problems));
+    }
+    let mut findings = Vec::new();
+    let mut exit = if errors > 0 { Exit::Usage } else { Exit::Done };
+    if let Some(config) = usable {
+        out.line(summary(&config, &path.display().to_string()));
+        if let Some(names) = &args.live {
+            (findings, exit) = live(config, names, out).await?;
+        }
+    } else {
+        out.line(format!("{}: {errors} to mend{}", path.display(), if args.live.is_some() { ", before accounts can be asked" } else { "" }));
+    }
+    out.json(&json!({
+        "config": path,
+        "ok": errors == 0,
+        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+        "live": findings,
+    }));
+    Ok(exit)
+}
+
+fn summary(config: &Config, path: &str) -> String {
+    let mappings = config.mappings.from.len() + config.mappings.into.len();
+    format!("{path} is good: {} connections, {mappings} mappings, {} routes", config.connections.len(), config.routes.len())
+}
+
+fn problem(problem: &Problem) -> serde_json::Value {
+    json!({
+        "level": if problem.warning { "warning" } else { "error" },
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "field": problem.field,
+        "what": problem.what,
+        "mend": problem.mend,
+    })
+}
+
+/// What was found at one account.
+#[derive(Debug, Default, Serialize)]
+struct Finding {
+    connection: String,
+    account: Option<String>,
+    scopes: Vec<String>,
+    notes: Vec<String>,
+    /// It cannot be worked with, in the vendor's words.
+    fault: Option<String>,
+    /// What the mappings name and the account lacks.
+    missing: Vec<Missing>,
+}
+
+#[derive(Debug, Serialize)]
+struct Missing {
+    what: String,
+    by_hand: Option<String>,
+}
+
+async fn live(config: Config, names: &[String], out: &Out) -> anyhow::Result<(Vec<Finding>, Exit)> {
+    if let Some(unknown) = names.iter().find(|name| !config.connections.contains_key(*name)) {
+        return Err(Told::usage(format!("error: there is no connection {unknown} in the configuration")).into());
+    }
+    // What was bound before stays bound when it is renamed; a ledger that the daemon holds is left alone.
+    let kept = if config.ledger.path.exists() { open::ledger(&config, Arc::new(NoProbe)).ok() } else { None };
+    let empty = Ledger::over(Arc::new(MemoryStore::default()), Arc::new(NoProbe))?;
+    let house = open::house(config, kept.unwrap_or(empty), &open::way_out(Arc::new(NoProbe))?)?;
+    let mut findings = Vec::new();
+    let mut exit = Exit::Done;
+    for connection in house.connections.values().filter(|open| names.is_empty() || names.contains(&open.name)) {
+        let (finding, ended) = look(&house, connection).await?;
+        show(&finding, out);
+        findings.push(finding);
+        // An account that cannot be reached is worse than one that lacks a field.
+        exit = match (exit, ended) {
+            (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
+            (Exit::Done, ended) => ended,
+            (exit, _) => exit,
+        };
+    }
+    Ok((findings, exit))
+}
+
+async fn look(house: &House, connection: &Connection) -> anyhow::Result<(Finding, Exit)> {
+    let mut finding = Finding { connection: connection.name.clone(), ..Finding::default() };
+    match within_quota(|| connection.connector.probe()).await {
+        Ok(identity) => {
+            finding.account = Some(format!("{} ({})", identity.name, identity.account));
+            (finding.scopes, finding.notes) = (identity.scopes, identity.notes);
+        }
+        Err(fault) => return Ok(refused(finding, &fault)),
+    }
+    let shape = house.config.mappings.shape(&connection.name);
+    if let Some(setup) = connection.connector.setup() {
+        match within_quota(|| setup.plan(&shape)).await {
+            Ok(changes) => finding.missing = changes.into_iter().map(missing).collect(),
+            Err(fault) => return Ok(refused(finding, &fault)),
+        }
+    }
+    let known = house.ledger.binding(&connection.name)?;
+    if let Err(fault) = within_quota(|| connection.connector.attach(&shape, None, known.as_ref())).await {
+        return Ok(refused(finding, &fault));
+    }
+    let exit = if finding.missing.is_empty() { Exit::Done } else { Exit::NeedsPerson };
+    Ok((finding, exit))
+}
+
+/// Waits where a quota says how long. An account that cannot be reached is told at once.
+async fn within_quota<T, F: Future<Output = Result<T, Fault>>>(call: impl Fn() -> F) -> Result<T, Fault> {
+    const TRIES: u32 = 30;
+    for _ in 0..TRIES {
+        match call().await {
+            Err(Fault::Later { after: Some(after), .. }) if after <= std::time::Duration::from_secs(60) => RealPause.pause(after).await,
+            done => return done,
+        }
+    }
+    call().await
+}
+
+fn missing(change: Change) -> Missing {
+    Missing { what: change.what, by_hand: change.by_hand }
+}
+
+fn refused(finding: Finding, fault: &Fault) -> (Finding, Exit) {
+    let exit = match fault {
+        Fault::Locked { .. } | Fault::Rejected { .. } => Exit::NeedsPerson,
+        Fault::Later { .. } | Fault::Unknown { .. } => Exit::Failed,
+    };
+    (Finding { fault: Some(fault.to_string()), ..finding }, exit)
+}
+
+fn show(finding: &Finding, out: &Out) {
+    let name = &finding.connection;
+    match (&finding.account, &finding.fault) {
+        (Some(account), None) => out.line(format!("{name}: {} {account}", out.green("reached"))),
+        (_, Some(fault)) => out.line(format!("{name}: {}", out.red(fault))),
+        (None, None) => {}
+    }
+    if !finding.scopes.is_empty() {
+        out.line(format!("  may: {}", finding.scopes.join(", ")));
+    }
+    for note in &finding.notes {
+        out.line(format!("  note: {note}"));
+    }
+    for missing in &finding.missing {
+        match &missing.by_hand {
+            None => out.line(format!("  {}: {} (`loopd setup {name}` does it)", out.yellow("missing"), missing.what)),
+            Some(how) => out.line(format!("  {}: {}\n    by hand: {how}", out.yellow("missing"), missing.what)),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Opening what a subcommand needs: configuration, ledger, house. Errors are told as a person needs them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use connectors::clock::SystemClock;
+use connectors::http::{Reqwest, Transport};
+
+use super::{Exit, Out, Told};
+use crate::config::{self, Config, Machine, Problem};
+use crate::daemon::{self, Materials, Probed};
+use crate::enrich::{Classifier, Offline, Term, Vocabulary};
+use crate::house::House;
+use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, portable};
+
+/// The configuration, or every mistake in it.
+///
+/// # Errors
+/// [`Told`] with [`Exit::Usage`]: all problems, each with its place and its mend.
+pub fn config(out: &Out) -> anyhow::Result<Config> {
+    let path = out.config_path();
+    if !path.exists() {
+        let text = format!("error: there is no configuration at {}\n  = write one with `loopd init`, or name one with --config PATH", path.display());
+        return Err(Told::usage(text).into());
+    }
+    config::load(&path, &Machine).map_err(|problems| Told::usage(render(&problems)).into())
+}
+
+/// Problems, one after the other, as a compiler tells them.
+pub fn render(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::render).collect::<Vec<_>>().join("\n")
+}
+
+/// Bytes that a process without privileges may still write where `path` is, or will be.
+pub fn free_space() -> FreeSpace {
+    Arc::new(|path: &Path| {
+        let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+        // Where the file system cannot tell, the disk itself will refuse.
+        rustix::fs::statvfs(there).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    })
+}
+
+/// The ledger that the configuration names, for this process alone.
+///
+/// # Errors
+/// [`Told`] with [`Exit::Busy`] when another process holds it.
+pub fn ledger(config: &Config, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
+    ledger_at(&config.ledger.path, probe)
+}
+
+pub fn ledger_at(path: &Path, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
+    only_its_owner(path)?;
+    portable::finish_swap(path)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(|error| anyhow::anyhow!("{}: {error}", parent.display()))?;
+    }
+    Ledger::open(path, free_space(), probe).map_err(|error| match error {
+        LedgerError::Store(StoreError::Locked { .. }) => Told::new(Exit::Busy, format!("error: {error}")).into(),
+        error => error.into(),
+    })
+}
+
+/// Root may open every file, and would leave some behind that the daemon's user may not.
+fn only_its_owner(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let there = if path.exists() { Some(path) } else { path.parent().filter(|parent| parent.exists()) };
+    let Some(owner) = there.and_then(|there| there.metadata().ok()).map(|there| there.uid()) else { return Ok(()) };
+    if rustix::process::geteuid().is_root() && owner != 0 {
+        let text = format!("error: the ledger at {} is another user's\n  = run this as that user: sudo -u '#{owner}' loopd …", path.display());
+        return Err(Told::usage(text).into());
+    }
+    Ok(())
+}
+
+/// Takes out the connections whose secrets are not at hand: enough for looking at the ledger.
+pub fn leave_out_what_lacks_secrets(config: &mut Config) {
+    let lacking: Vec<String> = config.connections.keys().filter(|name| config.secrets(name, &Machine).is_err()).cloned().collect();
+    for name in lacking {
+        config.connections.remove(&name);
+    }
+}
+
+/// The vocabularies that name something a text can be about; the others hold the words of judgements.
+const NAMING: [&str; 3] = ["model", "product", "use_case"];
+
+/// The classifier that the configuration's vocabularies make.
+pub fn classifier(config: &Config) -> Box<dyn Classifier> {
+    let vocabularies = config.vocabularies.iter().filter(|(name, _)| NAMING.contains(&name.as_str())).map(|(name, terms)| Vocabulary {
+        path: format!("tags.{name}"),
+        terms: terms.iter().map(|term| Term { value: term.value.clone(), words: term.words.clone() }).collect(),
+    });
+    Box::new(Offline::new(vocabularies.collect()))
+}
+
+/// The way out to the vendors, with a probe around each call.
+///
+/// # Errors
+/// When the system's TLS roots cannot be read.
+pub fn way_out(probe: Arc<dyn Probe>) -> anyhow::Result<Arc<dyn Transport>> {
+    Ok(Arc::new(Probed { inner: Arc::new(Reqwest::new()?), probe }))
+}
+
+/// Opens every connection over a ledger. Calls nobody.
+///
+/// # Errors
+/// [`Told`] with [`Exit::Usage`] when a setting or a secret cannot be used.
+pub fn house(config: Config, ledger: Ledger, transport: &Arc<dyn Transport>) -> anyhow::Result<Arc<House>> {
+    let classifier = classifier(&config);
+    let transport = transport.clone();
+    let materials =
+        Materials { ledger, clock: Arc::new(SystemClock::new()), transport: Arc::new(move |_| transport.clone()), classifier };
+    let house = daemon::build(config, &Machine, materials).map_err(|error| match &error {
+        daemon::BuildError::Secret(problem) => Told::usage(problem.render()),
+        daemon::BuildError::Settings { .. } => Told::usage(format!("error: {error}")),
+    })?;
+    Ok(Arc::new(house))
+}
+
+/// Configuration, ledger and connections, for a command that works on its own.
+///
+/// # Errors
+/// As [`config`], [`ledger`] and [`house`].
+pub fn everything(out: &Out) -> anyhow::Result<Arc<House>> {
+    let config = config(out)?;
+    let ledger = ledger(&config, Arc::new(NoProbe))?;
+    house(config, ledger, &way_out(Arc::new(NoProbe))?)
+}

@@ -1,0 +1,76 @@
+//! `loopd sandbox`: stand-ins for the vendors on loopback ports, for any client: loopd itself, an SDK, curl.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use connectors::Clock;
+use connectors::clock::SystemClock;
+use sandbox::{Faults, Ports, Served, Vendor, World, serve};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+use super::{Exit, Out};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Decides ids, and which call meets which fault
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What goes wrong and how often: `fail_before=0.05,fail_after=0.05,slow=0.1:2000,webhook_drop=0.1`
+    #[arg(long, default_value = "", value_name = "SPEC")]
+    faults: Faults,
+    /// The ports of github, intercom, airtable and linear; 0: any free one
+    #[arg(long, default_value = "0,0,0,0", value_name = "PORT,PORT,PORT,PORT", value_parser = four_ports)]
+    ports: Ports,
+    /// End by itself after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<u64>,
+}
+
+/// What is there from the start, besides what each stand-in brings along.
+const REPO: &str = "example/app";
+const BASE: &str = "appSandbox0000001";
+
+fn four_ports(text: &str) -> Result<Ports, String> {
+    let ports: Result<Vec<u16>, _> = text.split(',').map(|port| port.trim().parse()).collect();
+    match ports.as_deref() {
+        Ok(&[github, intercom, airtable, linear]) => Ok(Ports { github, intercom, airtable, linear }),
+        Ok(_) | Err(_) => Err("write four ports: 9101,9102,9103,9104".into()),
+    }
+}
+
+pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
+    let clock = SystemClock::new();
+    let world = World::new(args.seed, Arc::new(move || clock.now()));
+    world.github(|desk, cx| desk.create_repo(REPO, cx));
+    world.airtable(|desk, cx| desk.create_base(cx, BASE, "Sandbox"));
+    world.set_faults(args.faults);
+    let mut ended = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let served = serve(world, args.ports).await.context("the ports cannot be listened on")?;
+    show(&served, args.seed, out);
+    let wait = async {
+        match args.seconds {
+            Some(seconds) => drop(timeout(Duration::from_secs(seconds), pending::<()>()).await),
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait => {}
+        _ = ended.0.recv() => {}
+        _ = ended.1.recv() => {}
+    }
+    served.shutdown().await;
+    Ok(Exit::Done)
+}
+
+fn show(served: &Served, seed: u64, out: &Out) {
+    let vendors = Vendor::ALL.map(|vendor| (vendor.name(), json!({"base_url": served.base(vendor), "token": vendor.token()})));
+    let vendors: serde_json::Map<String, serde_json::Value> = vendors.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    out.json(&json!({ "seed": seed, "vendors": vendors, "repo": REPO, "base": BASE, "team": "ENG" }));
+    let rows = Vendor::ALL.map(|vendor| vec![vendor.name().to_owned(), served.base(vendor).to_owned(), vendor.token().to_owned()]);
+    out.table(&["VENDOR", "BASE URL", "TOKEN"], rows);
+    out.line(format!("\nThere are the repository {REPO}, the Airtable base {BASE} and the Linear team ENG. Ctrl-C ends it."));
+}

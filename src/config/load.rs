@@ -1,0 +1,152 @@
+//! From files to a [`Config`]: the configuration, then the mappings that its connections use.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::parse::{Parsed, parse};
+use super::{Config, Problem, World};
+use crate::mapping::source::Doc;
+use crate::mapping::{Compiled, Mapping, Mappings, compile, run_examples};
+
+/// Every setting, commented, at its default.
+pub const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// The mappings that loopd ships, by file name.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("airtable.customers.toml", include_str!("../../mappings/airtable.customers.toml")),
+    ("airtable.feedback.toml", include_str!("../../mappings/airtable.feedback.toml")),
+    ("airtable.themes.toml", include_str!("../../mappings/airtable.themes.toml")),
+    ("github.comment.toml", include_str!("../../mappings/github.comment.toml")),
+    ("github.issue.toml", include_str!("../../mappings/github.issue.toml")),
+    ("github.labels.toml", include_str!("../../mappings/github.labels.toml")),
+    ("intercom.company.toml", include_str!("../../mappings/intercom.company.toml")),
+    ("intercom.conversation.toml", include_str!("../../mappings/intercom.conversation.toml")),
+    ("linear.attachment.toml", include_str!("../../mappings/linear.attachment.toml")),
+    ("linear.customer.toml", include_str!("../../mappings/linear.customer.toml")),
+    ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
+    ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
+];
+
+/// # Errors
+/// Every mistake in the file and in the mappings in use.
+pub fn load(path: &Path, world: &dyn World) -> Result<Config, Vec<Problem>> {
+    let file = path.display().to_string();
+    let text = world.read(path).map_err(|error| {
+        let mend = "write one with `loopd init`, or name one with --config PATH";
+        vec![Problem::of_file(&file, format!("cannot be read: {error}")).mend(mend)]
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    load_text(&file, &text, folder, world)
+}
+
+/// [`load`], of a text at hand. `folder` is what its relative paths are relative to.
+///
+/// # Errors
+/// Every mistake in the text and in the mappings in use.
+pub fn load_text(file: &str, text: &str, folder: &Path, world: &dyn World) -> Result<Config, Vec<Problem>> {
+    let (user, example) = (Doc::new(file, text), Doc::new("config.example.toml", EXAMPLE));
+    let (user_table, example_table) = (user.parse(), example.parse());
+    let parsed = parse(user.root(&user_table), example.root(&example_table), folder);
+    let mut problems = user.into_problems();
+    problems.extend(example.into_problems());
+    let Some(parsed) = parsed else {
+        problems.push(Problem::of_file("config.example.toml", "a setting has no default: this is a bug of loopd, please report it"));
+        return Err(problems);
+    };
+    let compiled = read_mappings(&parsed, world, &mut problems);
+    let vocabularies = parsed.vocabularies.iter().map(|(name, terms)| (name.clone(), terms.iter().map(|term| term.value.clone()).collect()));
+    let config = Config {
+        mappings: Mappings::new(compiled, &vocabularies.collect()),
+        ledger: parsed.ledger,
+        http: parsed.http,
+        log: parsed.log,
+        timezone: parsed.timezone,
+        connections: parsed.connections,
+        routes: parsed.routes,
+        vocabularies: parsed.vocabularies,
+        sync: parsed.sync,
+        close: parsed.close,
+        customers: parsed.customers,
+        enrich: parsed.enrich,
+        warnings: Vec::new(),
+    };
+    problems.extend(super::check::wiring(&config));
+    let (warnings, errors): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.warning);
+    if errors.is_empty() { Ok(Config { warnings, ..config }) } else { Err(errors.into_iter().chain(warnings).collect()) }
+}
+
+/// The mappings in use, each for its connections. A file in the user's folder replaces the shipped one of its name.
+fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>) -> Vec<Mapping> {
+    let mut files: BTreeMap<String, (String, String)> = BTreeMap::new();
+    if parsed.builtin_mappings {
+        files.extend(SHIPPED.iter().map(|(name, text)| ((*name).to_owned(), (format!("mappings/{name}"), (*text).to_owned()))));
+    }
+    if let Some(folder) = &parsed.mappings_dir {
+        let shown = folder.display().to_string();
+        match world.list(folder) {
+            Ok(paths) => {
+                for path in paths {
+                    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                    match world.read(&path) {
+                        Ok(text) => {
+                            files.insert(name, (path.display().to_string(), text));
+                        }
+                        Err(error) => problems.push(Problem::of_file(&path.display().to_string(), format!("cannot be read: {error}"))),
+                    }
+                }
+            }
+            Err(error) => problems.push(Problem::of_file(&shown, format!("cannot be read: {error}")).field("mappings.dir")),
+        }
+    }
+    let mut mappings = Vec::new();
+    for (file, text) in files.values() {
+        match compile(file, text) {
+            Ok(compiled) => {
+                let failed = run_examples(&compiled);
+                let connection = compiled.connection().to_owned();
+                if !failed.is_empty() {
+                    problems.extend(failed);
+                    continue;
+                }
+                let serving = serve(parsed, file, text, compiled);
+                if serving.is_empty() && !file.starts_with("mappings/") {
+                    let what = format!("the mapping is not used: there is no connection `{connection}`");
+                    let mend = "add the connection, or rename it in the mapping";
+                    problems.push(Problem::of_file(file, what).mend(mend).warning());
+                }
+                mappings.extend(serving);
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    prefer_own(mappings)
+}
+
+/// A mapping serves the connection that it names, and every connection of the kind so called.
+fn serve(parsed: &Parsed, file: &str, text: &str, compiled: Compiled) -> Vec<(Mapping, bool)> {
+    let named = compiled.connection().to_owned();
+    let of_kind = parsed.connections.values().filter(|connection| connection.kind.name() == named && connection.name != named);
+    let again = of_kind.filter_map(|connection| {
+        let mut mapping = compile(file, text).ok()?.mapping;
+        match &mut mapping {
+            Mapping::From(from) => from.connection.clone_from(&connection.name),
+            Mapping::Into(into) => into.connection.clone_from(&connection.name),
+        }
+        Some(mapping)
+    });
+    let mut mappings: Vec<(Mapping, bool)> = again.map(|mapping| (mapping, false)).collect();
+    if parsed.connections.contains_key(&named) {
+        mappings.push((compiled.mapping, true));
+    }
+    mappings
+}
+
+/// Where a file names the connection itself, one that serves it by its kind steps back.
+fn prefer_own(mappings: Vec<(Mapping, bool)>) -> Vec<Mapping> {
+    let end = |mapping: &Mapping| match mapping {
+        Mapping::From(from) => (from.connection.clone(), from.collection.clone(), None),
+        Mapping::Into(into) => (into.connection.clone(), into.collection.clone(), Some(into.entity)),
+    };
+    let own: Vec<_> = mappings.iter().filter(|(_, own)| *own).map(|(mapping, _)| end(mapping)).collect();
+    mappings.into_iter().filter(|(mapping, is_own)| *is_own || !own.contains(&end(mapping))).map(|(mapping, _)| mapping).collect()
+}

@@ -1,0 +1,152 @@
+//! Configuration: `config.toml` and the mappings, read, checked and told about.
+//!
+//! The law: reading is pure (the [`World`] is handed in) and finds every mistake in one go, each with its file, line,
+//! column and mend. What is parsed cannot be wrong inside. `config.example.toml` is complete and *is* the defaults: it
+//! is compiled in, and a user's file lies over it key by key.
+
+mod check;
+mod connection;
+mod load;
+mod parse;
+mod schedule;
+mod starter;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+pub use check::check;
+pub use connection::{Connection, SecretRef};
+pub use load::{EXAMPLE, SHIPPED, load, load_text};
+pub use schedule::Schedule;
+pub use starter::starter;
+pub use world::{Machine, World};
+
+pub use crate::mapping::{Place, Problem};
+use crate::mapping::{Expression, MapError, Mappings};
+use crate::schema::EntityKind;
+
+#[derive(Debug)]
+pub struct Config {
+    pub ledger: LedgerConfig,
+    pub http: HttpConfig,
+    pub log: LogConfig,
+    /// Of schedules that name no time zone.
+    pub timezone: chrono_tz::Tz,
+    pub connections: BTreeMap<String, Connection>,
+    pub routes: Vec<Route>,
+    /// By the name of the tag: `product`.
+    pub vocabularies: BTreeMap<String, Vec<Term>>,
+    pub sync: SyncConfig,
+    pub close: CloseConfig,
+    pub customers: CustomersConfig,
+    pub enrich: EnrichConfig,
+    pub mappings: Mappings,
+    /// What loading found that is worth telling but stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerConfig {
+    pub path: PathBuf,
+    /// How long raw inputs are kept.
+    pub raw_days: u32,
+    /// How long the audit log is kept; `None`: for ever.
+    pub audit_days: Option<u32>,
+    pub cache_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    /// Where vendors reach us, without a slash at its end.
+    pub public_url: Option<String>,
+    pub max_body_bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON elsewhere.
+    Auto,
+    Human,
+    Json,
+}
+
+/// A word of a vocabulary, and the words by which a text is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    pub value: String,
+    pub words: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyncConfig {
+    /// How long an observed edit waits before it travels on.
+    pub settle_seconds: u32,
+    /// How often counts and sums of a record are written at most.
+    pub counts_settle_seconds: u32,
+    /// How long a vendor may still show the value before a write.
+    pub stale_read_seconds: u32,
+    pub sweep: Schedule,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct CloseConfig {
+    /// Connections whose messages go out without approval.
+    pub send_without_approval: Vec<String>,
+    pub template: String,
+    /// A note for the team instead of an answer to the customer.
+    pub note: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct CustomersConfig {
+    pub create_unknown: bool,
+    /// Highest first.
+    pub tiers: Vec<Tier>,
+    pub csv: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tier {
+    pub name: String,
+    pub from_arr: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnrichConfig {
+    pub enabled: bool,
+    /// A suggestion below this confidence fills no tag.
+    pub threshold: f64,
+}
+
+/// Which entities go where.
+#[derive(Debug)]
+pub struct Route {
+    pub entity: EntityKind,
+    pub connection: String,
+    pub collection: String,
+    pub when: Option<Expression>,
+    pub at: Place,
+}
+
+impl Route {
+    /// Does this entity go there? `view` is what mappings see of it; its kind must be the route's.
+    ///
+    /// # Errors
+    /// When `when` meets a type that it cannot use.
+    pub fn takes(&self, view: &Value) -> Result<bool, MapError> {
+        self.when.as_ref().map_or(Ok(true), |when| when.test(view))
+    }
+}

@@ -1,0 +1,182 @@
+//! The enrich room: recognises whose feedback it is, lets a model suggest its tags, and passes on what changed in a
+//! customer or theme to the feedback that shows it.
+//!
+//! A suggestion never replaces a person's decision, and is kept with its model and confidence whether it was good
+//! enough to be used or not.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use super::{Suggestion, Text};
+use crate::house::{House, Stage, Step, Stop};
+use crate::ledger::{Claim, ENRICH, Entry, LedgerError, Tx, What, When};
+use crate::normalize::recognise;
+use crate::schema::{Body, Entity, EntityId, Feedback, Path, Verdict};
+use crate::sync::{follow, records};
+
+/// Items a step.
+const BATCH: usize = 16;
+/// Two ranks: feedback first, then what only passes on.
+const RANKS: u8 = 2;
+
+pub struct Enrich {
+    house: Arc<House>,
+}
+
+impl Enrich {
+    pub fn new(house: Arc<House>) -> Self {
+        Self { house }
+    }
+}
+
+#[async_trait]
+impl Stage for Enrich {
+    fn name(&self) -> String {
+        "enrich".into()
+    }
+
+    fn lane(&self) -> String {
+        ENRICH.into()
+    }
+
+    async fn step(&mut self) -> Result<Step, Stop> {
+        let house = &*self.house;
+        let claims = house.ledger.due(ENRICH, RANKS, house.now(), BATCH)?;
+        if claims.is_empty() {
+            return Ok(Step::Idle { until: house.ledger.next_due(ENRICH, RANKS)? });
+        }
+        for claim in claims {
+            work(house, &claim)?;
+        }
+        Ok(Step::Worked)
+    }
+}
+
+fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
+    let finish = |tx: &mut Tx<'_>| tx.finish(ENRICH, &claim.item, claim.slot.stamp, house.now());
+    let Some(entity) = <[u8; 16]>::try_from(claim.item.as_slice()).ok().map(EntityId::from_bytes) else {
+        return house.ledger.transact(finish);
+    };
+    let Some(entity) = house.ledger.entity(entity)? else { return house.ledger.transact(finish) };
+    match &entity.body {
+        Body::Feedback(feedback) => {
+            let suggestions = if house.config.enrich.enabled { suggest(house, feedback) } else { Vec::new() };
+            house.ledger.transact(|tx| {
+                feedback_step(house, tx, entity.id, &suggestions)?;
+                finish(tx)
+            })
+        }
+        Body::Customer(_) | Body::Theme(_) => {
+            pass_on(house, entity.id)?;
+            house.ledger.transact(finish)
+        }
+    }
+}
+
+/// Pure and outside the transaction: it may take a while.
+fn suggest(house: &House, feedback: &Feedback) -> Vec<Suggestion> {
+    let text = Text {
+        title: feedback.title.clone().unwrap_or_default(),
+        body: feedback.verbatim.clone().unwrap_or_default(),
+        origin: feedback.origin.as_ref().map(|origin| origin.id.clone()).unwrap_or_default(),
+    };
+    house.classifier.classify(&text)
+}
+
+fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Suggestion]) -> Result<(), LedgerError> {
+    let Some(before) = tx.entity(id)? else { return Ok(()) };
+    let Body::Feedback(feedback) = &before.body else { return Ok(()) };
+    let mut feedback = feedback.clone();
+    if !feedback.decided.contains_key("customer") {
+        let customer = recognise(house, tx, id, &feedback.hints)?;
+        feedback.customer = customer.or(feedback.customer);
+    }
+    let mut value = Entity { id, body: Body::Feedback(feedback.clone()) }.to_value();
+    for suggestion in suggestions {
+        let Ok(path) = suggestion.path.parse::<Path>() else { continue };
+        let dotted = path.dotted();
+        let earlier = feedback.enrichment.get(&dotted);
+        let said = Value::from(suggestion.value.as_str());
+        let news = earlier.is_none_or(|earlier| earlier.value != said || earlier.model != house.classifier.name());
+        // Ours to set: nothing stands there, or what stands there is the model's own earlier word.
+        let current = path.get(&value).clone();
+        let ours = current.is_null() || earlier.is_some_and(|earlier| earlier.value == current);
+        if suggestion.confidence >= house.config.enrich.threshold
+            && ours
+            && !feedback.decided.contains_key(&dotted)
+            && current != said
+        {
+            path.set(&mut value, said.clone());
+            tx.log(
+                id,
+                &Entry {
+                    at: house.now(),
+                    by: house.classifier.name().to_owned(),
+                    what: What::Suggested,
+                    field: Some(dotted.clone()),
+                    old: (!current.is_null()).then_some(current),
+                    new: Some(said.clone()),
+                    note: Some(note(suggestion)),
+                },
+            )?;
+        }
+        if news {
+            let verdict = Verdict {
+                value: said,
+                model: house.classifier.name().to_owned(),
+                confidence: suggestion.confidence,
+                at: house.now(),
+                because: suggestion.because.clone(),
+            };
+            path_into(&mut value, &dotted, &verdict);
+        }
+    }
+    let after = Entity::from_value(id, before.kind(), value)
+        .map_err(|error| LedgerError::Bug(format!("a suggestion does not fit the schema: {error}")))?;
+    if after != before {
+        tx.put_entity(&after)?;
+    }
+    // Also when nothing changed here: the room before has queued only this.
+    follow(house, tx, &after, Some(&before), When::Now)
+}
+
+/// Verdicts are keyed by a dotted path, so they are set as one key, not as a path.
+fn path_into(value: &mut Value, dotted: &str, verdict: &Verdict) {
+    if let (Some(enrichment), Ok(verdict)) =
+        (value.get_mut("enrichment").and_then(Value::as_object_mut), serde_json::to_value(verdict))
+    {
+        enrichment.insert(dotted.to_owned(), verdict);
+    }
+}
+
+fn note(suggestion: &Suggestion) -> String {
+    let sure = format!("{:.0} % sure", suggestion.confidence * 100.0);
+    match &suggestion.because {
+        Some(because) => format!("{sure}, because of {because}"),
+        None => sure,
+    }
+}
+
+/// Everything that shows this customer or theme is looked at again, a piece at a time.
+fn pass_on(house: &House, passed: EntityId) -> Result<(), LedgerError> {
+    for piece in house.ledger.referrers(passed)?.chunks(64) {
+        house.ledger.transact(|tx| {
+            for id in piece {
+                let Some(entity) = tx.entity(*id)? else { continue };
+                records(house, tx, &entity, When::Now)?;
+                // A theme adds up its customers' revenue.
+                let settle = When::Settled(TimeDelta::seconds(house.config.sync.counts_settle_seconds.into()));
+                for neighbour in entity.refers_to().into_iter().filter(|neighbour| *neighbour != passed) {
+                    if let Some(neighbour) = tx.entity(neighbour)? {
+                        records(house, tx, &neighbour, settle)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What every room is handed, and what a room is.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use connectors::{Clock, CollectionSpec, Connector, Fault};
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::delay::Delay;
+use crate::enrich::Classifier;
+use crate::ledger::{Ledger, LedgerError};
+
+/// A room of the house: looks at the ledger, does one bounded piece of work, and says whether there is more.
+///
+/// It takes no input and keeps nothing that a restart would miss: the way after a crash is the way of every day.
+#[async_trait]
+pub trait Stage: Send {
+    /// For logs and metrics.
+    fn name(&self) -> String;
+    /// The ledger's lane whose nudge shortens this room's wait.
+    fn lane(&self) -> String;
+    async fn step(&mut self) -> Result<Step, Stop>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something was done; there may be more.
+    Worked,
+    /// Nothing to do before `until`, or before a nudge.
+    Idle { until: Option<DateTime<Utc>> },
+}
+
+/// The room cannot go on. The ledger is full or broken, or there is a bug; the daemon waits and tries again, or ends.
+#[derive(Debug, Error)]
+pub enum Stop {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The engine's shared parts. One value, made by `daemon::build`; a reload makes another.
+pub struct House {
+    pub config: Config,
+    pub ledger: Ledger,
+    pub clock: Arc<dyn Clock>,
+    pub connections: BTreeMap<String, Connection>,
+    pub classifier: Box<dyn Classifier>,
+}
+
+impl House {
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+}
+
+/// One configured account, opened.
+pub struct Connection {
+    pub name: String,
+    pub connector: Arc<dyn Connector>,
+    /// Changes may come by webhook.
+    pub webhook: bool,
+    /// Where the vendor reaches us, if it can.
+    pub callback: Option<String>,
+    gate: Mutex<Gate>,
+    attached: AtomicBool,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// Locked by the vendor until somebody mends it; tried again at this time.
+    locked_until: Option<DateTime<Utc>>,
+    delay: Delay,
+}
+
+/// How long a connection that locked us out is left alone before it is tried again.
+const LOCKED: TimeDelta = TimeDelta::minutes(5);
+
+impl Connection {
+    pub fn new(name: String, connector: Arc<dyn Connector>, webhook: bool, callback: Option<String>) -> Self {
+        Self { name, connector, webhook, callback, gate: Mutex::default(), attached: AtomicBool::new(false) }
+    }
+
+    pub fn collection(&self, name: &str) -> Option<CollectionSpec> {
+        self.connector.collections().into_iter().find(|spec| spec.name == name)
+    }
+
+    /// Writing and reading wait until the connector has found what the mappings name.
+    pub fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
+    pub fn set_attached(&self, attached: bool) {
+        self.attached.store(attached, Ordering::Release);
+    }
+
+    /// Until when the connection is locked.
+    pub fn locked(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        gate.locked_until.filter(|until| *until > now)
+    }
+
+    /// A call went well: an earlier lock or delay is over. `true` if it was locked.
+    pub fn went_well(&self) -> bool {
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        gate.delay.reset();
+        gate.locked_until.take().is_some()
+    }
+
+    /// When to come back after a fault of the whole call, noting it in the ledger where a person must act.
+    pub fn after(&self, house: &House, fault: &Fault) -> Result<DateTime<Utc>, LedgerError> {
+        let now = house.now();
+        let until = {
+            let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            match fault {
+                Fault::Later { after: Some(after), .. } => now + TimeDelta::from_std(*after).unwrap_or(LOCKED),
+                Fault::Later { after: None, .. } | Fault::Unknown { .. } | Fault::Rejected { .. } => now + gate.delay.next(),
+                Fault::Locked { .. } => {
+                    gate.locked_until = Some(now + LOCKED);
+                    now + LOCKED
+                }
+            }
+        };
+        if let Fault::Locked { why } = fault {
+            tracing::warn!(connection = %self.name, %why, "connection {} is locked; it is left alone and tried again in 5 minutes", self.name);
+            house.ledger.transact(|tx| tx.raise(&self.name, "locked", why, true, now))?;
+        }
+        Ok(until)
+    }
+}

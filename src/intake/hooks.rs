@@ -1,0 +1,144 @@
+//! Webhooks: verified, put on disk, then acknowledged.
+//!
+//! Many arrive at once and a disk sync takes milliseconds, so a [`Door`] gathers what has arrived while the last sync
+//! ran into one commit and one sync: the more come, the less each costs.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use connectors::{Delivery, Refusal, Request};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use super::fetch_item;
+use crate::house::House;
+use crate::ledger::{Input, Ledger, LedgerError, Position, Via, When, fetch_lane};
+
+/// A verified delivery and the connection it came by.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    pub connection: String,
+    pub delivery: Delivery,
+    pub at: DateTime<Utc>,
+}
+
+/// Why a webhook request is not acknowledged.
+#[derive(Debug, Error)]
+pub enum Rejection {
+    #[error("there is no connection of that name that takes webhooks")]
+    Unknown,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("it cannot be put on disk now")]
+    Unavailable,
+}
+
+impl Rejection {
+    /// The HTTP status that answers it.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Unknown => 404,
+            Self::Refused(refusal) => refusal.status(),
+            Self::Unavailable => 503,
+        }
+    }
+
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Refused(refusal) => refusal.label(),
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// Verifies a request: the part that needs no disk.
+pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arrived, Rejection> {
+    let open = house.connections.get(connection).filter(|open| open.webhook).ok_or(Rejection::Unknown)?;
+    let webhook = open.connector.webhook().ok_or(Rejection::Unknown)?;
+    let at = house.now();
+    let delivery = webhook.open(raw, at)?;
+    Ok(Arrived { connection: connection.to_owned(), delivery, at })
+}
+
+/// Puts deliveries into the ledger, in one commit. Not yet durable.
+pub fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
+    ledger.transact(|tx| {
+        for Arrived { connection, delivery, at } in arrived {
+            for record in &delivery.records {
+                tx.ingest(&Input { connection: connection.clone(), record: record.clone(), via: Via::Webhook, seen_at: *at })?;
+            }
+            for key in &delivery.fetch {
+                tx.queue(&fetch_lane(connection), 0, &fetch_item(key), When::Now, *at)?;
+            }
+            for stream in &delivery.pull {
+                let position = tx.position(connection, stream)?;
+                if position.due.is_some_and(|due| due > *at) {
+                    tx.set_position(connection, stream, &Position { due: Some(*at), ..position })?;
+                }
+            }
+            if !delivery.fetch.is_empty() {
+                tx.nudge(crate::ledger::poll_lane(connection));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The most deliveries in one commit.
+const GATHER: usize = 512;
+/// The most that may wait; more are answered 503, which the vendor repeats.
+const WAITING: usize = 8192;
+
+type Answer = oneshot::Sender<bool>;
+
+/// Where verified deliveries wait for their commit.
+#[derive(Clone)]
+pub struct Door {
+    queue: mpsc::Sender<(Arrived, Answer)>,
+}
+
+impl Door {
+    /// Opens the door on a thread of its own, which ends when the last `Door` is dropped.
+    pub fn open(ledger: Ledger) -> Self {
+        let (queue, mut arrivals) = mpsc::channel::<(Arrived, Answer)>(WAITING);
+        let work = move || {
+            let mut waiting: Vec<(Arrived, Answer)> = Vec::new();
+            while let Some(first) = arrivals.blocking_recv() {
+                waiting.push(first);
+                while waiting.len() < GATHER
+                    && let Ok(next) = arrivals.try_recv()
+                {
+                    waiting.push(next);
+                }
+                let (arrived, answers): (Vec<Arrived>, Vec<Answer>) = waiting.drain(..).unzip();
+                let done = take_in(&ledger, &arrived).and_then(|()| ledger.durable());
+                if let Err(error) = &done {
+                    tracing::error!(%error, count = arrived.len(), "webhooks could not be put on disk; they are answered 503");
+                }
+                for answer in answers {
+                    // A caller that went away will send it again.
+                    let _ = answer.send(done.is_ok());
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("intake".into()).spawn(work);
+        if let Err(error) = thread {
+            tracing::error!(%error, "no thread for webhooks; they will be answered 503");
+        }
+        Self { queue }
+    }
+
+    /// Returns when the delivery is on disk.
+    pub async fn admit(&self, arrived: Arrived) -> Result<(), Rejection> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send((arrived, answer)).map_err(|_| Rejection::Unavailable)?;
+        match answered.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Rejection::Unavailable),
+        }
+    }
+}
+
+/// The house behind a door, which a reload replaces.
+pub type Current = Arc<std::sync::RwLock<Arc<House>>>;

@@ -1,0 +1,246 @@
+//! The room that reads one connection: attaches, fetches single records, pulls streams when they are due, and sweeps
+//! for deletions.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use connectors::{Fault, Next, Record, Source};
+
+use super::read_fetch_item;
+use super::sweep::Sweep;
+use crate::delay::Delay;
+use crate::house::{Connection, House, Stage, Step, Stop};
+use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Via, fetch_lane, poll_lane};
+use crate::sync::pay_what_is_owed;
+
+/// Bindings are looked after this often: webhooks renewed, renamed fields found.
+const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
+/// The stream name under which the next attach is remembered.
+const ATTACH: &str = "(attach)";
+
+pub struct Poll {
+    house: Arc<House>,
+    connection: String,
+    sweep: Sweep,
+    /// In this process: the first attach loads the binding into the connector.
+    attached: bool,
+}
+
+impl Poll {
+    pub fn new(house: Arc<House>, connection: String) -> Self {
+        Self { house, connection, sweep: Sweep::default(), attached: false }
+    }
+}
+
+#[async_trait]
+impl Stage for Poll {
+    fn name(&self) -> String {
+        format!("intake {}", self.connection)
+    }
+
+    fn lane(&self) -> String {
+        poll_lane(&self.connection)
+    }
+
+    async fn step(&mut self) -> Result<Step, Stop> {
+        let house = self.house.clone();
+        let Some(connection) = house.connections.get(&self.connection) else { return Ok(Step::Idle { until: None }) };
+        let now = house.now();
+        if let Some(until) = connection.locked(now) {
+            return Ok(Step::Idle { until: Some(until) });
+        }
+        let attach = house.ledger.position(&self.connection, ATTACH)?;
+        if !self.attached || attach.due.is_none_or(|due| due <= now) {
+            return self.attach(&house, connection).await;
+        }
+        let Some(source) = connection.connector.source() else { return Ok(Step::Idle { until: attach.due }) };
+        let lane = fetch_lane(&self.connection);
+        if let Some(claim) = house.ledger.due(&lane, 1, now, 1)?.into_iter().next() {
+            return fetch(&house, connection, source, &lane, claim).await;
+        }
+        let mut next = earliest(attach.due, house.ledger.next_due(&lane, 1)?);
+        for stream in self.streams(&house, source) {
+            let position = house.ledger.position(&self.connection, &stream.name)?;
+            if position.due.is_none_or(|due| due <= now) {
+                return pull(&house, connection, source, &stream, position).await;
+            }
+            next = earliest(next, position.due);
+        }
+        match self.sweep.step(&house, connection, source).await? {
+            Step::Worked => Ok(Step::Worked),
+            Step::Idle { until } => Ok(Step::Idle { until: earliest(next, until) }),
+        }
+    }
+}
+
+/// A stream and its schedule here.
+struct Due {
+    name: String,
+    schedule: crate::config::Schedule,
+}
+
+impl Poll {
+    fn streams(&self, house: &House, source: &dyn Source) -> Vec<Due> {
+        let config = house.config.connections.get(&self.connection);
+        let schedule = |stream: &connectors::Stream| {
+            let set = config.and_then(|config| config.schedules.get(&stream.name).or_else(|| config.schedules.get("*")));
+            set.cloned().or_else(|| crate::config::Schedule::parse(stream.every, "UTC").ok())
+        };
+        if config.is_some_and(|config| !config.poll) {
+            return Vec::new();
+        }
+        let due = |stream: connectors::Stream| Some(Due { schedule: schedule(&stream)?, name: stream.name });
+        source.streams().into_iter().filter_map(due).collect()
+    }
+
+    /// Lets the connector find what the mappings name, and keeps what it found.
+    async fn attach(&mut self, house: &House, connection: &Connection) -> Result<Step, Stop> {
+        let name = &self.connection;
+        let known = house.ledger.binding(name)?;
+        let shape = house.config.mappings.shape(name);
+        let callback = connection.callback.as_deref().filter(|_| connection.webhook);
+        let bound = connection.connector.attach(&shape, callback, known.as_ref()).await;
+        let now = house.now();
+        let binding = match bound {
+            Ok(binding) => binding,
+            Err(fault) => {
+                if let Fault::Rejected { why, .. } = &fault {
+                    house.ledger.transact(|tx| tx.raise(name, "attach", why, false, now))?;
+                }
+                return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) });
+            }
+        };
+        let changed = known.as_ref() != Some(&binding);
+        house.ledger.transact(|tx| {
+            if changed {
+                tx.set_binding(name, &binding)?;
+            }
+            tx.clear(name, "locked")?;
+            tx.clear(name, "attach")?;
+            let due = Position { due: Some(now + ATTACH_EVERY), ..Position::default() };
+            tx.set_position(name, ATTACH, &due)
+        })?;
+        if changed {
+            // A webhook secret that is lost can not be asked for again.
+            house.ledger.durable()?;
+            pay_what_is_owed(house, name)?;
+        }
+        connection.went_well();
+        connection.set_attached(true);
+        house.ledger.nudge(&crate::ledger::sync_lane(name));
+        self.attached = true;
+        Ok(Step::Worked)
+    }
+}
+
+async fn pull(
+    house: &House,
+    connection: &Connection,
+    source: &dyn Source,
+    stream: &Due,
+    position: Position,
+) -> Result<Step, Stop> {
+    let seen_at = house.now();
+    let page = match source.pull(&stream.name, position.cursor.as_ref()).await {
+        Ok(page) => page,
+        Err(fault) => return Ok(refused(house, connection, stream, position, &fault)?),
+    };
+    connection.went_well();
+    let now = house.now();
+    let (cursor, caught_up) = match page.next {
+        Next::More(cursor) => (cursor, None),
+        Next::CaughtUp(cursor) => (cursor, Some(now)),
+    };
+    let next = Position {
+        cursor: Some(cursor),
+        due: Some(if caught_up.is_some() { stream.schedule.after(now) } else { now }),
+        caught_up: caught_up.or(position.caught_up),
+        records: position.records + page.records.len() as u64,
+    };
+    let taken = house.ledger.transact(|tx| {
+        tx.advance(&connection.name, &stream.name, position.cursor.as_ref(), &next)?;
+        tx.clear(&connection.name, &format!("stream {}", stream.name))?;
+        for record in &page.records {
+            tx.ingest(&Input { connection: connection.name.clone(), record: record.clone(), via: Via::Poll, seen_at })?;
+        }
+        Ok(())
+    });
+    match taken {
+        // Somebody set the stream back (a backfill); the page is read again from there.
+        Ok(()) | Err(LedgerError::StaleCursor { .. }) => Ok(Step::Worked),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A page that did not come. What concerns one stream stops only that stream.
+fn refused(house: &House, connection: &Connection, stream: &Due, position: Position, fault: &Fault) -> Result<Step, LedgerError> {
+    if let Fault::Rejected { why, .. } = fault {
+        let now = house.now();
+        tracing::warn!(connection = %connection.name, stream = %stream.name, %why, "stream {} of {} was refused", stream.name, connection.name);
+        let due = Position { due: Some(stream.schedule.after(now).max(now + TimeDelta::minutes(1))), ..position };
+        house.ledger.transact(|tx| {
+            tx.raise(&connection.name, &format!("stream {}", stream.name), why, false, now)?;
+            tx.set_position(&connection.name, &stream.name, &due)
+        })?;
+        return Ok(Step::Worked);
+    }
+    Ok(Step::Idle { until: Some(connection.after(house, fault)?) })
+}
+
+async fn fetch(house: &House, connection: &Connection, source: &dyn Source, lane: &str, claim: Claim) -> Result<Step, Stop> {
+    let Some(key) = read_fetch_item(&claim.item) else {
+        house.ledger.transact(|tx| tx.finish(lane, &claim.item, claim.slot.stamp, house.now()))?;
+        return Ok(Step::Worked);
+    };
+    let seen_at = house.now();
+    let record: Option<Record> = match source.fetch(&key).await {
+        Ok(record) => record,
+        Err(Fault::Rejected { why, field }) => {
+            house.ledger.transact(|tx| {
+                tx.bury(&Dead {
+                    at: house.now(),
+                    room: "intake".into(),
+                    connection: connection.name.clone(),
+                    key: Some(key.clone()),
+                    entity: None,
+                    field: field.clone(),
+                    cause: why.clone(),
+                    letter: Letter::Fetch { key: key.clone() },
+                    mapping: None,
+                })?;
+                tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
+            })?;
+            return Ok(Step::Worked);
+        }
+        Err(fault @ Fault::Unknown { .. }) => {
+            // A read may be repeated; this one waits by itself, so that one bad record does not hold up the stream.
+            let again = house.now() + Delay::of(claim.slot.tries);
+            tracing::debug!(connection = %connection.name, %fault, "a record could not be fetched; again later");
+            house.ledger.transact(|tx| {
+                tx.requeue(lane, &claim.item, |slot| {
+                    slot.tries += 1;
+                    slot.due = again;
+                })
+            })?;
+            return Ok(Step::Worked);
+        }
+        Err(fault) => return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) }),
+    };
+    connection.went_well();
+    house.ledger.transact(|tx| {
+        if let Some(record) = &record {
+            // What was asked for by name is looked at, also if it is the same as the last time.
+            tx.reingest(&Input { connection: connection.name.clone(), record: record.clone(), via: Via::Fetch, seen_at })?;
+        }
+        tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
+    })?;
+    Ok(Step::Worked)
+}
+
+pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,28 @@
+//! Raw inputs are kept compressed: sled writes every byte several times over.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+
+use super::LedgerError;
+use super::records::Input;
+
+/// The most that one raw input may unpack to, in bytes.
+const LIMIT: u64 = 256 * 1024 * 1024;
+
+pub(super) fn pack(input: &Input) -> Result<Vec<u8>, LedgerError> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    let written = encoder.write_all(&super::encode(input)?).and_then(|()| encoder.finish());
+    written.map_err(|error| LedgerError::Bug(format!("packing in memory failed: {error}")))
+}
+
+pub(super) fn unpack(packed: &[u8]) -> Result<Input, LedgerError> {
+    let mut bytes = Vec::new();
+    DeflateDecoder::new(packed)
+        .take(LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(|error| LedgerError::Corrupt { tree: "raw", why: error.to_string() })?;
+    super::decode(super::Tree::Raw, &bytes)
+}

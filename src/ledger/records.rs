@@ -1,0 +1,300 @@
+//! What the ledger's rows hold. All of it is JSON, versioned by the ledger's format (see `migrate`).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use connectors::{Cursor, Key, MessageKind, Record, Write};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::schema::{Alias, EntityId};
+
+/// An input as it came, until normalize has taken it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    pub connection: String,
+    pub record: Record,
+    pub via: Via,
+    /// When the reading began. What we wrote to the record after that moment, this input cannot know.
+    pub seen_at: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    Poll,
+    Webhook,
+    Fetch,
+    /// Read just before a write.
+    Fence,
+    Sweep,
+    Import,
+    Replay,
+}
+
+/// The newest input accepted of an outside record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    pub digest: u64,
+    pub version: Option<i64>,
+}
+
+/// An entity as stored: its kind beside its body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredEntity {
+    pub kind: crate::schema::EntityKind,
+    pub body: Value,
+}
+
+/// That an entity has a record in a collection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    pub id: String,
+    pub url: Option<String>,
+    pub state: LinkState,
+    /// How many records of this entity there have been in this collection before; folded into the external id where
+    /// the vendor never forgets one (Linear).
+    #[serde(default)]
+    pub generation: u32,
+    pub since: DateTime<Utc>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum LinkState {
+    Live,
+    /// Deleted there. Nothing makes it anew unless ops say so.
+    Gone { at: DateTime<Utc> },
+    /// The destination keeps changing what we write; we stopped.
+    Stopped { at: DateTime<Utc>, why: String },
+}
+
+impl Link {
+    pub fn is_live(&self) -> bool {
+        self.state == LinkState::Live
+    }
+}
+
+/// What both sides last agreed on, field by field.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Base {
+    /// Fields of an `into` mapping, by the outside field's name.
+    pub fields: BTreeMap<String, FieldBase>,
+    /// What a `from` mapping last drew, by entity path.
+    pub drawn: BTreeMap<String, Value>,
+    /// The vendor's version of the newest snapshot merged.
+    pub version: Option<i64>,
+    /// When our last write to this record was answered.
+    pub written_at: Option<DateTime<Utc>>,
+    /// Writes in a row that came back changed.
+    pub rounds: u32,
+    /// Fields that the destination does not have; owed until its binding changes.
+    pub owed: BTreeMap<String, String>,
+}
+
+/// One field's agreement, as each side writes it: the vendor may round, trim or re-order what we sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FieldBase {
+    pub ours: Value,
+    pub theirs: Value,
+    /// What stood there before our last write. A replica that lags may still show it for a while; that is no edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Was>,
+    /// A person changed a field that we only push, and its mapping lets that stand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// A person changed a field that we only push, and its mapping says that ours stands: it is to be written again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restore: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Was {
+    pub theirs: Value,
+    pub until: DateTime<Utc>,
+}
+
+/// Where a stream of a connection stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Position {
+    pub cursor: Option<Cursor>,
+    /// Not before this. `None`: now.
+    pub due: Option<DateTime<Utc>>,
+    /// When the stream was last read to its end.
+    pub caught_up: Option<DateTime<Utc>>,
+    pub records: u64,
+}
+
+/// A write that was about to be made. While it stands here, its outcome is not in the books.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    pub write: Write,
+    /// What each field means on our side, for the base once it is stored.
+    pub ours: BTreeMap<String, Value>,
+    pub at: DateTime<Utc>,
+    /// Its outcome is being read back, through the inbox.
+    #[serde(default)]
+    pub settling: bool,
+}
+
+/// A record that cannot pass, with its cause and all that is needed to try again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dead {
+    pub at: DateTime<Utc>,
+    pub room: String,
+    pub connection: String,
+    pub key: Option<Key>,
+    pub entity: Option<EntityId>,
+    pub field: Option<String>,
+    pub cause: String,
+    pub letter: Letter,
+    /// Digest of the mapping that refused it; another one redrives it by itself.
+    pub mapping: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Letter {
+    Input { input: Box<Input> },
+    Sync { collection: String, entity: EntityId },
+    Message { id: String },
+    Fetch { key: Key },
+    /// An inbox row that is not what an inbox row is; kept as it was found.
+    Unreadable { bytes: Vec<u8> },
+}
+
+impl Letter {
+    /// Tells one thing from another; see [`Dead::number`].
+    fn identity(&self, connection: &str) -> String {
+        match self {
+            Self::Input { input } => format!("input {connection} {} {}", input.record.key.collection, input.record.key.id),
+            Self::Sync { collection, entity } => format!("sync {connection} {collection} {entity}"),
+            Self::Message { id } => format!("message {id}"),
+            Self::Fetch { key } => format!("fetch {connection} {} {}", key.collection, key.id),
+            Self::Unreadable { bytes } => format!("unreadable {bytes:02x?}"),
+        }
+    }
+
+    /// The number of the letter about this thing, whether it is dead or not.
+    pub fn number(&self, connection: &str) -> Result<u64, super::LedgerError> {
+        // A few digits are enough for people to type, and far more than a mailbox of dead letters needs.
+        Ok(super::digest(&self.identity(connection))? % 1_000_000_000_000)
+    }
+}
+
+impl Dead {
+    pub fn number(&self) -> Result<u64, super::LedgerError> {
+        self.letter.number(&self.connection)
+    }
+}
+
+/// One line of an entity's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: DateTime<Utc>,
+    /// The connection it came from or went to, a room, or `cli`.
+    pub by: String,
+    pub what: What,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The entity came to be.
+    Created,
+    /// A source said so.
+    Drawn,
+    /// A model suggested it.
+    Suggested,
+    /// A person changed it at a destination, and the entity took it.
+    Edited,
+    /// Both sides changed it; `new` won, `old` lost.
+    Conflict,
+    /// A person changed a field that loopd only pushes.
+    EditedThere,
+    /// A person's value that was replaced before it could be merged.
+    Overtaken,
+    /// Written to a record.
+    Written,
+    Linked,
+    GoneThere,
+    Stopped,
+    Message,
+    Merged,
+    Decided,
+}
+
+/// A message that waits for a person, or is on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outgoing {
+    pub entity: EntityId,
+    pub connection: String,
+    pub to: Key,
+    pub kind: MessageKind,
+    pub body: String,
+    pub state: MessageState,
+    pub prepared: DateTime<Utc>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum MessageState {
+    /// Waits for `loopd close approve`.
+    Prepared,
+    Approved { by: String, at: DateTime<Utc> },
+    /// Handed to the vendor; the outcome is not known yet.
+    Sending { since: DateTime<Utc> },
+    Sent { id: String, url: Option<String>, at: DateTime<Utc> },
+    Dropped { by: String, at: DateTime<Utc> },
+}
+
+impl MessageState {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Prepared => "waits for approval",
+            Self::Approved { .. } => "approved",
+            Self::Sending { .. } => "sending",
+            Self::Sent { .. } => "sent",
+            Self::Dropped { .. } => "dropped",
+        }
+    }
+}
+
+/// A conflict that the mapping leaves to a person (`wins = "ask"`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    pub at: DateTime<Utc>,
+    pub entity: EntityId,
+    pub connection: String,
+    pub collection: String,
+    pub field: String,
+    pub path: String,
+    /// In the entity's terms.
+    pub ours: Value,
+    pub theirs: Value,
+}
+
+/// Something that is wrong with a connection now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    pub since: DateTime<Utc>,
+    pub what: String,
+    /// Stops the connection until it is mended.
+    pub stops: bool,
+}
+
+/// Feedback that waits for a customer of this name to become known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub alias: Alias,
+}

@@ -1,0 +1,407 @@
+//! One transaction: reads that must still hold when it commits, and writes that happen together or not at all.
+//!
+//! Every row that a [`Tx`] reads becomes a precondition of its batch. So two rooms can never overwrite each other
+//! unseen: the slower one is told, and runs again on what is true now ([`super::Ledger::transact`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use connectors::{Cursor, Key};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::records::{
+    Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen, StoredEntity, Waiting,
+};
+use super::store::{Batch, Bytes, Store, Tree};
+use super::work::{Slot, When};
+use super::{LedgerError, Sequence, keys};
+use crate::schema::{Alias, Entity, EntityId};
+
+/// The writes of a transaction at some moment.
+pub struct Mark(BTreeMap<(Tree, Bytes), Option<Bytes>>);
+
+pub struct Tx<'a> {
+    store: &'a dyn Store,
+    sequence: &'a Sequence,
+    reads: BTreeMap<(Tree, Bytes), Option<Bytes>>,
+    writes: BTreeMap<(Tree, Bytes), Option<Bytes>>,
+    pub(super) nudges: BTreeSet<String>,
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(store: &'a dyn Store, sequence: &'a Sequence) -> Self {
+        Self { store, sequence, reads: BTreeMap::new(), writes: BTreeMap::new(), nudges: BTreeSet::new() }
+    }
+
+    pub(super) fn into_batch(self) -> (Batch, BTreeSet<String>) {
+        let checks = self.reads.into_iter().map(|((tree, key), value)| (tree, key, value)).collect();
+        let writes = self.writes.into_iter().map(|((tree, key), value)| (tree, key, value)).collect();
+        (Batch { checks, writes }, self.nudges)
+    }
+
+    fn bytes(&mut self, tree: Tree, key: Bytes) -> Result<Option<Bytes>, LedgerError> {
+        let place = (tree, key);
+        if let Some(written) = self.writes.get(&place) {
+            return Ok(written.clone());
+        }
+        if let Some(read) = self.reads.get(&place) {
+            return Ok(read.clone());
+        }
+        let value = self.store.get(tree, &place.1)?;
+        self.reads.insert(place, value.clone());
+        Ok(value)
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, tree: Tree, key: Bytes) -> Result<Option<T>, LedgerError> {
+        let Some(bytes) = self.bytes(tree, key)? else { return Ok(None) };
+        super::decode(tree, &bytes).map(Some)
+    }
+
+    fn write<T: Serialize>(&mut self, tree: Tree, key: Bytes, value: &T) -> Result<(), LedgerError> {
+        self.writes.insert((tree, key), Some(super::encode(value)?));
+        Ok(())
+    }
+
+    fn remove(&mut self, tree: Tree, key: Bytes) {
+        self.writes.insert((tree, key), None);
+    }
+
+    // Inputs
+
+    /// Takes an input in, unless it is no news (`false`): the same snapshot again, or one older than what is known.
+    pub fn ingest(&mut self, input: &Input) -> Result<bool, LedgerError> {
+        let key = keys::texts(&[&input.connection, &input.record.key.collection, &input.record.key.id]);
+        let digest = super::digest(&(&input.record.body, &input.record.edits))?;
+        let version = input.record.version.map(|version| version.0);
+        if let Some(seen) = self.read::<Seen>(Tree::Seen, key.clone())? {
+            let older = matches!((version, seen.version), (Some(new), Some(old)) if new < old);
+            // A deletion has no version of its own, so it is never "older".
+            let same = seen.digest == digest && input.record.edits.is_empty();
+            if same || (older && input.record.body.is_some()) {
+                return Ok(false);
+            }
+        }
+        self.write(Tree::Seen, key, &Seen { digest, version })?;
+        let number = self.sequence.next()?;
+        self.write(Tree::Inbox, keys::sequence(number), input)?;
+        self.nudges.insert(super::NORMALIZE.to_owned());
+        Ok(true)
+    }
+
+    /// The input is done with: out of the inbox, and for a time into the raw tree.
+    pub fn taken(&mut self, number: u64) {
+        self.remove(Tree::Inbox, keys::sequence(number));
+    }
+
+    /// Puts an input back in, at the end of the queue, whatever was seen.
+    pub fn reingest(&mut self, input: &Input) -> Result<(), LedgerError> {
+        let number = self.sequence.next()?;
+        self.write(Tree::Inbox, keys::sequence(number), input)?;
+        self.nudges.insert(super::NORMALIZE.to_owned());
+        Ok(())
+    }
+
+    pub fn keep_raw(&mut self, input: &Input) -> Result<(), LedgerError> {
+        let key = keys::texts(&[&input.connection, &input.record.key.collection, &input.record.key.id]);
+        let packed = super::raw::pack(input)?;
+        self.writes.insert((Tree::Raw, key), Some(packed));
+        Ok(())
+    }
+
+    pub fn forget_seen(&mut self, connection: &str, collection: &str, id: &str) {
+        self.remove(Tree::Seen, keys::texts(&[connection, collection, id]));
+    }
+
+    /// Wakes a lane's room when this commits.
+    pub fn nudge(&mut self, lane: String) {
+        self.nudges.insert(lane);
+    }
+
+    /// Whose thread a part belongs to.
+    pub fn part(&mut self, connection: &str, key: &Key) -> Result<Option<EntityId>, LedgerError> {
+        self.read(Tree::Parts, keys::texts(&[connection, &key.collection, &key.id]))
+    }
+
+    pub fn put_part(&mut self, connection: &str, key: &Key, of: EntityId) -> Result<(), LedgerError> {
+        self.write(Tree::Parts, keys::texts(&[connection, &key.collection, &key.id]), &of)
+    }
+
+    /// A moment to go back to: what is written afterwards can be taken back.
+    pub fn mark(&self) -> Mark {
+        Mark(self.writes.clone())
+    }
+
+    pub fn back_to(&mut self, mark: Mark) {
+        self.writes = mark.0;
+    }
+
+    /// Keeps a part until its parent is known.
+    pub fn park(&mut self, parent: &Key, input: &Input) -> Result<(), LedgerError> {
+        let at = [&input.connection, &parent.collection, &parent.id, &input.record.key.collection, &input.record.key.id];
+        self.write(Tree::Parked, keys::texts(&at.map(String::as_str)), input)
+    }
+
+    pub fn unpark(&mut self, parent: &Key, input: &Input) {
+        let at = [&input.connection, &parent.collection, &parent.id, &input.record.key.collection, &input.record.key.id];
+        self.remove(Tree::Parked, keys::texts(&at.map(String::as_str)));
+    }
+
+    // Positions
+
+    pub fn position(&mut self, connection: &str, stream: &str) -> Result<Position, LedgerError> {
+        Ok(self.read(Tree::Cursors, keys::texts(&[connection, stream]))?.unwrap_or_default())
+    }
+
+    /// Moves a stream on. `from` is the cursor that the page was read after; if the stream stands elsewhere by now, the
+    /// page is refused ([`LedgerError::StaleCursor`]).
+    pub fn advance(
+        &mut self,
+        connection: &str,
+        stream: &str,
+        from: Option<&Cursor>,
+        to: &Position,
+    ) -> Result<(), LedgerError> {
+        if self.position(connection, stream)?.cursor.as_ref() != from {
+            return Err(LedgerError::StaleCursor { connection: connection.into(), stream: stream.into() });
+        }
+        self.write(Tree::Cursors, keys::texts(&[connection, stream]), to)
+    }
+
+    pub fn set_position(&mut self, connection: &str, stream: &str, to: &Position) -> Result<(), LedgerError> {
+        self.nudges.insert(super::poll_lane(connection));
+        self.write(Tree::Cursors, keys::texts(&[connection, stream]), to)
+    }
+
+    // Entities
+
+    pub fn entity(&mut self, id: EntityId) -> Result<Option<Entity>, LedgerError> {
+        let stored: Option<StoredEntity> = self.read(Tree::Entities, id.as_bytes().to_vec())?;
+        stored.map(|stored| super::entity_from(id, stored)).transpose()
+    }
+
+    /// Stores the entity and keeps the index of who names whom in step.
+    pub fn put_entity(&mut self, entity: &Entity) -> Result<(), LedgerError> {
+        let before = self.entity(entity.id)?;
+        let old: BTreeSet<EntityId> = before.iter().flat_map(Entity::refers_to).collect();
+        let new: BTreeSet<EntityId> = entity.refers_to().into_iter().collect();
+        for gone in old.difference(&new) {
+            self.remove(Tree::Refs, keys::pair(*gone, entity.id));
+        }
+        for come in new.difference(&old) {
+            self.write(Tree::Refs, keys::pair(*come, entity.id), &())?;
+        }
+        let stored = StoredEntity { kind: entity.kind(), body: entity.to_value() };
+        self.write(Tree::Entities, entity.id.as_bytes().to_vec(), &stored)
+    }
+
+    pub fn customer_by(&mut self, alias: &Alias) -> Result<Option<EntityId>, LedgerError> {
+        self.read(Tree::Aliases, keys::texts(&[&alias.to_string()]))
+    }
+
+    pub fn name_customer(&mut self, alias: &Alias, customer: EntityId) -> Result<(), LedgerError> {
+        self.write(Tree::Aliases, keys::texts(&[&alias.to_string()]), &customer)
+    }
+
+    /// The feedback is to be looked at again when a customer of this name becomes known.
+    pub fn wait_for(&mut self, alias: &Alias, feedback: EntityId) -> Result<(), LedgerError> {
+        let mut key = keys::texts(&[&alias.to_string()]);
+        key.extend(feedback.as_bytes());
+        self.write(Tree::Waiting, key, &Waiting { alias: alias.clone() })
+    }
+
+    pub fn wait_no_more(&mut self, alias: &Alias, feedback: EntityId) {
+        let mut key = keys::texts(&[&alias.to_string()]);
+        key.extend(feedback.as_bytes());
+        self.remove(Tree::Waiting, key);
+    }
+
+    // Links
+
+    pub fn link(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Option<Link>, LedgerError> {
+        self.read(Tree::Links, keys::entity(entity, &[connection, collection]))
+    }
+
+    pub fn linked(&mut self, connection: &str, collection: &str, id: &str) -> Result<Option<EntityId>, LedgerError> {
+        self.read(Tree::Linked, keys::texts(&[connection, collection, id]))
+    }
+
+    pub fn put_link(&mut self, entity: EntityId, connection: &str, collection: &str, link: &Link) -> Result<(), LedgerError> {
+        if let Some(before) = self.link(entity, connection, collection)?
+            && before.id != link.id
+        {
+            self.remove(Tree::Linked, keys::texts(&[connection, collection, &before.id]));
+        }
+        self.write(Tree::Links, keys::entity(entity, &[connection, collection]), link)?;
+        self.write(Tree::Linked, keys::texts(&[connection, collection, &link.id]), &entity)
+    }
+
+    /// Another entity's record from now on: the link and its base move (two customers turn out to be one).
+    pub fn drop_link(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<(), LedgerError> {
+        if let Some(link) = self.link(entity, connection, collection)? {
+            self.remove(Tree::Linked, keys::texts(&[connection, collection, &link.id]));
+        }
+        self.remove(Tree::Links, keys::entity(entity, &[connection, collection]));
+        self.remove(Tree::Bases, keys::entity(entity, &[connection, collection]));
+        Ok(())
+    }
+
+    pub fn base(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Base, LedgerError> {
+        Ok(self.read(Tree::Bases, keys::entity(entity, &[connection, collection]))?.unwrap_or_default())
+    }
+
+    pub fn put_base(&mut self, entity: EntityId, connection: &str, collection: &str, base: &Base) -> Result<(), LedgerError> {
+        self.write(Tree::Bases, keys::entity(entity, &[connection, collection]), base)
+    }
+
+    // Effects
+
+    pub fn effect(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Option<Effect>, LedgerError> {
+        self.read(Tree::Effects, keys::entity(entity, &[connection, collection]))
+    }
+
+    pub fn put_effect(&mut self, entity: EntityId, connection: &str, collection: &str, effect: &Effect) -> Result<(), LedgerError> {
+        self.write(Tree::Effects, keys::entity(entity, &[connection, collection]), effect)
+    }
+
+    pub fn drop_effect(&mut self, entity: EntityId, connection: &str, collection: &str) {
+        self.remove(Tree::Effects, keys::entity(entity, &[connection, collection]));
+    }
+
+    // Work
+
+    pub fn slot(&mut self, lane: &str, item: &[u8]) -> Result<Option<Slot>, LedgerError> {
+        self.read(Tree::Work, keys::work(lane, item))
+    }
+
+    /// Queues work on an item. One slot an item: what is queued already is not queued twice, but marked as changed, so
+    /// that work in progress does not count as done.
+    pub fn queue(&mut self, lane: &str, rank: u8, item: &[u8], when: When, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let before = self.slot(lane, item)?;
+        let stamp = self.sequence.next()?;
+        let mut slot = before.clone().unwrap_or(Slot { rank, due: now, since: now, stamp, tries: 0, split: 0 });
+        slot.stamp = stamp;
+        slot.due = match (when, &before) {
+            (When::Now, None) => now,
+            // Work that failed waits out its delay; other work comes forward.
+            (When::Now, Some(before)) if before.tries > 0 => before.due,
+            (When::Now, Some(before)) => before.due.min(now),
+            (When::Settled(settle), None) => now + settle,
+            // What is due is not held up (a new customer's row by each piece of their feedback).
+            (When::Settled(_), Some(before)) if before.due <= now && before.tries == 0 => before.due,
+            // Each further change waits anew, but not for ever.
+            (When::Settled(settle), Some(before)) => {
+                (now + settle).min(before.since + settle * 6).max(before.due.min(now + settle))
+            }
+            (When::At(at), _) => at,
+        };
+        self.place(lane, item, before.as_ref(), &slot)
+    }
+
+    /// Puts work that was tried back, for later.
+    pub fn requeue(&mut self, lane: &str, item: &[u8], change: impl FnOnce(&mut Slot)) -> Result<(), LedgerError> {
+        let Some(before) = self.slot(lane, item)? else { return Ok(()) };
+        let mut slot = before.clone();
+        change(&mut slot);
+        self.place(lane, item, Some(&before), &slot)
+    }
+
+    fn place(&mut self, lane: &str, item: &[u8], before: Option<&Slot>, slot: &Slot) -> Result<(), LedgerError> {
+        if let Some(before) = before {
+            self.remove(Tree::Due, keys::due(lane, before.rank, before.due, item));
+        }
+        self.write(Tree::Due, keys::due(lane, slot.rank, slot.due, item), &())?;
+        self.write(Tree::Work, keys::work(lane, item), slot)?;
+        // Records are fetched by the room that polls.
+        self.nudges.insert(lane.strip_prefix("fetch/").map_or_else(|| lane.to_owned(), super::poll_lane));
+        Ok(())
+    }
+
+    /// The work is done, unless it was queued again since `stamp`.
+    pub fn finish(&mut self, lane: &str, item: &[u8], stamp: u64, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let Some(slot) = self.slot(lane, item)? else { return Ok(()) };
+        if slot.stamp == stamp {
+            self.remove(Tree::Due, keys::due(lane, slot.rank, slot.due, item));
+            self.remove(Tree::Work, keys::work(lane, item));
+            return Ok(());
+        }
+        // Changed meanwhile: it stays queued, as fresh work.
+        let fresh = Slot { tries: 0, split: 0, since: now, ..slot.clone() };
+        self.place(lane, item, Some(&slot), &fresh)
+    }
+
+    // The rest
+
+    pub fn log(&mut self, entity: EntityId, entry: &Entry) -> Result<(), LedgerError> {
+        let number = self.sequence.next()?;
+        self.write(Tree::Log, keys::entity_sequence(entity, number), entry)
+    }
+
+    /// One letter a thing: the same thing dying again replaces its letter.
+    pub fn bury(&mut self, dead: &Dead) -> Result<u64, LedgerError> {
+        let number = dead.number()?;
+        self.write(Tree::Dead, keys::sequence(number), dead)?;
+        Ok(number)
+    }
+
+    /// What `dead` is about has passed after all.
+    pub fn resurrected(&mut self, number: u64) -> Result<(), LedgerError> {
+        // Read first: most things have no letter, and a blind removal would be a write.
+        if self.bytes(Tree::Dead, keys::sequence(number))?.is_some() {
+            self.remove(Tree::Dead, keys::sequence(number));
+        }
+        Ok(())
+    }
+
+    pub fn unbury(&mut self, number: u64) -> Result<Option<Dead>, LedgerError> {
+        let dead = self.read(Tree::Dead, keys::sequence(number))?;
+        self.remove(Tree::Dead, keys::sequence(number));
+        Ok(dead)
+    }
+
+    pub fn message(&mut self, id: &str) -> Result<Option<Outgoing>, LedgerError> {
+        self.read(Tree::Messages, keys::texts(&[id]))
+    }
+
+    pub fn put_message(&mut self, id: &str, message: &Outgoing) -> Result<(), LedgerError> {
+        self.write(Tree::Messages, keys::texts(&[id]), message)
+    }
+
+    pub fn ask(&mut self, question: &Question) -> Result<(), LedgerError> {
+        let key = keys::entity(question.entity, &[&question.connection, &question.collection, &question.field]);
+        self.write(Tree::Review, key, question)
+    }
+
+    pub fn answered(&mut self, entity: EntityId, connection: &str, collection: &str, field: &str) {
+        self.remove(Tree::Review, keys::entity(entity, &[connection, collection, field]));
+    }
+
+    pub fn set_binding(&mut self, connection: &str, binding: &serde_json::Value) -> Result<(), LedgerError> {
+        self.write(Tree::Bindings, keys::texts(&[connection]), binding)
+    }
+
+    /// Notes what is wrong; keeps the time since when.
+    pub fn raise(&mut self, connection: &str, name: &str, what: &str, stops: bool, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let key = keys::texts(&[connection, name]);
+        let before: Option<Condition> = self.read(Tree::Conditions, key.clone())?;
+        let since = before.map_or(now, |before| before.since);
+        self.write(Tree::Conditions, key, &Condition { since, what: what.into(), stops })
+    }
+
+    pub fn clear(&mut self, connection: &str, name: &str) -> Result<bool, LedgerError> {
+        let key = keys::texts(&[connection, name]);
+        let was = self.bytes(Tree::Conditions, key.clone())?.is_some();
+        if was {
+            self.remove(Tree::Conditions, key);
+        }
+        Ok(was)
+    }
+
+    pub fn meta<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, LedgerError> {
+        self.read(Tree::Meta, keys::texts(&[name]))
+    }
+
+    pub fn set_meta<T: Serialize>(&mut self, name: &str, value: &T) -> Result<(), LedgerError> {
+        self.write(Tree::Meta, keys::texts(&[name]), value)
+    }
+}

@@ -1,0 +1,60 @@
+//! loopd closes the product feedback loop: what customers say, wherever they say it, becomes one shared record that
+//! people judge, that engineers and customer success see where they work, and that is answered when it ships.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! vendors ─ poll, webhook ─▶ intake ─▶ normalize ─▶ enrich ─▶ sync ─ write ─▶ vendors
+//!                              ▲                                │
+//!                              └─ the records we wrote, edited ◀┘     close ─▶ the customer
+//! ```
+//!
+//! One way round. An edit in Airtable or a status that moves in Linear comes in through the same door as a new Intercom
+//! conversation. Rooms talk only through the [`ledger`]: a room takes a piece of work and, in one commit, stores the
+//! result, marks the work done and queues what follows. So the way after a crash is the way of every day.
+//!
+//! # The rooms, in that order
+//!
+//! - [`intake`] polls, receives, and puts on disk what vendors say; it interprets nothing.
+//! - [`normalize`] draws entities from it with the `from` mappings, and merges what people changed in our records.
+//! - [`enrich`] recognises the customer and suggests tags.
+//! - [`review`] holds the conflicts that a person must decide.
+//! - [`sync`] compares what each outside record should be with what was agreed, and writes the difference.
+//! - [`close`] prepares the answer to the customer, and sends it when a person says so.
+//! - [`upkeep`] forgets what has outlived its retention.
+//! - [`report`] answers people's questions about all of it, and changes nothing.
+//!
+//! # What they stand on
+//!
+//! - [`schema`] is what loopd knows: feedback, customers, themes. [`view`] is what a mapping sees of it.
+//! - [`mapping`] compiles what ops write: what flows where, which way, and who wins.
+//! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
+//! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it waits.
+//! - [`daemon`] wires them, and is the only loop that waits. [`cli`] and [`web`] are what people hold in their hands; [`telemetry`]
+//!   is what the log says.
+
+pub mod backfill;
+pub mod cli;
+pub mod close;
+pub mod config;
+pub mod daemon;
+pub mod delay;
+pub mod demo;
+pub mod enrich;
+pub mod house;
+pub mod import;
+pub mod intake;
+pub mod ledger;
+pub mod mapping;
+pub mod normalize;
+pub mod plan;
+pub mod rebuild;
+pub mod report;
+pub mod review;
+pub mod schema;
+pub mod setup;
+pub mod sync;
+pub mod telemetry;
+pub mod upkeep;
+pub mod view;
+pub mod web;

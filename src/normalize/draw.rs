@@ -1,0 +1,353 @@
+//! From a source's record to an entity: the mapping draws fields, and only those that the source changed since it last
+//! spoke are taken over. What a person decided stays.
+
+use std::collections::BTreeMap;
+
+use connectors::Key;
+use serde_json::Value;
+
+use super::{Failed, Refused, text};
+use crate::house::House;
+use crate::ledger::{
+    ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_lane,
+};
+use crate::mapping::{Drawn, FromMapping};
+use crate::schema::{Alias, Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
+use crate::sync::follow;
+
+pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
+    let refused = |field: Option<String>, cause: String| Failed::Refused(Refused { field, cause, mapping: Some(mapping.digest()) });
+    let Some(body) = &input.record.body else {
+        return Ok(withdraw(house, tx, mapping, input)?);
+    };
+    let drawn = mapping.draw(body).map_err(|error| refused(Some(error.field.clone()), error.to_string()))?;
+    if drawn.skip {
+        return Ok(());
+    }
+    if let Some(part_of) = &mapping.part_of {
+        let parent = drawn.part_of.clone().ok_or_else(|| refused(Some("part_of".into()), "it does not say what it is part of".into()))?;
+        return part(house, tx, mapping, &Key::new(&part_of.collection, parent), input, &drawn);
+    }
+    whole(house, tx, mapping, input, &drawn).map_err(|error| match error {
+        Whole::Typed { field, cause } => refused(Some(field), cause),
+        Whole::Ledger(error) => Failed::Ledger(error),
+    })
+}
+
+enum Whole {
+    Typed { field: String, cause: String },
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for Whole {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, drawn: &Drawn) -> Result<(), Whole> {
+    let (connection, key) = (&input.connection, &input.record.key);
+    let now = house.now();
+    let id = resolve(tx, mapping, input, drawn)?;
+    let before = tx.entity(id)?;
+    let mut entity = before.clone().unwrap_or_else(|| Entity::empty(id, mapping.entity));
+    let mut base = tx.base(id, connection, &key.collection)?;
+    let (changed, lines) = overlay(house, connection, &entity, &base.drawn, drawn, before.is_none())?;
+    if let Some(changed) = changed {
+        entity = changed;
+    }
+    let origin = Origin { connection: connection.clone(), collection: key.collection.clone(), id: key.id.clone(), url: input.record.url.clone() };
+    if before.is_none() {
+        set_origin(&mut entity, origin);
+    }
+    restore(&mut entity);
+    take_names(house, &mut entity, drawn);
+    base.drawn = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone())).collect();
+    base.version = input.record.version.map(|version| version.0).or(base.version);
+
+    let link = tx.link(id, connection, &key.collection)?;
+    let url = input.record.url.clone();
+    if link.as_ref().is_none_or(|link| link.id != key.id || link.url != url || !link.is_live()) {
+        let since = link.as_ref().map_or(now, |link| link.since);
+        let link = Link { id: key.id.clone(), url, state: LinkState::Live, generation: 0, since };
+        tx.put_link(id, connection, &key.collection, &link)?;
+    }
+    tx.put_base(id, connection, &key.collection, &base)?;
+    if before.is_none() {
+        tx.log(id, &entry(now, connection, What::Created, Some(key.collection.clone()), Some(Value::from(key.id.as_str()))))?;
+    }
+    for line in &lines {
+        tx.log(id, line)?;
+    }
+    if before.as_ref() != Some(&entity) {
+        tx.put_entity(&entity)?;
+        name_customer(house, tx, &entity)?;
+        match &entity.body {
+            // Recognising the customer and classifying come first; then its records.
+            Body::Feedback(_) => tx.queue(ENRICH, 0, id.as_bytes(), When::Now, now)?,
+            Body::Customer(_) | Body::Theme(_) => follow(house, tx, &entity, before.as_ref(), When::Now)?,
+        }
+    }
+    if before.is_none() {
+        for part in house.ledger.parked(connection, key)? {
+            tx.unpark(key, &part);
+            tx.reingest(&part)?;
+        }
+    }
+    Ok(())
+}
+
+/// The entity that this record speaks of.
+fn resolve(tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, drawn: &Drawn) -> Result<EntityId, LedgerError> {
+    let (connection, key) = (&input.connection, &input.record.key);
+    if let Some(id) = tx.linked(connection, &key.collection, &key.id)? {
+        return Ok(id);
+    }
+    if mapping.entity == EntityKind::Customer {
+        // Another source of a customer that is known by one of these names. A second record of the same source is
+        // another customer, whatever its name: two are never made one without a person.
+        for alias in &drawn.hints {
+            if let Some(id) = tx.customer_by(alias)?
+                && tx.link(id, connection, &key.collection)?.is_none()
+            {
+                return Ok(id);
+            }
+        }
+    }
+    Ok(EntityId::derive(connection, &key.collection, &key.id))
+}
+
+/// The entity with what the source changed, and the log of it; `None` when it says nothing new.
+fn overlay(
+    house: &House,
+    by: &str,
+    entity: &Entity,
+    base: &BTreeMap<String, Value>,
+    drawn: &Drawn,
+    new: bool,
+) -> Result<(Option<Entity>, Vec<Entry>), Whole> {
+    let mut value = entity.to_value();
+    let blank = Entity::empty(entity.id, entity.kind()).to_value();
+    let mut lines = Vec::new();
+    let mut touched = None;
+    for (path, said) in &drawn.fields {
+        let dotted = path.dotted();
+        let before = base.get(&dotted);
+        if before == Some(said) || (before.is_none() && said.is_null()) {
+            continue;
+        }
+        let current = path.get(&value).clone();
+        if current == *said {
+            continue;
+        }
+        // A person's word stands against the source's, and what one source said stands against another that comes later.
+        let said_by_another = before.is_none() && !new && current != *path.get(&blank);
+        if entity.decided().contains_key(&dotted) || said_by_another {
+            let mut line = entry(house.now(), by, What::Conflict, Some(dotted), Some(current.clone()));
+            line.old = Some(said.clone());
+            line.note = Some("the source says otherwise; what stands here stays".into());
+            lines.push(line);
+            continue;
+        }
+        if !new {
+            let mut line = entry(house.now(), by, What::Drawn, Some(dotted.clone()), Some(said.clone()));
+            line.old = Some(current);
+            lines.push(line);
+        }
+        path.set(&mut value, said.clone());
+        touched = Some(dotted);
+    }
+    let Some(field) = touched else { return Ok((None, lines)) };
+    // serde's message may quote the value: name the field, not the text.
+    let changed = Entity::from_value(entity.id, entity.kind(), value).map_err(|error| Whole::Typed {
+        field: culprit(entity, drawn).unwrap_or(field),
+        cause: format!("the value drawn is of another type than the schema's ({:?})", error.classify()),
+    })?;
+    Ok((Some(changed), lines))
+}
+
+/// The drawn field that the schema refuses.
+fn culprit(entity: &Entity, drawn: &Drawn) -> Option<String> {
+    let refuses = |(path, said): &(&Path, &Value)| {
+        let mut value = entity.to_value();
+        path.set(&mut value, (*said).clone());
+        Entity::from_value(entity.id, entity.kind(), value).is_err()
+    };
+    drawn.fields.iter().find(refuses).map(|(path, _)| path.dotted())
+}
+
+pub fn set_origin(entity: &mut Entity, origin: Origin) {
+    match &mut entity.body {
+        Body::Feedback(body) => body.origin = Some(origin),
+        Body::Customer(body) => body.origin = Some(origin),
+        Body::Theme(body) => body.origin = Some(origin),
+    }
+}
+
+/// It is there again.
+fn restore(entity: &mut Entity) {
+    match &mut entity.body {
+        Body::Feedback(body) => body.withdrawn = false,
+        Body::Customer(body) => body.withdrawn = false,
+        Body::Theme(body) => body.withdrawn = false,
+    }
+}
+
+fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn) {
+    match &mut entity.body {
+        Body::Feedback(feedback) => feedback.hints.clone_from(&drawn.hints),
+        Body::Customer(customer) => {
+            for alias in &drawn.hints {
+                if !customer.aliases.contains(alias) {
+                    customer.aliases.push(alias.clone());
+                }
+            }
+            let tier = customer.arr.and_then(|arr| {
+                let mut tiers: Vec<_> = house.config.customers.tiers.iter().filter(|tier| tier.from_arr <= arr).collect();
+                tiers.sort_by(|a, b| a.from_arr.total_cmp(&b.from_arr));
+                tiers.last().map(|tier| tier.name.clone())
+            });
+            if tier.is_some() && !customer.decided.contains_key("tier") {
+                customer.tier = tier;
+            }
+        }
+        Body::Theme(_) => {}
+    }
+}
+
+/// Makes a customer findable by its names, and wakes the feedback that waits for one of them.
+pub fn name_customer(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), LedgerError> {
+    let Some(customer) = entity.as_customer() else { return Ok(()) };
+    let domains = customer.domains.iter().filter_map(|domain| Alias::new(crate::schema::AliasKind::Domain, domain));
+    let name = customer.name.as_deref().and_then(|name| Alias::new(crate::schema::AliasKind::Name, name));
+    for alias in customer.aliases.iter().cloned().chain(domains).chain(name) {
+        match tx.customer_by(&alias)? {
+            Some(owner) if owner != entity.id => {
+                let what = format!("{alias} names two customers ({} and {}): it stays with the first", entity.id, owner);
+                tx.raise("customers", &alias.to_string(), &what, false, house.now())?;
+            }
+            Some(_) => {}
+            None => {
+                tx.name_customer(&alias, entity.id)?;
+                for feedback in house.ledger.waiting(&alias)? {
+                    tx.queue(ENRICH, 0, feedback.as_bytes(), When::Now, house.now())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The customer by whose names a piece of feedback goes; notes what it waits for when there is none.
+pub fn recognise(house: &House, tx: &mut Tx<'_>, id: EntityId, hints: &[Alias]) -> Result<Option<EntityId>, LedgerError> {
+    for alias in hints {
+        if let Some(customer) = tx.customer_by(alias)? {
+            for alias in hints {
+                tx.wait_no_more(alias, id);
+            }
+            return Ok(Some(customer));
+        }
+    }
+    let domain = hints.iter().find(|alias| alias.kind == crate::schema::AliasKind::Domain);
+    if let (true, Some(domain)) = (house.config.customers.create_unknown, domain) {
+        let customer = EntityId::derive("customers", "domain", &domain.value);
+        let mut entity = Entity::empty(customer, EntityKind::Customer);
+        if let Body::Customer(body) = &mut entity.body {
+            body.name = Some(domain.value.clone());
+            body.domains = vec![domain.value.clone()];
+            body.aliases = hints.to_vec();
+        }
+        if tx.entity(customer)?.is_none() {
+            tx.put_entity(&entity)?;
+            tx.log(customer, &entry(house.now(), "customers", What::Created, None, Some(Value::from(domain.value.as_str()))))?;
+            name_customer(house, tx, &entity)?;
+            follow(house, tx, &entity, None, When::Now)?;
+        }
+        return Ok(Some(customer));
+    }
+    for alias in hints {
+        tx.wait_for(alias, id)?;
+    }
+    Ok(None)
+}
+
+/// Deleted at its source: what was said stays known, and is marked.
+fn withdraw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), LedgerError> {
+    let (connection, key) = (&input.connection, &input.record.key);
+    let now = house.now();
+    if mapping.part_of.is_some() {
+        return remove_turn(house, tx, input);
+    }
+    let Some(id) = tx.linked(connection, &key.collection, &key.id)? else { return Ok(()) };
+    let (Some(before), Some(mut link)) = (tx.entity(id)?, tx.link(id, connection, &key.collection)?) else { return Ok(()) };
+    if !link.is_live() {
+        return Ok(());
+    }
+    link.state = LinkState::Gone { at: now };
+    tx.put_link(id, connection, &key.collection, &link)?;
+    tx.log(id, &entry(now, connection, What::GoneThere, Some(key.collection.clone()), None))?;
+    let mut entity = before.clone();
+    let came_from_here = |origin: &Option<Origin>| origin.as_ref().is_some_and(|origin| origin.connection == *connection && origin.id == key.id);
+    match &mut entity.body {
+        Body::Feedback(body) if came_from_here(&body.origin) => body.withdrawn = true,
+        Body::Customer(body) if came_from_here(&body.origin) => body.withdrawn = true,
+        Body::Theme(body) if came_from_here(&body.origin) => body.withdrawn = true,
+        _ => {}
+    }
+    tx.put_entity(&entity)?;
+    follow(house, tx, &entity, Some(&before), When::Now)
+}
+
+/// A part (a comment) becomes a turn of its parent's thread; it waits if the parent is not known yet.
+fn part(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, parent: &Key, input: &Input, drawn: &Drawn) -> Result<(), Failed> {
+    let connection = &input.connection;
+    let Some(id) = tx.linked(connection, &parent.collection, &parent.id)? else {
+        tx.park(parent, input)?;
+        tx.queue(&fetch_lane(connection), 0, &crate::intake::fetch_item(parent), When::Now, house.now())?;
+        return Ok(());
+    };
+    let Some(before) = tx.entity(id)? else { return Ok(()) };
+    let fields: serde_json::Map<String, Value> =
+        drawn.fields.iter().filter(|(_, value)| !value.is_null()).map(|(path, value)| (path.dotted(), value.clone())).collect();
+    let mut turn: Turn = serde_json::from_value(Value::Object(fields)).map_err(|error| {
+        Failed::Refused(Refused {
+            field: None,
+            cause: format!("the part drawn is not a turn of a thread ({:?}): it needs id, at, text", error.classify()),
+            mapping: Some(mapping.digest()),
+        })
+    })?;
+    turn.id.clone_from(&input.record.key.id);
+    let mut entity = before.clone();
+    let Body::Feedback(feedback) = &mut entity.body else { return Ok(()) };
+    match feedback.thread.iter_mut().find(|known| known.id == turn.id) {
+        Some(known) => *known = turn,
+        None => feedback.thread.push(turn),
+    }
+    feedback.thread.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+    if entity != before {
+        // So that its deletion, which names only itself, finds the thread.
+        tx.put_part(connection, &input.record.key, id)?;
+        tx.put_entity(&entity)?;
+        follow(house, tx, &entity, Some(&before), When::Now)?;
+    }
+    Ok(())
+}
+
+fn remove_turn(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
+    let Some(id) = tx.part(&input.connection, &input.record.key)? else { return Ok(()) };
+    let Some(before) = tx.entity(id)? else { return Ok(()) };
+    let mut entity = before.clone();
+    if let Body::Feedback(feedback) = &mut entity.body {
+        feedback.thread.retain(|turn| turn.id != input.record.key.id);
+    }
+    if entity == before {
+        return Ok(());
+    }
+    tx.put_entity(&entity)?;
+    follow(house, tx, &entity, Some(&before), When::Now)
+}
+
+fn entry(at: chrono::DateTime<chrono::Utc>, by: &str, what: What, field: Option<String>, new: Option<Value>) -> Entry {
+    let new = new.filter(|value| !value.is_string() || text(value).is_some());
+    Entry { at, by: by.into(), what, field, old: None, new, note: None }
+}

@@ -1,0 +1,263 @@
+//! Normalize: turns what vendors said into what loopd knows. Inputs are taken in the order in which they came.
+//!
+//! An input of a collection that is read (`from` mapping) makes or changes an entity; an input of a collection that is
+//! written (`into` mapping) is a look at a record of ours and goes to [`crate::sync::observe`]. What cannot pass
+//! becomes a dead letter with its cause; the others go on.
+
+mod draw;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+pub use draw::{name_customer, recognise, set_origin};
+
+use crate::house::{House, Stage, Step, Stop};
+use crate::ledger::{Dead, Input, LedgerError, Letter, NORMALIZE, Taken, Tx, Via};
+use crate::schema::EntityId;
+use crate::sync::{ObserveError, adopt, observe};
+
+/// Inputs a step.
+const BATCH: usize = 32;
+
+pub struct Normalize {
+    house: Arc<House>,
+}
+
+impl Normalize {
+    pub fn new(house: Arc<House>) -> Self {
+        Self { house }
+    }
+}
+
+#[async_trait]
+impl Stage for Normalize {
+    fn name(&self) -> String {
+        "normalize".into()
+    }
+
+    fn lane(&self) -> String {
+        NORMALIZE.into()
+    }
+
+    async fn step(&mut self) -> Result<Step, Stop> {
+        let inputs = self.house.ledger.inbox(BATCH)?;
+        if inputs.is_empty() {
+            return Ok(Step::Idle { until: None });
+        }
+        for (number, input) in inputs {
+            self.house.ledger.transact(|tx| take(&self.house, tx, number, &input))?;
+        }
+        Ok(Step::Worked)
+    }
+}
+
+/// Why an input became a dead letter.
+struct Refused {
+    field: Option<String>,
+    cause: String,
+    mapping: Option<u64>,
+}
+
+enum Failed {
+    Refused(Refused),
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for Failed {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// One input, in one transaction: its result, or its dead letter.
+fn take(house: &House, tx: &mut Tx<'_>, number: u64, input: &Taken) -> Result<(), LedgerError> {
+    tx.taken(number);
+    let input = match input {
+        Ok(input) => input,
+        Err(bytes) => {
+            let refused = Refused { field: None, cause: "the inbox row cannot be read".into(), mapping: None };
+            return bury(house, tx, "?", Letter::Unreadable { bytes: bytes.clone() }, refused);
+        }
+    };
+    let letter = || Letter::Input { input: Box::new(input.clone()) };
+    // Nothing of a refused input may stay: try on a copy of the transaction's writes.
+    let mark = tx.mark();
+    match read(house, tx, input) {
+        Ok(()) => {
+            if input.via != Via::Fence {
+                tx.keep_raw(input)?;
+            }
+            tx.resurrected(letter().number(&input.connection)?)
+        }
+        Err(Failed::Ledger(error)) => Err(error),
+        Err(Failed::Refused(refused)) => {
+            tx.back_to(mark);
+            bury(house, tx, &input.connection, letter(), refused)
+        }
+    }
+}
+
+fn bury(house: &House, tx: &mut Tx<'_>, connection: &str, letter: Letter, refused: Refused) -> Result<(), LedgerError> {
+    let key = match &letter {
+        Letter::Input { input } => Some(input.record.key.clone()),
+        _ => None,
+    };
+    tracing::warn!(connection, field = refused.field, "an input was refused: dead letter");
+    tx.bury(&Dead {
+        at: house.now(),
+        room: "normalize".into(),
+        connection: connection.into(),
+        key,
+        entity: None,
+        field: refused.field,
+        cause: refused.cause,
+        letter,
+        mapping: refused.mapping,
+    })?;
+    Ok(())
+}
+
+fn read(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), Failed> {
+    let (connection, collection) = (&input.connection, &input.record.key.collection);
+    let mappings = &house.config.mappings;
+    // A record may be both: a GitHub issue is read, and carries labels that loopd writes. A look that the sync room
+    // took has the flat form of written fields, so it is no source.
+    let written = mappings.intos(connection, collection).next().is_some();
+    if let Some(mapping) = mappings.from_for(connection, collection)
+        && !(written && input.via == Via::Fence)
+    {
+        draw::draw(house, tx, mapping, input)?;
+        return Ok(());
+    }
+    if !written {
+        // No mapping speaks of it (any more).
+        return Ok(());
+    }
+    let Some(id) = owner(house, tx, input)? else {
+        for mapping in mappings.intos(connection, collection) {
+            if mapping.adopt && input.record.body.is_some() {
+                adopt(house, tx, mapping, input).map_err(|error| refuse(error, Some(mapping.digest())))?;
+                break;
+            }
+        }
+        return Ok(());
+    };
+    let Some(entity) = tx.entity(id)? else { return Ok(()) };
+    let Some(mapping) = mappings.into_for(connection, collection, entity.kind()) else { return Ok(()) };
+    observe(house, tx, mapping, &entity, input).map_err(|error| refuse(error, Some(mapping.digest())))
+}
+
+fn refuse(error: ObserveError, mapping: Option<u64>) -> Failed {
+    match error {
+        ObserveError::Ledger(error) | ObserveError::Desire(crate::sync::DesireError::Ledger(error)) => Failed::Ledger(error),
+        ObserveError::Refused { field, cause } => Failed::Refused(Refused { field: Some(field), cause, mapping }),
+        ObserveError::Desire(crate::sync::DesireError::Map(error)) => {
+            Failed::Refused(Refused { field: Some(error.field.clone()), cause: error.to_string(), mapping })
+        }
+    }
+}
+
+/// Whose record this is: by its link, or by the id that loopd wrote into it.
+fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityId>, LedgerError> {
+    let (connection, collection) = (&input.connection, &input.record.key.collection);
+    if let Some(id) = tx.linked(connection, collection, &input.record.key.id)? {
+        return Ok(Some(id));
+    }
+    for mapping in house.config.mappings.intos(connection, collection) {
+        let marked = mapping
+            .key
+            .as_ref()
+            .and_then(|key| input.record.body.as_ref()?.get(key)?.as_str()?.parse::<EntityId>().ok())
+            .or_else(|| mapping.key.as_ref().and_then(|_| input.record.key.id.parse().ok()));
+        let Some(id) = marked else { continue };
+        let Some(entity) = tx.entity(id)? else { continue };
+        if entity.kind() != mapping.entity || tx.link(id, connection, collection)?.is_some() {
+            continue;
+        }
+        if tx.effect(id, connection, collection)?.is_some() {
+            // Just being written; the sync room puts it into the books.
+            return Ok(Some(id));
+        }
+        // A record of ours that the ledger had lost sight of.
+        let link = crate::ledger::Link {
+            id: input.record.key.id.clone(),
+            url: input.record.url.clone(),
+            state: crate::ledger::LinkState::Live,
+            generation: 0,
+            since: house.now(),
+        };
+        tx.put_link(id, connection, collection, &link)?;
+        return Ok(Some(id));
+    }
+    Ok(None)
+}
+
+/// Looks at dead letters whose mapping has changed since, and sends them through again.
+pub fn redrive(house: &House) -> Result<usize, LedgerError> {
+    let mut redriven = 0;
+    for (number, dead) in house.ledger.dead()? {
+        let mappings = &house.config.mappings;
+        let now = match (&dead.letter, dead.mapping) {
+            (Letter::Input { input }, Some(_)) => mappings
+                .from_for(&input.connection, &input.record.key.collection)
+                .map(crate::mapping::FromMapping::digest)
+                .or_else(|| mappings.intos(&input.connection, &input.record.key.collection).next().map(crate::mapping::IntoMapping::digest)),
+            (Letter::Sync { collection, entity }, Some(_)) => match house.ledger.entity(*entity)? {
+                Some(entity) => mappings.into_for(&dead.connection, collection, entity.kind()).map(crate::mapping::IntoMapping::digest),
+                None => None,
+            },
+            _ => None,
+        };
+        if now.is_some() && now != dead.mapping {
+            retry(house, number)?;
+            redriven += 1;
+        }
+    }
+    Ok(redriven)
+}
+
+/// Sends one dead letter through again. `false`: there is none of that number.
+pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
+    let now = house.now();
+    house.ledger.transact(|tx| {
+        let Some(dead) = tx.unbury(number)? else { return Ok(false) };
+        match &dead.letter {
+            Letter::Input { input } => tx.reingest(input)?,
+            Letter::Sync { collection, entity } => {
+                if let Some(mut link) = tx.link(*entity, &dead.connection, collection)?
+                    && matches!(link.state, crate::ledger::LinkState::Stopped { .. })
+                {
+                    link.state = crate::ledger::LinkState::Live;
+                    tx.put_link(*entity, &dead.connection, collection, &link)?;
+                    tx.clear(&dead.connection, &format!("rewrites {collection}"))?;
+                }
+                if let Some(known) = tx.entity(*entity)? {
+                    let rank = crate::sync::rank(house, &dead.connection, collection, known.kind());
+                    let lane = crate::ledger::sync_lane(&dead.connection);
+                    tx.queue(&lane, rank, &crate::sync::item(*entity, collection), crate::ledger::When::Now, now)?;
+                }
+            }
+            Letter::Message { id } => {
+                tx.queue(&crate::ledger::close_lane(&dead.connection), 0, id.as_bytes(), crate::ledger::When::Now, now)?;
+            }
+            Letter::Fetch { key } => {
+                let lane = crate::ledger::fetch_lane(&dead.connection);
+                tx.queue(&lane, 0, &crate::intake::fetch_item(key), crate::ledger::When::Now, now)?;
+            }
+            Letter::Unreadable { .. } => {
+                tx.bury(&dead)?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// A JSON text, or nothing.
+fn text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| !text.is_empty())
+}

@@ -1,0 +1,95 @@
+//! What follows from a changed entity: which records are to be looked at again. Nothing is written here, only queued.
+
+use chrono::TimeDelta;
+
+use crate::close;
+use crate::house::House;
+use crate::ledger::{ENRICH, LedgerError, Tx, When, sync_lane};
+use crate::schema::{Body, Entity, EntityId, EntityKind, Status};
+use crate::view::view;
+
+/// Ranks in a sync lane: what others link to goes first, and of one entity the record before what hangs on it.
+pub const RANKS: u8 = 9;
+
+/// A record to bring in step: an entity in a collection.
+pub fn item(entity: EntityId, collection: &str) -> Vec<u8> {
+    [entity.as_bytes().as_slice(), collection.as_bytes()].concat()
+}
+
+pub fn read_item(item: &[u8]) -> Option<(EntityId, String)> {
+    let (id, collection) = item.split_first_chunk::<16>()?;
+    Some((EntityId::from_bytes(*id), String::from_utf8(collection.to_vec()).ok()?))
+}
+
+/// The rank of a collection's work.
+pub fn rank(house: &House, connection: &str, collection: &str, kind: EntityKind) -> u8 {
+    let hangs_on_itself = house.config.mappings.into_for(connection, collection, kind).is_some_and(|mapping| {
+        mapping.fields.values().any(|lens| lens.link.as_ref().is_some_and(|link| link.path.dotted() == "id"))
+    });
+    kind.rank() * 3 + u8::from(hangs_on_itself)
+}
+
+/// Queues every record of `entity` that its routes name, and what depends on how it changed.
+pub fn follow(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entity>, when: When) -> Result<(), LedgerError> {
+    records(house, tx, entity, when)?;
+    neighbours(house, tx, entity, before)?;
+    if let Body::Feedback(feedback) = &entity.body {
+        let was = before.and_then(Entity::as_feedback).map(|feedback| feedback.status);
+        if feedback.status == Status::Shipped && was != Some(Status::Shipped) {
+            close::prepare(house, tx, entity)?;
+        }
+    }
+    Ok(())
+}
+
+/// Queues the entity's own records.
+pub fn records(house: &House, tx: &mut Tx<'_>, entity: &Entity, when: When) -> Result<(), LedgerError> {
+    let now = house.now();
+    let mut seen = None;
+    for route in house.config.routes.iter().filter(|route| route.entity == entity.kind()) {
+        if tx.link(entity.id, &route.connection, &route.collection)?.is_none() {
+            let view = match &seen {
+                Some(view) => view,
+                None => seen.insert(view(&house.ledger, entity, now)?),
+            };
+            // An expression that fails is told by the sync room, which meets it with the record at hand.
+            if !route.takes(view).unwrap_or(true) {
+                continue;
+            }
+        }
+        let rank = rank(house, &route.connection, &route.collection, entity.kind());
+        tx.queue(&sync_lane(&route.connection), rank, &item(entity.id, &route.collection), when, now)?;
+    }
+    Ok(())
+}
+
+/// Customers and themes show counts; feedback shows its customer's name and revenue.
+fn neighbours(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entity>) -> Result<(), LedgerError> {
+    match &entity.body {
+        Body::Feedback(feedback) => {
+            let old = before.map(Entity::refers_to).unwrap_or_default();
+            let moved = before.and_then(Entity::as_feedback).is_none_or(|old| {
+                old.customer != feedback.customer
+                    || old.theme != feedback.theme
+                    || old.status != feedback.status
+                    || old.withdrawn != feedback.withdrawn
+            });
+            if moved {
+                let settle = When::Settled(TimeDelta::seconds(house.config.sync.counts_settle_seconds.into()));
+                let touched: std::collections::BTreeSet<EntityId> = entity.refers_to().into_iter().chain(old).collect();
+                for id in touched {
+                    if let Some(neighbour) = tx.entity(id)? {
+                        records(house, tx, &neighbour, settle)?;
+                    }
+                }
+            }
+        }
+        // Many may name it: the enrich room passes it on piece by piece.
+        Body::Customer(_) | Body::Theme(_) if before.is_some_and(|before| before.body != entity.body) => {
+            let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
+            tx.queue(ENRICH, 1, entity.id.as_bytes(), settle, house.now())?;
+        }
+        Body::Customer(_) | Body::Theme(_) => {}
+    }
+    Ok(())
+}

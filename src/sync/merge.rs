@@ -1,0 +1,315 @@
+//! The three-way merge, field by field: base, ours, theirs. Pure.
+//!
+//! | theirs moved | ours moved | what happens |
+//! |---|---|---|
+//! | no | – | nothing; sync writes ours if it differs |
+//! | to what we are just writing | – | our own echo: agreed |
+//! | back to what stood there before our last write, and lately | – | a replica that lags: looked at again later |
+//! | yes | no | `both`, `pull`: into the entity. Pushed only: restored, or held if its mapping says `wins = "theirs"` |
+//! | yes | to the same | agreed |
+//! | yes | to something else | the field's rule; the loser's value goes into the log |
+//!
+//! Values are compared, canonicalised as the vendor stores them; never times. Whatever a person typed is afterwards in
+//! the entity or in the log: nothing is silently dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use connectors::{Edit, FieldKind, Sink};
+use serde_json::{Map, Value};
+
+use crate::ledger::{Base, Effect, Entry, FieldBase, What};
+use crate::mapping::{Flow, IntoMapping, Lens, Wins};
+
+/// What is known when a record of ours has been looked at.
+pub struct Look<'a> {
+    pub mapping: &'a IntoMapping,
+    pub sink: &'a dyn Sink,
+    /// The connection's name, for the log.
+    pub by: &'a str,
+    pub now: DateTime<Utc>,
+    /// What the entity should look like there, in the vendor's terms. Links that lead nowhere yet are absent.
+    pub desired: &'a BTreeMap<String, Value>,
+    /// The entity, for `pull` fields and for who decided when.
+    pub entity: &'a Value,
+    pub base: &'a Base,
+    /// A write of ours whose outcome is not in the books.
+    pub effect: Option<&'a Effect>,
+    pub theirs: &'a Map<String, Value>,
+    pub edits: &'a [Edit],
+    /// Outside id of a linked record to entity id; `None` when it is not ours.
+    pub resolve: &'a dyn Fn(&Lens, &str) -> Option<String>,
+}
+
+/// What follows from a look.
+#[derive(Debug, Default, PartialEq)]
+pub struct Merged {
+    /// Fields that the entity takes over: outside name, and its value on our side.
+    pub takes: Vec<Take>,
+    pub base: Base,
+    pub log: Vec<Entry>,
+    /// Conflicts for a person: (field, path, ours, theirs), in the entity's terms.
+    pub questions: Vec<(String, String, Value, Value)>,
+    /// Fields whose value there cannot be taken, and why.
+    pub refused: Vec<(String, String)>,
+    /// A replica may lag: look again at this time.
+    pub look_again: Option<DateTime<Utc>>,
+    /// A person changed something there.
+    pub edited: bool,
+    /// What we wrote came back changed.
+    pub rewritten: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Take {
+    pub field: String,
+    pub path: String,
+    pub value: Value,
+}
+
+/// Merges one look at a record.
+pub fn merge(look: &Look<'_>) -> Merged {
+    let mut merged = Merged { base: look.base.clone(), ..Merged::default() };
+    for (name, lens) in &look.mapping.fields {
+        field(look, name, lens, &mut merged);
+    }
+    for edit in look.edits {
+        history(look, edit, &mut merged);
+    }
+    if merged.edited {
+        // A person, not a destination that rewrites what we write.
+        merged.base.rounds = if merged.rewritten { merged.base.rounds + 1 } else { 0 };
+    }
+    merged
+}
+
+fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
+    let theirs = seen(look, name, lens);
+    let Some(base) = look.base.fields.get(name) else {
+        return first_sight(look, name, lens, theirs, merged);
+    };
+    if theirs == base.theirs {
+        return;
+    }
+    if let Some(effect) = look.effect
+        && let Some(ours) = effect.ours.get(name)
+        && written(effect, name, lens).as_ref() == Some(&theirs)
+    {
+        let agreed = FieldBase { ours: ours.clone(), theirs, ..FieldBase::default() };
+        merged.base.fields.insert(name.to_owned(), agreed);
+        return;
+    }
+    if let Some(was) = &base.was
+        && was.until > look.now
+        && was.theirs == theirs
+    {
+        merged.look_again = Some(merged.look_again.map_or(was.until, |at| at.max(was.until)));
+        return;
+    }
+    let ours = ours(look, name, lens);
+    let mut next = FieldBase { ours: base.ours.clone(), theirs: theirs.clone(), was: None, held: base.held, restore: base.restore };
+    if lens.flow == Flow::Push {
+        merged.edited = true;
+        merged.rewritten |= look.base.written_at.is_some();
+        let held = lens.wins == Wins::Theirs;
+        next.held = held;
+        // Back to what we want anyway is no reason to write.
+        next.restore = !held && look.desired.get(name).is_some_and(|ours| canonical(look, name, lens, ours) != theirs);
+        let note = if held { "kept there: this field is only pushed, and its mapping lets an edit stand" } else { "ours is put back: this field is only pushed" };
+        merged.log.push(entry(look, What::EditedThere, name, Some(&base.theirs), Some(&theirs), Some(note)));
+    } else if ours == Some(&base.ours) || ours.is_none() || (lens.flow == Flow::Pull && lens.wins == Wins::Theirs) {
+        take(look, name, lens, &theirs, &mut next, merged, What::Edited, Some(&base.theirs));
+    } else if ours.is_some_and(|ours| canonical(look, name, lens, ours) == theirs) {
+        next.ours = ours.cloned().unwrap_or_default();
+        merged.edited = true;
+    } else {
+        conflict(look, name, lens, &theirs, ours.cloned().unwrap_or_default(), &mut next, merged);
+    }
+    merged.base.fields.insert(name.to_owned(), next);
+}
+
+/// A field without a base: it was never written, or the record was found rather than made.
+fn first_sight(look: &Look<'_>, name: &str, lens: &Lens, theirs: Value, merged: &mut Merged) {
+    if theirs.is_null() {
+        return;
+    }
+    let mut next = FieldBase { ours: Value::Null, theirs: theirs.clone(), ..FieldBase::default() };
+    let same = ours(look, name, lens).filter(|ours| canonical(look, name, lens, ours) == theirs);
+    match (lens.flow, same) {
+        (_, Some(ours)) => next.ours = ours.clone(),
+        (Flow::Push, None) => next.restore = true,
+        (Flow::Both | Flow::Pull, None) => take(look, name, lens, &theirs, &mut next, merged, What::Edited, None),
+    }
+    merged.base.fields.insert(name.to_owned(), next);
+}
+
+#[expect(clippy::too_many_arguments, reason = "it is the tail of `field`, and all of it is that field's")]
+fn take(
+    look: &Look<'_>,
+    name: &str,
+    lens: &Lens,
+    theirs: &Value,
+    next: &mut FieldBase,
+    merged: &mut Merged,
+    what: What,
+    old: Option<&Value>,
+) {
+    merged.edited = true;
+    match inward(look, lens, theirs) {
+        Ok(value) => {
+            let Some(path) = path_of(lens) else { return };
+            merged.log.push(entry(look, what, name, old, Some(theirs), None));
+            merged.takes.push(Take { field: name.to_owned(), path, value });
+        }
+        Err(why) => {
+            // It stays there, and is not overwritten, until somebody says what it means.
+            next.held = true;
+            merged.log.push(entry(look, What::EditedThere, name, old, Some(theirs), Some(&why)));
+            merged.refused.push((name.to_owned(), why));
+        }
+    }
+}
+
+fn conflict(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, ours: Value, next: &mut FieldBase, merged: &mut Merged) {
+    merged.edited = true;
+    let theirs_wins = match lens.wins {
+        Wins::Theirs => true,
+        Wins::Ours | Wins::Ask => false,
+        Wins::Newest => decided_at(look, lens).is_none_or(|at| at <= edited_at(look, name)),
+    };
+    if lens.wins == Wins::Ask {
+        next.held = true;
+        if let (Ok(theirs), Some(path)) = (inward(look, lens, theirs), lens.path.as_ref()) {
+            let mine = path.get(look.entity).clone();
+            merged.questions.push((name.to_owned(), path.dotted(), mine, theirs));
+        }
+        let note = "a person is asked (`loopd review`)";
+        merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(&ours), Some(note)));
+    } else if theirs_wins {
+        let before = merged.takes.len();
+        take(look, name, lens, theirs, next, merged, What::Conflict, Some(&ours));
+        if merged.takes.len() == before {
+            merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(&ours), Some("ours stays: theirs cannot be read")));
+        }
+    } else {
+        // Ours is still to be written; what it replaces is kept in the log.
+        next.restore = true;
+        merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(&ours), Some("ours wins")));
+    }
+}
+
+/// A value from the vendor's history that may not stand there any more.
+fn history(look: &Look<'_>, edit: &Edit, merged: &mut Merged) {
+    let Some(lens) = look.mapping.fields.get(&edit.field) else { return };
+    let value = look.sink.canonical(&look.mapping.collection, &edit.field, edit.value.clone());
+    let value = projected(look, &edit.field, lens, value);
+    let stands = seen(look, &edit.field, lens) == value;
+    if stands {
+        return;
+    }
+    let ours_stands = look.base.fields.get(&edit.field).is_some_and(|base| base.theirs == seen(look, &edit.field, lens));
+    let overwritten_by_us = edit.overwritten && ours_stands;
+    let takes_it = overwritten_by_us && lens.flow != Flow::Push && matches!(lens.wins, Wins::Theirs | Wins::Newest);
+    if takes_it && let (Ok(value), Some(path)) = (inward(look, lens, &value), path_of(lens)) {
+        merged.takes.retain(|take| take.field != edit.field);
+        merged.takes.push(Take { field: edit.field.clone(), path, value });
+        merged.edited = true;
+        if let Some(base) = merged.base.fields.get_mut(&edit.field) {
+            base.restore = true;
+        }
+    }
+    let note = if takes_it { "it was overwritten before it was seen, and is put back" } else { "it was replaced before it was seen" };
+    let mut line = entry(look, What::Overtaken, &edit.field, None, Some(&value), Some(note));
+    line.at = edit.at.unwrap_or(look.now);
+    merged.log.push(line);
+}
+
+/// What stands there, canonical.
+fn seen(look: &Look<'_>, name: &str, lens: &Lens) -> Value {
+    let raw = look.theirs.get(name).cloned().unwrap_or_default();
+    let value = look.sink.canonical(&look.mapping.collection, name, raw);
+    projected(look, name, lens, value)
+}
+
+/// Of a set that others add to as well, only the members that are ours to speak of.
+fn projected(look: &Look<'_>, name: &str, lens: &Lens, value: Value) -> Value {
+    if lens.kind != FieldKind::Tags {
+        return value;
+    }
+    let base = look.base.fields.get(name);
+    let known: BTreeSet<&str> = [look.desired.get(name), base.map(|base| &base.ours), base.map(|base| &base.theirs)]
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    // Vendors take "bug" for the "Bug" that they have: in our spelling it is the same.
+    let ours = |tag: &str| known.iter().copied().find(|known| known.to_lowercase() == tag.to_lowercase());
+    let members: BTreeSet<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(ours).collect();
+    if members.is_empty() { Value::Null } else { members.into_iter().map(Value::from).collect() }
+}
+
+/// What our last write would look like there.
+fn written(effect: &Effect, name: &str, lens: &Lens) -> Option<Value> {
+    if lens.kind == FieldKind::Tags {
+        return effect.ours.get(name).map(|tags| if tags.as_array().is_some_and(Vec::is_empty) { Value::Null } else { tags.clone() });
+    }
+    effect.write.fields.get(name).cloned()
+}
+
+fn canonical(look: &Look<'_>, name: &str, lens: &Lens, value: &Value) -> Value {
+    let value = look.sink.canonical(&look.mapping.collection, name, value.clone());
+    projected(look, name, lens, value)
+}
+
+/// Our side of a field: for a field that is only pulled, the entity's own value.
+fn ours<'a>(look: &'a Look<'_>, name: &str, lens: &'a Lens) -> Option<&'a Value> {
+    match lens.flow {
+        Flow::Pull => lens.path.as_ref().map(|path| path.get(look.entity)),
+        Flow::Push | Flow::Both => look.desired.get(name),
+    }
+}
+
+/// Their value in the entity's terms.
+fn inward(look: &Look<'_>, lens: &Lens, theirs: &Value) -> Result<Value, String> {
+    if lens.link.is_some() {
+        let first = match theirs {
+            Value::Array(ids) => ids.first().and_then(Value::as_str),
+            Value::String(id) => Some(id.as_str()),
+            _ => None,
+        };
+        return match first {
+            None => Ok(Value::Null),
+            Some(id) => (look.resolve)(lens, id)
+                .map(Value::from)
+                .ok_or_else(|| "it links to a record that loopd does not know".to_owned()),
+        };
+    }
+    lens.read_back(theirs).map_err(|error| error.to_string())
+}
+
+fn path_of(lens: &Lens) -> Option<String> {
+    lens.path.as_ref().or(lens.link.as_ref().map(|link| &link.path)).map(crate::schema::Path::dotted)
+}
+
+fn decided_at(look: &Look<'_>, lens: &Lens) -> Option<DateTime<Utc>> {
+    let at = look.entity.get("decided")?.get(path_of(lens)?)?.get("at")?.as_str()?;
+    DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc())
+}
+
+fn edited_at(look: &Look<'_>, name: &str) -> DateTime<Utc> {
+    look.edits.iter().rev().find(|edit| edit.field == name).and_then(|edit| edit.at).unwrap_or(look.now)
+}
+
+fn entry(look: &Look<'_>, what: What, field: &str, old: Option<&Value>, new: Option<&Value>, note: Option<&str>) -> Entry {
+    Entry {
+        at: look.now,
+        by: look.by.to_owned(),
+        what,
+        field: Some(format!("{}.{field}", look.mapping.collection)),
+        old: old.cloned(),
+        new: new.cloned(),
+        note: note.map(str::to_owned),
+    }
+}

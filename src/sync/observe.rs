@@ -1,0 +1,356 @@
+//! Takes in a look at a record that loopd keeps in step: merges it, and says what follows. Called by normalize, inside
+//! its transaction; this is the way back of every human edit.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use connectors::Record;
+use serde_json::Value;
+
+use super::desired::{DesireError, desired};
+use super::follow::{follow, item, rank, read_item};
+use super::merge::{Look, merge};
+use crate::house::House;
+use crate::ledger::{
+    Base, Entry, FieldBase, Input, LedgerError, Link, LinkState, Question, Tx, Via, What, When, fetch_lane, sync_lane,
+};
+use crate::mapping::{Flow, IntoMapping, Lens};
+use crate::schema::{Decision, Entity, EntityId, Origin};
+use crate::view::view;
+
+/// Why a look could not be taken in: it becomes a dead letter.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    #[error("{field}: {cause}")]
+    Refused { field: String, cause: String },
+    #[error(transparent)]
+    Desire(#[from] DesireError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// How many times in a row a destination may change what we wrote before we stop.
+const ROUNDS: u32 = 3;
+
+/// Merges `input`, a look at the record of `entity`.
+pub fn observe(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, entity: &Entity, input: &Input) -> Result<(), ObserveError> {
+    let (connection, collection) = (&mapping.connection, &mapping.collection);
+    let now = house.now();
+    let Some(mut link) = tx.link(entity.id, connection, collection)? else { return Ok(()) };
+    if link.id != input.record.key.id {
+        return Ok(()); // An older record of this entity.
+    }
+    let Some(theirs) = input.record.body.as_ref().and_then(Value::as_object) else {
+        return Ok(gone(house, tx, entity, connection, collection, link)?);
+    };
+    if let LinkState::Gone { .. } = link.state {
+        link.state = LinkState::Live; // Restored there.
+        tx.put_link(entity.id, connection, collection, &link)?;
+        follow(house, tx, entity, Some(entity), When::Now)?;
+    }
+    let Some(sink) = house.connections.get(connection).and_then(|open| open.connector.sink()) else { return Ok(()) };
+    let base = tx.base(entity.id, connection, collection)?;
+    let effect = tx.effect(entity.id, connection, collection)?;
+    // A reading that began before our last write was answered cannot know that write: read again.
+    let overtaken = base.written_at.is_some_and(|written| input.seen_at < written)
+        || (effect.as_ref().is_some_and(|effect| input.seen_at < effect.at) && input.via != Via::Fence);
+    let view = view(&house.ledger, entity, now).map_err(DesireError::from)?;
+    let wanted = desired(house, mapping, entity, &view)?;
+    let resolve = |lens: &Lens, outside: &str| resolve(house, mapping, lens, outside);
+    let value = entity.to_value();
+    // A row that somebody has just made, and linked: it is read first, and this field waits for it.
+    let mut theirs = theirs.clone();
+    for (field, linked) in just_made(house, mapping, &theirs)? {
+        match base.fields.get(&field) {
+            Some(agreed) => drop(theirs.insert(field, agreed.theirs.clone())),
+            None => drop(theirs.remove(&field)),
+        }
+        tx.queue(&fetch_lane(connection), 0, &crate::intake::fetch_item(&linked), When::Now, now)?;
+        look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
+    }
+    let look = Look {
+        mapping,
+        sink,
+        by: connection,
+        now,
+        desired: &wanted.fields,
+        entity: &value,
+        base: &base,
+        effect: effect.as_ref(),
+        theirs: &theirs,
+        edits: &input.record.edits,
+        resolve: &resolve,
+    };
+    let mut merged = merge(&look);
+    if overtaken && merged.base != base {
+        // Keep what its history said; look again for the rest.
+        for line in merged.log.iter().filter(|line| line.what == What::Overtaken) {
+            tx.log(entity.id, line)?;
+        }
+        return Ok(look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?);
+    }
+    if let Some(at) = merged.look_again {
+        look_again(house, tx, connection, &input.record, at)?;
+    }
+    for line in &merged.log {
+        tx.log(entity.id, line)?;
+    }
+    let changed = take_over(entity, connection, &merged.takes, now)?;
+    let entity = changed.as_ref().unwrap_or(entity);
+    for (field, path, ours, theirs) in merged.questions {
+        let question = Question {
+            at: now,
+            entity: entity.id,
+            connection: connection.clone(),
+            collection: collection.clone(),
+            field,
+            path,
+            ours,
+            theirs,
+        };
+        tx.ask(&question)?;
+    }
+    let agreed = if changed.is_some() { agreed_after(house, mapping, entity)? } else { wanted.fields };
+    let value = entity.to_value();
+    for take in &merged.takes {
+        if let (Some(field), Some(lens)) = (merged.base.fields.get_mut(&take.field), mapping.fields.get(&take.field))
+            && !field.restore
+        {
+            field.ours = match (lens.flow, &lens.path) {
+                (Flow::Pull, Some(path)) => path.get(&value).clone(),
+                _ => agreed.get(&take.field).cloned().unwrap_or_default(),
+            };
+        }
+    }
+    merged.base.version = input.record.version.map(|version| version.0).or(merged.base.version);
+    let stop = merged.base.rounds >= ROUNDS;
+    let must_write = merged.base.fields.values().any(|field| field.restore);
+    if stop {
+        merged.base.rounds = 0;
+        stopped(house, tx, entity, connection, collection, link)?;
+    } else if input.record.url.is_some() && link.url != input.record.url {
+        link.url.clone_from(&input.record.url);
+        tx.put_link(entity.id, connection, collection, &link)?;
+    }
+    if merged.base != base {
+        tx.put_base(entity.id, connection, collection, &merged.base)?;
+    }
+    if input.via == Via::Fence && effect.is_some() {
+        tx.drop_effect(entity.id, connection, collection);
+    }
+    if let Some(changed) = &changed {
+        let before = tx.entity(changed.id)?;
+        tx.put_entity(changed)?;
+        let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
+        follow(house, tx, changed, before.as_ref(), settle)?;
+    } else if must_write || (input.via == Via::Fence && effect.is_some()) {
+        let rank = rank(house, connection, collection, entity.kind());
+        tx.queue(&sync_lane(connection), rank, &item(entity.id, collection), When::Now, now)?;
+    }
+    match merged.refused.into_iter().next() {
+        // What could be taken was taken; the rest is told.
+        Some((field, cause)) => {
+            house_note(house, tx, connection, collection, entity, &field, &cause)?;
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// A value there that means nothing here: a letter to ops, while everything else goes on.
+fn house_note(
+    house: &House,
+    tx: &mut Tx<'_>,
+    connection: &str,
+    collection: &str,
+    entity: &Entity,
+    field: &str,
+    cause: &str,
+) -> Result<(), LedgerError> {
+    let digest = house.config.mappings.into_for(connection, collection, entity.kind()).map(IntoMapping::digest);
+    tx.bury(&crate::ledger::Dead {
+        at: house.now(),
+        room: "normalize".into(),
+        connection: connection.into(),
+        key: None,
+        entity: Some(entity.id),
+        field: Some(field.into()),
+        cause: format!("the value that stands in {collection}.{field} cannot be taken: {cause}. It is left as it is there; change it, or the mapping's `values`"),
+        letter: crate::ledger::Letter::Sync { collection: collection.into(), entity: entity.id },
+        mapping: digest,
+    })?;
+    Ok(())
+}
+
+/// The entity with what people changed at a destination; `None` when nothing changed.
+fn take_over(
+    entity: &Entity,
+    by: &str,
+    takes: &[super::merge::Take],
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Option<Entity>, ObserveError> {
+    if takes.is_empty() {
+        return Ok(None);
+    }
+    let mut value = entity.to_value();
+    for take in takes {
+        let path: crate::schema::Path = take
+            .path
+            .parse()
+            .map_err(|_| ObserveError::Refused { field: take.field.clone(), cause: format!("{} is no path", take.path) })?;
+        path.set(&mut value, take.value.clone());
+    }
+    let mut changed = Entity::from_value(entity.id, entity.kind(), value)
+        .map_err(|error| ObserveError::Refused { field: takes[0].field.clone(), cause: error.to_string() })?;
+    for take in takes {
+        changed.decided_mut().insert(take.path.clone(), Decision { by: by.to_owned(), at: now });
+    }
+    Ok(Some(changed))
+}
+
+/// What the record should hold once the entity has changed.
+fn agreed_after(house: &House, mapping: &IntoMapping, entity: &Entity) -> Result<BTreeMap<String, Value>, ObserveError> {
+    let view = view(&house.ledger, entity, house.now())?;
+    Ok(desired(house, mapping, entity, &view)?.fields)
+}
+
+/// Deleted there: the entity stays, and nothing makes the record anew.
+pub fn gone(
+    house: &House,
+    tx: &mut Tx<'_>,
+    entity: &Entity,
+    connection: &str,
+    collection: &str,
+    mut link: Link,
+) -> Result<(), LedgerError> {
+    if !link.is_live() {
+        return Ok(());
+    }
+    let now = house.now();
+    link.state = LinkState::Gone { at: now };
+    tx.put_link(entity.id, connection, collection, &link)?;
+    tx.drop_effect(entity.id, connection, collection);
+    let note = "deleted there; the item stays, and no record is made anew (`loopd why` shows it)";
+    tx.log(entity.id, &line(now, connection, What::GoneThere, collection, note))?;
+    // Others show its URL.
+    follow(house, tx, entity, Some(entity), When::Now)
+}
+
+fn stopped(house: &House, tx: &mut Tx<'_>, entity: &Entity, connection: &str, collection: &str, mut link: Link) -> Result<(), LedgerError> {
+    let now = house.now();
+    let why = format!("{collection} changed what loopd wrote {ROUNDS} times in a row (an automation there?)");
+    link.state = LinkState::Stopped { at: now, why: why.clone() };
+    tx.put_link(entity.id, connection, collection, &link)?;
+    tx.log(entity.id, &line(now, connection, What::Stopped, collection, &why))?;
+    tx.raise(connection, &format!("rewrites {collection}"), &format!("{why}; `loopd why {}` shows it, `loopd dead retry` goes on", entity.short_id()), false, now)?;
+    tx.bury(&crate::ledger::Dead {
+        at: now,
+        room: "sync".into(),
+        connection: connection.into(),
+        key: None,
+        entity: Some(entity.id),
+        field: None,
+        cause: why,
+        letter: crate::ledger::Letter::Sync { collection: collection.into(), entity: entity.id },
+        mapping: None,
+    })?;
+    Ok(())
+}
+
+fn look_again(house: &House, tx: &mut Tx<'_>, connection: &str, record: &Record, at: chrono::DateTime<chrono::Utc>) -> Result<(), LedgerError> {
+    let item = crate::intake::fetch_item(&record.key);
+    tx.queue(&fetch_lane(connection), 0, &item, When::At(at), house.now())
+}
+
+fn line(at: chrono::DateTime<chrono::Utc>, by: &str, what: What, field: &str, note: &str) -> Entry {
+    Entry { at, by: by.into(), what, field: Some(field.into()), old: None, new: None, note: Some(note.into()) }
+}
+
+/// The entity behind a linked record.
+fn resolve(house: &House, mapping: &IntoMapping, lens: &Lens, outside: &str) -> Option<String> {
+    let link = lens.link.as_ref()?;
+    let mut homes: Vec<String> = link.collection.iter().cloned().collect();
+    if homes.is_empty() {
+        homes = crate::schema::EntityKind::ALL
+            .into_iter()
+            .filter_map(|kind| house.config.mappings.home(&mapping.connection, kind).map(str::to_owned))
+            .collect();
+    }
+    let found = |home: &String| house.ledger.linked(&mapping.connection, home, outside).ok().flatten();
+    homes.iter().find_map(found).map(|id| id.to_string())
+}
+
+/// Fields that link to a record which loopd has never read, and would adopt.
+fn just_made(house: &House, mapping: &IntoMapping, theirs: &serde_json::Map<String, Value>) -> Result<Vec<(String, connectors::Key)>, LedgerError> {
+    let mut found = Vec::new();
+    for (name, lens) in mapping.fields.iter().filter(|(_, lens)| lens.flow != Flow::Push) {
+        let home = lens.link.as_ref().and_then(|link| link.collection.as_deref());
+        let id = theirs.get(name).and_then(Value::as_array).and_then(|ids| ids.first()).and_then(Value::as_str);
+        let (Some(home), Some(id)) = (home, id) else { continue };
+        let adopts = house.config.mappings.intos(&mapping.connection, home).any(|into| into.adopt);
+        let stranger = resolve(house, mapping, lens, id).is_none() && house.ledger.raw(&mapping.connection, home, id)?.is_none();
+        if adopts && stranger {
+            found.push((name.clone(), connectors::Key::new(home, id)));
+        }
+    }
+    Ok(found)
+}
+
+/// A row that people made where mappings say that such rows become entities.
+pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Input) -> Result<(), ObserveError> {
+    let (connection, collection) = (&mapping.connection, &mapping.collection);
+    let record = &input.record;
+    let (Some(theirs), Some(sink)) = (
+        record.body.as_ref().and_then(Value::as_object),
+        house.connections.get(connection).and_then(|open| open.connector.sink()),
+    ) else {
+        return Ok(());
+    };
+    let now = house.now();
+    let id = EntityId::derive(connection, collection, &record.key.id);
+    let mut value = Entity::empty(id, mapping.entity).to_value();
+    let mut takes = Vec::new();
+    let mut base = Base { version: record.version.map(|version| version.0), ..Base::default() };
+    for (name, lens) in &mapping.fields {
+        let seen = sink.canonical(collection, name, theirs.get(name).cloned().unwrap_or_default());
+        if seen.is_null() {
+            continue;
+        }
+        base.fields.insert(name.clone(), FieldBase { theirs: seen.clone(), ..FieldBase::default() });
+        let path = lens.path.as_ref().filter(|_| lens.flow != Flow::Push);
+        if let Some(path) = path {
+            let inward = lens.read_back(&seen).map_err(|error| ObserveError::Refused { field: name.clone(), cause: error.to_string() })?;
+            path.set(&mut value, inward);
+            takes.push((name.clone(), path.dotted()));
+        }
+    }
+    if takes.is_empty() {
+        return Ok(()); // An empty row is somebody about to type.
+    }
+    let mut entity = Entity::from_value(id, mapping.entity, value)
+        .map_err(|error| ObserveError::Refused { field: takes[0].0.clone(), cause: error.to_string() })?;
+    for (_, path) in &takes {
+        entity.decided_mut().insert(path.clone(), Decision { by: connection.clone(), at: now });
+    }
+    let origin = Origin { connection: connection.clone(), collection: collection.clone(), id: record.key.id.clone(), url: record.url.clone() };
+    crate::normalize::set_origin(&mut entity, origin);
+    let agreed = agreed_after(house, mapping, &entity)?;
+    for (name, _) in &takes {
+        if let (Some(field), Some(ours)) = (base.fields.get_mut(name), agreed.get(name)) {
+            field.ours = ours.clone();
+        }
+    }
+    tx.put_entity(&entity)?;
+    let link = Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
+    tx.put_link(id, connection, collection, &link)?;
+    tx.put_base(id, connection, collection, &base)?;
+    tx.log(id, &line(now, connection, What::Created, collection, "a row that a person made there"))?;
+    crate::normalize::name_customer(house, tx, &entity)?;
+    let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
+    Ok(follow(house, tx, &entity, None, settle)?)
+}
+
+/// Reads a sync item; for callers that only have its bytes.
+pub fn about(item: &[u8]) -> Option<(EntityId, String)> {
+    read_item(item)
+}

@@ -1,0 +1,308 @@
+//! What is to be done about one queued record: nothing, look for it, read it, create it, or update it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use connectors::{FieldKind, Fields, Record, Sink, TagChange, Write};
+use serde_json::{Map, Value};
+
+use super::desired::{DesireError, Desired, desired, difference};
+use super::follow::{item, read_item};
+use crate::house::{Connection, House};
+use crate::ledger::{Base, Claim, Dead, Effect, LedgerError, Letter, Link, sync_lane};
+use crate::mapping::IntoMapping;
+use crate::schema::{EntityId, EntityKind};
+use crate::view::view;
+
+/// A record that needs a vendor call.
+#[derive(Debug)]
+pub struct Planned {
+    pub claim: Claim,
+    pub entity: EntityId,
+    pub kind: EntityKind,
+    pub collection: String,
+    pub base: Base,
+    pub link: Option<Link>,
+    pub task: Task,
+    /// Should-be of every field, for the base once it is stored.
+    pub desired: BTreeMap<String, Value>,
+    /// Of fields that are only pulled: what the entity holds now.
+    pub pulled: BTreeMap<String, Value>,
+}
+
+#[derive(Debug)]
+pub enum Task {
+    /// A create whose outcome is not in the books.
+    Find { effect: Box<Effect> },
+    /// An update whose outcome is not in the books.
+    Read,
+    Create { write: Box<Write> },
+    Update { write: Box<Write> },
+}
+
+impl Planned {
+    /// One vendor call can take both.
+    pub fn goes_with(&self, other: &Self) -> bool {
+        self.collection == other.collection
+            && self.claim.slot.split == other.claim.slot.split
+            && std::mem::discriminant(&self.task) == std::mem::discriminant(&other.task)
+    }
+
+    pub fn target(&self) -> Option<&str> {
+        self.link.as_ref().map(|link| link.id.as_str())
+    }
+
+    pub fn write(&self) -> Option<&Write> {
+        match &self.task {
+            Task::Create { write } | Task::Update { write } => Some(write),
+            Task::Find { .. } | Task::Read => None,
+        }
+    }
+
+    pub fn external_id(&self) -> String {
+        match &self.task {
+            Task::Find { effect } => effect.write.external_id.clone(),
+            Task::Create { write } | Task::Update { write } => write.external_id.clone(),
+            Task::Read => self.entity.to_string(),
+        }
+    }
+
+    pub fn effect(&self, now: DateTime<Utc>) -> Effect {
+        let write = self.write().cloned().unwrap_or_else(|| Write {
+            external_id: self.entity.to_string(),
+            target: None,
+            fields: Map::new(),
+            tags: BTreeMap::new(),
+        });
+        let ours = write
+            .fields
+            .keys()
+            .chain(write.tags.keys())
+            .filter_map(|name| Some((name.clone(), self.desired.get(name)?.clone())))
+            .collect();
+        Effect { write, ours, at: now, settling: false }
+    }
+
+    /// Whether the fields about to be written still stand there as both sides agreed.
+    pub fn stands_as_agreed(&self, sink: &dyn Sink, record: &Record) -> bool {
+        let Some(theirs) = record.body.as_ref().and_then(Value::as_object) else { return false };
+        let Some(write) = self.write() else { return false };
+        write.fields.keys().all(|name| {
+            let seen = sink.canonical(&self.collection, name, theirs.get(name).cloned().unwrap_or_default());
+            seen == self.base.fields.get(name).map(|field| field.theirs.clone()).unwrap_or_default()
+        })
+    }
+}
+
+/// Looks at a queued record. `None`: there is nothing to do, and it is out of the queue (or put off).
+pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Option<Planned>, LedgerError> {
+    let name = &connection.name;
+    let lane = sync_lane(name);
+    let now = house.now();
+    let finish = |claim: &Claim| {
+        house.ledger.transact(|tx| tx.finish(&lane, &claim.item, claim.slot.stamp, now)).map(|()| None)
+    };
+    let Some((id, collection)) = read_item(&claim.item) else { return finish(&claim) };
+    let Some(entity) = house.ledger.entity(id)? else { return finish(&claim) };
+    let Some(mapping) = house.config.mappings.into_for(name, &collection, entity.kind()) else { return finish(&claim) };
+    let Some(spec) = connection.collection(&collection) else {
+        // The plan of that account does not have it (Linear customers): said once, and left out.
+        let what = format!("{name} has no {collection} (not in this account's plan, or not configured): its routes are left out");
+        if house.ledger.condition(name, &format!("no {collection}"))?.is_none() {
+            tracing::warn!(connection = %name, "{what}");
+            house.ledger.transact(|tx| tx.raise(name, &format!("no {collection}"), &what, false, now))?;
+        }
+        return finish(&claim);
+    };
+    let link = house.ledger.link(id, name, &collection)?;
+    if link.as_ref().is_some_and(|link| !link.is_live()) {
+        return finish(&claim);
+    }
+    let base = house.ledger.base(id, name, &collection)?.unwrap_or_default();
+    let sink = connection.connector.sink();
+    let mut planned = Planned {
+        claim,
+        entity: id,
+        kind: entity.kind(),
+        collection: collection.clone(),
+        base,
+        link,
+        task: Task::Read,
+        desired: BTreeMap::new(),
+        pulled: BTreeMap::new(),
+    };
+    let effect = house.ledger.effect(id, name, &collection)?;
+    if let Some(effect) = effect {
+        if effect.settling && now - effect.at < TimeDelta::minutes(1) {
+            // Normalize has the look that closes it.
+            let again = now + TimeDelta::milliseconds(250);
+            house.ledger.transact(|tx| tx.requeue(&lane, &planned.claim.item, |slot| slot.due = again))?;
+            return Ok(None);
+        }
+        if planned.link.is_none() {
+            planned.task = Task::Find { effect: Box::new(effect) };
+        }
+        return Ok(Some(planned));
+    }
+    let view = view(&house.ledger, &entity, now)?;
+    let wanted = takes(house, name, &collection, entity.kind(), &view)
+        .map_err(DesireError::from)
+        .and_then(|takes| Ok((takes, desired(house, mapping, &entity, &view)?)));
+    let (takes, wanted) = match wanted {
+        Ok(wanted) => wanted,
+        Err(DesireError::Ledger(error)) => return Err(error),
+        Err(DesireError::Map(error)) => {
+            bury(house, name, &planned, mapping, &error.to_string(), Some(&error.field))?;
+            return finish(&planned.claim);
+        }
+    };
+    let create = planned.link.is_none();
+    if create && (!takes || !spec.creatable || waits_for_itself(&wanted, id)) {
+        return finish(&planned.claim);
+    }
+    if create && let Some(due) = waits_for_others(house, name, &lane, &wanted)? {
+        let again = due.max(now) + TimeDelta::seconds(1);
+        house.ledger.transact(|tx| tx.requeue(&lane, &planned.claim.item, |slot| slot.due = again))?;
+        return Ok(None);
+    }
+    let value = entity.to_value();
+    planned.pulled = mapping
+        .fields
+        .iter()
+        .filter(|(_, lens)| lens.flow == crate::mapping::Flow::Pull)
+        .filter_map(|(name, lens)| Some((name.clone(), lens.path.as_ref()?.get(&value).clone())))
+        .collect();
+    let changed = difference(mapping, &wanted, &planned.base);
+    let Some(sink) = sink else { return finish(&planned.claim) };
+    let mut write = write(sink, mapping, &planned, &wanted, changed.iter());
+    planned.desired = wanted.fields;
+    if let (Some(key), false, None) = (&mapping.key, create, planned.base.written_at) {
+        // A row that people made does not carry our id yet.
+        let id = Value::from(write.external_id.as_str());
+        if planned.base.fields.get(key).is_none_or(|field| field.theirs != id) && !matches!(spec.fields, Fields::Fixed(_)) {
+            planned.desired.insert(key.clone(), id.clone());
+            write.fields.insert(key.clone(), id);
+        }
+    }
+    if !create && write.fields.is_empty() && write.tags.is_empty() {
+        // Nothing to say there; but what we agreed on may be worded anew.
+        agree(house, name, &planned, &changed)?;
+        return finish(&planned.claim);
+    }
+    planned.task = if create { Task::Create { write: Box::new(write) } } else { Task::Update { write: Box::new(write) } };
+    Ok(Some(planned))
+}
+
+/// Some route sends entities like this one there.
+fn takes(house: &House, connection: &str, collection: &str, kind: EntityKind, view: &Value) -> Result<bool, crate::mapping::MapError> {
+    for route in &house.config.routes {
+        if route.entity == kind && route.connection == connection && route.collection == collection && route.takes(view)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What hangs on a record of the same entity that does not exist (an attachment without its issue) is made when that is.
+fn waits_for_itself(wanted: &Desired, id: EntityId) -> bool {
+    wanted.unresolved.iter().any(|missing| missing.target == id)
+}
+
+/// A linked record that is itself still queued is made first; it spares a second write.
+/// `Some`: when that is due.
+fn waits_for_others(house: &House, connection: &str, lane: &str, wanted: &Desired) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    for missing in &wanted.unresolved {
+        let queued = house.ledger.slot(lane, &item(missing.target, &missing.collection))?;
+        let spec = house.connections.get(connection).and_then(|open| open.collection(&missing.collection));
+        if let (Some(_), Some(slot)) = (spec, queued) {
+            return Ok(Some(slot.due));
+        }
+    }
+    Ok(None)
+}
+
+/// The write for the changed fields; what would store the same value is left out.
+fn write<'a>(
+    sink: &dyn Sink,
+    mapping: &IntoMapping,
+    planned: &Planned,
+    wanted: &Desired,
+    changed: impl Iterator<Item = &'a String>,
+) -> Write {
+    let mut write = Write {
+        external_id: planned.external_id_for(mapping),
+        target: planned.target().map(str::to_owned),
+        fields: Map::new(),
+        tags: BTreeMap::new(),
+    };
+    for name in changed {
+        let Some(value) = wanted.fields.get(name) else { continue };
+        let base = planned.base.fields.get(name);
+        if mapping.fields.get(name).is_some_and(|lens| lens.kind == FieldKind::Tags) {
+            let (want, have) = (members(value), base.map(|base| members(&base.theirs)).unwrap_or_default());
+            let change = TagChange {
+                add: want.iter().filter(|tag| !have.contains(tag)).cloned().collect(),
+                remove: have.iter().filter(|tag| !want.contains(tag)).cloned().collect(),
+            };
+            if change != TagChange::default() {
+                write.tags.insert(name.clone(), change);
+            }
+            continue;
+        }
+        let canonical = sink.canonical(&planned.collection, name, value.clone());
+        let there = base.map(|base| base.theirs.clone()).unwrap_or_default();
+        if canonical != there {
+            write.fields.insert(name.clone(), canonical);
+        }
+    }
+    write
+}
+
+impl Planned {
+    /// The entity's own id, or a branch of it where earlier records there have used that one up.
+    fn external_id_for(&self, mapping: &IntoMapping) -> String {
+        let purpose = format!("{}.{}", mapping.connection, mapping.collection);
+        let generation = self.link.as_ref().map_or(0, |link| link.generation);
+        // A mapping without a key field names the record by an id of its own: one entity may have several records at
+        // one vendor (an issue, an attachment, a customer's need).
+        match (mapping.key.is_some(), generation) {
+            (true, 0) => self.entity.to_string(),
+            (_, generation) => self.entity.branch(&purpose, generation).to_string(),
+        }
+    }
+}
+
+fn members(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Where should-be is worded anew but stores the same, only the base moves.
+fn agree(house: &House, connection: &str, planned: &Planned, changed: &std::collections::BTreeSet<String>) -> Result<(), LedgerError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    house.ledger.transact(|tx| {
+        let mut base = tx.base(planned.entity, connection, &planned.collection)?;
+        for name in changed {
+            let field = base.fields.entry(name.clone()).or_default();
+            field.ours = planned.desired.get(name).cloned().unwrap_or_default();
+            field.restore = false;
+        }
+        tx.put_base(planned.entity, connection, &planned.collection, &base)
+    })
+}
+
+fn bury(house: &House, connection: &str, planned: &Planned, mapping: &IntoMapping, cause: &str, field: Option<&str>) -> Result<(), LedgerError> {
+    let dead = Dead {
+        at: house.now(),
+        room: "sync".into(),
+        connection: connection.into(),
+        key: None,
+        entity: Some(planned.entity),
+        field: field.map(str::to_owned),
+        cause: cause.into(),
+        letter: Letter::Sync { collection: planned.collection.clone(), entity: planned.entity },
+        mapping: Some(mapping.digest()),
+    };
+    house.ledger.transact(|tx| tx.bury(&dead).map(|_| ()))
+}

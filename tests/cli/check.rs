@@ -1,0 +1,57 @@
+//! `loopd check`: every mistake in one go, with its place and its mend.
+
+use crate::support::{GITHUB, Place};
+
+#[test]
+fn a_good_configuration_is_good() {
+    let place = Place::with(GITHUB);
+    place.loopd(&["check"]).ends(0).says("config.toml is good: 1 connections");
+    let said = place.loopd(&["check", "--json"]).ends(0).json();
+    assert_eq!((said["ok"].as_bool(), said["problems"].as_array().map(Vec::len)), (Some(true), Some(0)), "{said}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_places() {
+    let config = GITHUB.replace("public_url", "publik_url").replace("\"github\"", "\"githug\"").replace("65536", "\"many\"");
+    let place = Place::with(&config);
+    let said = place.loopd(&["check"]).ends(2);
+    for (at, mend) in [("config.toml:7:1", "public_url"), ("config.toml:8:18", ""), ("config.toml:11:8", "github")] {
+        assert!(said.out.contains(at), "{at} is not in:\n{}", said.out);
+        assert!(said.out.contains(mend), "{mend} is not in:\n{}", said.out);
+    }
+    let json = place.loopd(&["check", "--json"]).ends(2).json();
+    assert_eq!(json["ok"], false);
+    let first = &json["problems"][0];
+    assert!(first["line"].as_u64() > Some(0) && first["column"].as_u64() > Some(0), "{first}");
+    assert!(first["what"].is_string(), "{first}");
+}
+
+#[test]
+fn a_missing_secret_is_told_and_none_is_shown() {
+    let place = Place::with(GITHUB);
+    let output = place.command(&["check"]).env_remove("TEST_TOKEN").output().expect("it runs");
+    let said = crate::support::Said::from(output).ends(2).says("TEST_TOKEN").says("config.toml:14:9");
+    assert!(!said.out.contains(crate::support::SECRET) && !said.err.contains(crate::support::SECRET));
+}
+
+#[test]
+fn a_broken_mapping_is_told_in_its_own_file() {
+    let place = Place::with(&format!("{GITHUB}\n[mappings]\ndir = \"mine\"\n"));
+    place.write("mine/github.issue.toml", "from = \"github.issue\"\nentity = \"feedback\"\n\n[fields]\nverbatim = \".body | frobnicate\"\n");
+    place.loopd(&["check"]).ends(2).says("mine/github.issue.toml:5:").says("frobnicate");
+}
+
+#[test]
+fn text_that_is_no_toml_is_told_with_its_place() {
+    let place = Place::with("[ledger\npath = 1\n");
+    place.loopd(&["check"]).ends(2).says("config.toml:1:");
+}
+
+#[test]
+fn live_says_what_cannot_be_reached() {
+    let place = Place::with(GITHUB);
+    place.loopd(&["check", "--live"]).ends(1).says("github: ");
+    place.loopd(&["check", "--live", "airtable"]).ends(2).says("no connection airtable");
+    let said = place.loopd(&["check", "--json", "--live"]).ends(1).json();
+    assert!(said["live"][0]["fault"].is_string(), "{said}");
+}

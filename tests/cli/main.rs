@@ -1,0 +1,8 @@
+//! The program as people meet it: the real binary, its words, its exit codes, its signals, its doors.
+
+mod check;
+mod commands;
+mod hooks;
+mod reload;
+mod run;
+mod support;

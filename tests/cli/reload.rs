@@ -1,0 +1,39 @@
+//! SIGHUP: a good configuration is taken, a bad one is refused, and the old one stays.
+
+use rustix::process::Signal;
+
+use crate::support::{GITHUB, Place};
+
+#[test]
+fn a_bad_configuration_is_refused_loudly_and_the_old_one_stays() {
+    let place = Place::with(GITHUB);
+    let mut daemon = place.run();
+    place.write("config.toml", &GITHUB.replace("repos =", "repoz ="));
+    daemon.signal(Signal::HUP);
+    let said = daemon.wait_for("the old one stays in use");
+    assert!(said["why"].as_str().is_some_and(|why| why.contains("config.toml:") && why.contains("repoz")), "{said}");
+    assert_eq!(daemon.get("/readyz").status, 200);
+    assert_eq!(daemon.post("/hooks/github", &[], b"{}").status, 401, "the old connection is there");
+
+    place.write("config.toml", GITHUB);
+    let told = place.loopd(&["status", "--strict"]).ends(3);
+    assert!(told.out.contains("the configuration on disk is not in use"), "{}", told.out);
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("the new configuration is in use");
+    place.loopd(&["status", "--strict"]).ends(0).says("Nothing needs a person");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_new_configuration_is_used_from_then_on() {
+    let place = Place::with(GITHUB);
+    let mut daemon = place.run();
+    place.write("config.toml", &GITHUB.replace("[connection.github]", "[connection.hub]").replace("127.0.0.1:0", "127.0.0.1:9"));
+    daemon.signal(Signal::HUP);
+    let said = daemon.wait_for("takes a restart");
+    assert_eq!(said["key"], "http.listen");
+    daemon.wait_for("the new configuration is in use");
+    assert_eq!(daemon.post("/hooks/github", &[], b"{}").status, 404);
+    assert_eq!(daemon.post("/hooks/hub", &[], b"{}").status, 401);
+    assert_eq!(daemon.stop(), Some(0));
+}

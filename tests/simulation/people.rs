@@ -1,0 +1,227 @@
+//! The people of a simulation: customers who speak, and colleagues who edit on every side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use connectors::Clock;
+use sandbox::faults::Rng;
+use sandbox::github::{Edit, NewIssue};
+use sandbox::intercom::NewCompany;
+use serde_json::{Value, json};
+
+use crate::town::{BASE, REPO, Town};
+
+/// An edit that a person made in a destination.
+#[derive(Clone, Debug)]
+pub struct Typed {
+    pub vendor: &'static str,
+    pub table: &'static str,
+    pub record: String,
+    pub field: &'static str,
+    pub value: Value,
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Default)]
+pub struct People {
+    /// Issues that were opened and not deleted, by number.
+    pub issues: BTreeSet<u64>,
+    pub conversations: BTreeSet<u64>,
+    /// The last edit of each field, and those before it.
+    pub typed: Vec<Typed>,
+    /// Rows that people deleted: `Loopd ID` values that may have no row.
+    pub deleted_rows: BTreeSet<String>,
+    pub deleted_issues: BTreeSet<u64>,
+    pub trashed: BTreeSet<String>,
+    contacts: Vec<String>,
+    companies: u64,
+    said: BTreeMap<&'static str, u64>,
+}
+
+const BUGS: [&str; 6] = [
+    "Outage: every request fails with error 500, production is down for our whole team",
+    "The stream crashes with an exception and we lost data, no workaround",
+    "Codestral completion is broken, returns an error and blocks our release",
+    "Feature request: please add batch uploads to the API",
+    "It would be nice to have a dark mode in Le Chat",
+    "How do I set the temperature?",
+];
+
+impl People {
+    pub fn act(&mut self, town: &mut Town, rng: &mut Rng) {
+        match rng.below(20) {
+            0..=4 => self.open_issue(town, rng),
+            5 => self.edit_issue(town, rng),
+            6 => self.comment(town, rng),
+            7 => self.delete_issue(town, rng),
+            8 => self.company(town, rng),
+            9 | 10 => self.conversation(town, rng),
+            11..=14 => self.edit_cell(town, rng),
+            15 => self.theme(town, rng),
+            16 => self.delete_row(town, rng),
+            17 | 18 => self.linear(town, rng),
+            _ => self.trash(town, rng),
+        }
+    }
+
+    fn one<T: Clone>(rng: &mut Rng, of: impl IntoIterator<Item = T>) -> Option<T> {
+        let all: Vec<T> = of.into_iter().collect();
+        all.get(usize::try_from(rng.below(all.len() as u64)).ok()?).cloned()
+    }
+
+    fn say(&mut self, what: &'static str) -> u64 {
+        let count = self.said.entry(what).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn open_issue(&mut self, town: &Town, rng: &mut Rng) {
+        let text = Self::one(rng, BUGS).unwrap_or_default();
+        let title = format!("{} ({})", &text[..text.len().min(40)], self.say("issue"));
+        let number = town.world.github(|desk, cx| {
+            let new = NewIssue { title: &title, body: Some(text), author: "ada-example", ..NewIssue::default() };
+            desk.open_issue(REPO, &new, cx)
+        });
+        self.issues.extend(number);
+    }
+
+    fn edit_issue(&mut self, town: &Town, rng: &mut Rng) {
+        let Some(number) = Self::one(rng, self.issues.iter().copied()) else { return };
+        let body = format!("Edited {}: it crashes, production is down", self.say("edit"));
+        town.world.github(|desk, cx| {
+            desk.edit_issue(REPO, number, Edit { body: Some(Some(body)), ..Edit::default() }, "ada-example", cx);
+        });
+    }
+
+    fn comment(&mut self, town: &Town, rng: &mut Rng) {
+        let Some(number) = Self::one(rng, self.issues.iter().copied()) else { return };
+        let text = format!("Me too ({})", self.say("comment"));
+        town.world.github(|desk, cx| desk.comment(REPO, number, "grace-example", &text, cx));
+    }
+
+    fn delete_issue(&mut self, town: &Town, rng: &mut Rng) {
+        let Some(number) = Self::one(rng, self.issues.iter().copied()) else { return };
+        town.world.github(|desk, cx| desk.delete_issue(REPO, number, "ada-example", cx));
+        self.issues.remove(&number);
+        self.deleted_issues.insert(number);
+    }
+
+    fn company(&mut self, town: &Town, rng: &mut Rng) {
+        self.companies += 1;
+        let n = self.companies;
+        let (name, id, site) = (format!("Company {n} Example"), format!("c-{n}"), format!("https://c{n}.example.com"));
+        let spend = rng.below(90_000);
+        let contact = town.world.intercom(|desk, cx| {
+            let new = NewCompany { name: &name, company_id: &id, website: Some(&site), monthly_spend: spend.cast_signed(), ..NewCompany::default() };
+            let company = desk.add_company(&new, cx);
+            desk.add_contact(&format!("Person {n}"), &format!("person@c{n}.example.com"), Some(&company), cx)
+        });
+        self.contacts.push(contact);
+    }
+
+    fn conversation(&mut self, town: &Town, rng: &mut Rng) {
+        if self.contacts.is_empty() {
+            self.company(town, rng);
+        }
+        let text = Self::one(rng, BUGS).unwrap_or_default();
+        let known = Self::one(rng, self.conversations.iter().copied());
+        let contact = Self::one(rng, self.contacts.iter().cloned()).unwrap_or_default();
+        let n = self.say("conversation");
+        let id = town.world.intercom(|desk, cx| match known {
+            Some(known) if n.is_multiple_of(3) => {
+                desk.user_replies(known, &format!("<p>And another thing ({n})</p>"), cx);
+                None
+            }
+            _ => desk.open_conversation(&contact, &format!("Help {n}"), &format!("<p>{text}</p>"), None, cx),
+        });
+        self.conversations.extend(id);
+    }
+
+    fn row(town: &Town, rng: &mut Rng, table: &'static str) -> Option<Value> {
+        let rows = town.world.airtable(|desk, _| desk.rows(BASE, table));
+        Self::one(rng, rows)
+    }
+
+    fn edit_cell(&mut self, town: &Town, rng: &mut Rng) {
+        let Some(row) = Self::row(town, rng, "Feedback") else { return };
+        let Some(record) = row["id"].as_str().map(str::to_owned) else { return };
+        let (field, value) = match rng.below(6) {
+            0 | 1 => ("Status", Self::one(rng, ["New", "Reviewing", "Validated", "Building"]).map(Value::from)),
+            2 => ("Severity", Self::one(rng, ["Critical", "High", "Medium", "Low"]).map(Value::from)),
+            3 => ("Category", Self::one(rng, ["Bug", "Request", "Praise"]).map(Value::from)),
+            4 => ("Summary", Some(json!(format!("In short ({})", self.say("summary"))))),
+            _ => {
+                let theme = Self::row(town, rng, "Themes").and_then(|theme| theme["id"].as_str().map(str::to_owned));
+                ("Theme", theme.map(|theme| json!([theme])))
+            }
+        };
+        let Some(value) = value else { return };
+        if row["fields"][field] == value {
+            return;
+        }
+        town.world.airtable(|desk, cx| desk.edit_cell(cx, BASE, "Feedback", &record, field, &value));
+        let at = town.clock.now();
+        self.typed.push(Typed { vendor: "airtable", table: "Feedback", record, field, value, at });
+    }
+
+    fn theme(&mut self, town: &Town, _rng: &mut Rng) {
+        let name = format!("Theme {}", self.say("theme"));
+        let cells = json!({"Name": name});
+        let record = town.world.airtable(|desk, cx| desk.add_row(cx, BASE, "Themes", &cells));
+        let at = town.clock.now();
+        self.typed.push(Typed { vendor: "airtable", table: "Themes", record, field: "Name", value: cells["Name"].clone(), at });
+    }
+
+    fn delete_row(&mut self, town: &Town, rng: &mut Rng) {
+        if rng.chance(0.5) {
+            return; // Seldom.
+        }
+        let Some(row) = Self::row(town, rng, "Feedback") else { return };
+        let (Some(record), Some(id)) = (row["id"].as_str(), row["fields"]["Loopd ID"].as_str()) else { return };
+        town.world.airtable(|desk, cx| desk.delete_row(cx, BASE, "Feedback", record));
+        self.deleted_rows.insert(id.to_owned());
+    }
+
+    fn issue(town: &Town, rng: &mut Rng) -> Option<String> {
+        let issues = town.world.linear(|desk, _| desk.issues());
+        let live = issues.into_iter().filter(|issue| issue["trashed"] != json!(true));
+        Self::one(rng, live.filter_map(|issue| issue["id"].as_str().map(str::to_owned)))
+    }
+
+    fn linear(&mut self, town: &Town, rng: &mut Rng) {
+        let Some(issue) = Self::issue(town, rng) else { return };
+        let at = town.clock.now();
+        let (field, value) = match rng.below(4) {
+            0 => {
+                let state = Self::one(rng, ["Todo", "In Progress", "Done", "Canceled"]).unwrap_or("Done");
+                town.world.linear(|desk, cx| desk.move_issue(cx, &issue, state));
+                return;
+            }
+            1 => {
+                let priority = 1 + u8::try_from(rng.below(4)).unwrap_or(0);
+                town.world.linear(|desk, cx| desk.set_priority(cx, &issue, priority));
+                ("priority", json!(priority))
+            }
+            2 => {
+                let title = format!("Better title {}", self.say("title"));
+                town.world.linear(|desk, cx| desk.set_title(cx, &issue, &title));
+                ("title", json!(title))
+            }
+            _ => {
+                let text = format!("An engineer's words {}", self.say("description"));
+                town.world.linear(|desk, cx| desk.set_description(cx, &issue, &text));
+                ("description", json!(text))
+            }
+        };
+        self.typed.push(Typed { vendor: "linear", table: "issue", record: issue, field, value, at });
+    }
+
+    fn trash(&mut self, town: &Town, rng: &mut Rng) {
+        if rng.chance(0.7) {
+            return; // Seldom.
+        }
+        let Some(issue) = Self::issue(town, rng) else { return };
+        town.world.linear(|desk, cx| desk.trash_issue(cx, &issue));
+        self.trashed.insert(issue);
+    }
+}

@@ -1,0 +1,145 @@
+//! The promise, checked against the vendors' own books when a town has come to rest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use loopd::ledger::{Entry, LinkState, What};
+use loopd::schema::{Entity, EntityId};
+use loopd::view::view;
+use sandbox::Vendor;
+use serde_json::Value;
+
+use super::people::{People, Typed};
+use crate::town::{BASE, REPO, Town};
+
+pub fn check(town: &mut Town, people: &People) {
+    town.assert_quiet();
+    let dead = town.house.ledger.dead().expect("memory");
+    assert!(dead.is_empty(), "dead letters: {dead:#?}");
+    once_each(town, people);
+    for typed in last_of_each_field(people) {
+        stands_or_is_told(town, people, typed);
+    }
+    converged(town);
+    for vendor in Vendor::ALL {
+        assert_eq!(town.world.books(vendor).throttled, 0, "{} had to say \"too many\"", vendor.name());
+    }
+    let before = writes(town);
+    town.run_for(Duration::from_secs(30 * 60));
+    assert_eq!(writes(town), before, "a cycle on a still world writes");
+    town.assert_quiet();
+}
+
+/// Calls that change something, by vendor and operation.
+fn writes(town: &Town) -> BTreeMap<String, u64> {
+    let mut writes = BTreeMap::new();
+    for vendor in Vendor::ALL {
+        for (operation, count) in town.world.books(vendor).by_operation {
+            let name = format!("{} {operation}", vendor.name());
+            let method = ["PATCH", "PUT", "DELETE"].iter().any(|method| operation.starts_with(method));
+            let mutation = ["Create", "Update", "Upsert", "Delete", "Archive"].iter().any(|word| operation.contains(word));
+            let said = operation.contains("reply") || operation.starts_with("POST") && operation.contains("comments");
+            if method || mutation || said {
+                writes.insert(name, count);
+            }
+        }
+    }
+    writes
+}
+
+/// Every input has its records, and each of them once.
+fn once_each(town: &Town, people: &People) {
+    let doubles = town.world.airtable(|desk, _| {
+        ["Feedback", "Customers", "Themes"].map(|table| (table, desk.doubles(BASE, table, "Loopd ID")))
+    });
+    for (table, doubles) in doubles {
+        assert!(doubles.is_empty(), "{table} has doubles: {doubles:?}");
+    }
+    let rows = town.world.airtable(|desk, _| desk.rows(BASE, "Feedback"));
+    let issues = people.issues.iter().map(|number| ("github", "issue", format!("{REPO}#{number}")));
+    let conversations = people.conversations.iter().map(|id| ("intercom", "conversation", id.to_string()));
+    for (connection, collection, outside) in issues.chain(conversations) {
+        let id = EntityId::derive(connection, collection, &outside).to_string();
+        let count = rows.iter().filter(|row| row["fields"]["Loopd ID"] == id.as_str()).count();
+        let expected = usize::from(!people.deleted_rows.contains(&id));
+        assert_eq!(count, expected, "rows of {connection} {outside} ({id})");
+    }
+    let urls = town.world.linear(|desk, _| desk.doubles());
+    assert!(urls.is_empty(), "one source became several issues: {urls:?}");
+    for (id, message) in town.house.ledger.messages().expect("memory") {
+        let marked = town.world.github(|desk, _| desk.comments_containing(&id));
+        let sent = usize::from(matches!(message.state, loopd::ledger::MessageState::Sent { .. }) && message.connection == "github");
+        assert_eq!(marked, sent, "message {id} was sent {marked} times");
+    }
+}
+
+/// Of each field of each record, what a person typed last.
+fn last_of_each_field(people: &People) -> Vec<&Typed> {
+    let mut last: BTreeMap<(&str, &str, &str), &Typed> = BTreeMap::new();
+    for typed in &people.typed {
+        last.insert((typed.table, &typed.record, typed.field), typed);
+    }
+    last.into_values().collect()
+}
+
+fn outside(town: &Town, typed: &Typed) -> Option<Value> {
+    match typed.vendor {
+        "airtable" => town.world.airtable(|desk, _| desk.row(BASE, typed.table, &typed.record)).map(|row| row["fields"][typed.field].clone()),
+        _ => town.world.linear(|desk, _| desk.issue(&typed.record)).map(|issue| issue[typed.field].clone()),
+    }
+}
+
+fn stands_or_is_told(town: &Town, people: &People, typed: &Typed) {
+    let Some(now) = outside(town, typed) else { return }; // The record is gone.
+    if now == typed.value || people.trashed.contains(&typed.record) {
+        return;
+    }
+    let entity = town.house.ledger.linked(typed.vendor, typed.table, &typed.record).expect("memory");
+    let Some(entity) = entity else { panic!("nobody knows the record of {typed:?}") };
+    let history = town.house.ledger.history(entity).expect("memory");
+    let told = |entry: &Entry| {
+        entry.old.as_ref() == Some(&typed.value)
+            || entry.new.as_ref() == Some(&typed.value)
+            || entry.note.as_ref().is_some_and(|note| typed.value.as_str().is_some_and(|value| note.contains(value)))
+    };
+    let counts = [What::Edited, What::Conflict, What::EditedThere, What::Overtaken];
+    let logged = history.iter().any(|entry| counts.contains(&entry.what) && told(entry));
+    assert!(logged, "an edit is lost: {typed:#?}\nnow stands: {now}\nhistory: {history:#?}");
+}
+
+/// What stands outside is what should stand there.
+fn converged(town: &Town) {
+    let house = &town.house;
+    let mut checked = 0;
+    let mut entities: Vec<Entity> = Vec::new();
+    house.ledger.each_entity(|entity| { entities.push(entity); Ok(()) }).expect("memory");
+    for entity in entities {
+        let seen = view(&house.ledger, &entity, house.now()).expect("memory");
+        for (connection, collection, link) in house.ledger.links(entity.id).expect("memory") {
+            let Some(mapping) = house.config.mappings.into_for(&connection, &collection, entity.kind()) else { continue };
+            let Some(sink) = house.connections[&connection].connector.sink() else { continue };
+            assert!(!matches!(link.state, LinkState::Stopped { .. }), "{entity:?} was given up in {collection}");
+            if !link.is_live() {
+                continue;
+            }
+            let there = match (connection.as_str(), collection.as_str()) {
+                ("airtable", table) => town.world.airtable(|desk, _| desk.row(BASE, table, &link.id)).map(|row| row["fields"].clone()),
+                ("linear", "issue") => town.world.linear(|desk, _| desk.issue(&link.id)),
+                _ => continue,
+            };
+            let Some(there) = there else { panic!("{connection} {collection} {} is linked and does not exist", link.id) };
+            let base = house.ledger.base(entity.id, &connection, &collection).expect("memory").unwrap_or_default();
+            let wanted = loopd::sync::desired(house, mapping, &entity, &seen).expect("a mapping that works");
+            for (field, value) in wanted.fields {
+                if base.fields.get(&field).is_some_and(|base| base.held) || field == "labels" || base.owed.contains_key(&field) {
+                    continue;
+                }
+                let should = sink.canonical(&collection, &field, value);
+                let is = sink.canonical(&collection, &field, there[&field].clone());
+                assert_eq!(is, should, "{connection} {collection}.{field} of {} ({})\nbase: {:#?}\nhistory: {:#?}", entity.short_id(), entity.id, base.fields.get(&field), house.ledger.history(entity.id));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 0, "nothing was there to compare");
+}

@@ -1,0 +1,315 @@
+//! A town: the whole engine and the whole sandbox on one thread, under one clock that only moves when nothing is left
+//! to do now. The engine can be stopped anywhere, lose its power, and come back; the vendors remember.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use connectors::Clock;
+use loopd::config::{Config, World as Machine};
+use loopd::daemon::{Materials, build, rooms};
+use loopd::house::{House, Stage, Step};
+use loopd::intake::{receive, take_in};
+use loopd::ledger::{Ledger, MemoryStore, NoProbe, Tree};
+use sandbox::{Vendor, World};
+
+use crate::support::{InProcess, TestClock};
+
+/// A machine without files but the configuration's.
+pub struct NoMachine {
+    pub files: BTreeMap<PathBuf, String>,
+}
+
+impl Machine for NoMachine {
+    fn read(&self, path: &Path) -> std::io::Result<String> {
+        self.files.get(path).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+    fn list(&self, _folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        Some(match name {
+            "GITHUB_TOKEN" => Vendor::GitHub.token().to_owned(),
+            "INTERCOM_TOKEN" => Vendor::Intercom.token().to_owned(),
+            "AIRTABLE_TOKEN" => Vendor::Airtable.token().to_owned(),
+            "LINEAR_TOKEN" => Vendor::Linear.token().to_owned(),
+            name if name.ends_with("_HOOK") => SECRET.to_owned(),
+            _ => return None,
+        })
+    }
+    fn credentials(&self) -> Option<PathBuf> {
+        None
+    }
+}
+
+/// Signs all webhooks of the town.
+pub const SECRET: &str = "a secret between the town and its vendors";
+pub const REPO: &str = "lumen-example/widgets";
+pub const BASE: &str = "appSandbox0000001";
+
+/// The configuration of a town, with all four vendors.
+pub fn config(extra: &str) -> String {
+    format!(
+        r#"
+[http]
+public_url = "https://loopd.example.com"
+
+[sync]
+settle_seconds = 3
+counts_settle_seconds = 30
+
+[connection.github]
+kind = "github"
+repos = ["{REPO}"]
+token = {{ env = "GITHUB_TOKEN" }}
+webhook = true
+webhook_secret = {{ env = "GITHUB_HOOK" }}
+
+[connection.intercom]
+kind = "intercom"
+token = {{ env = "INTERCOM_TOKEN" }}
+webhook = true
+webhook_secret = {{ env = "INTERCOM_HOOK" }}
+
+[connection.airtable]
+kind = "airtable"
+base = "{BASE}"
+token = {{ env = "AIRTABLE_TOKEN" }}
+webhook = true
+
+[connection.linear]
+kind = "linear"
+team = "ENG"
+token = {{ env = "LINEAR_TOKEN" }}
+webhook = true
+webhook_secret = {{ env = "LINEAR_HOOK" }}
+
+[[route]]
+entity = "feedback"
+to = "airtable.Feedback"
+
+[[route]]
+entity = "customer"
+to = "airtable.Customers"
+
+[[route]]
+entity = "theme"
+to = "airtable.Themes"
+
+[[route]]
+entity = "feedback"
+to = "linear.issue"
+when = '.tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
+
+[[route]]
+entity = "feedback"
+to = "linear.attachment"
+when = '.tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
+
+[[route]]
+entity = "feedback"
+to = "linear.need"
+when = '.customer != null and .tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
+
+[[route]]
+entity = "customer"
+to = "linear.customer"
+
+{extra}
+"#
+    )
+}
+
+pub struct Town {
+    pub world: Arc<World>,
+    pub clock: Arc<TestClock>,
+    pub store: Arc<MemoryStore>,
+    pub house: Arc<House>,
+    rooms: Vec<(Box<dyn Stage>, Option<DateTime<Utc>>)>,
+    text: String,
+    runtime: tokio::runtime::Runtime,
+    pub steps: u64,
+    /// A room failed; the reason is kept for the test to see.
+    pub failures: Vec<String>,
+}
+
+fn house(world: &Arc<World>, clock: &Arc<TestClock>, store: &Arc<MemoryStore>, text: &str) -> Arc<House> {
+    let path = PathBuf::from("config.toml");
+    let machine = NoMachine { files: [(path.clone(), text.to_owned())].into() };
+    let config: Config = loopd::config::load(&path, &machine).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let ledger = Ledger::over(store.clone(), Arc::new(NoProbe)).expect("a ledger in memory");
+    let (transport_world, transport_clock) = (world.clone(), clock.clone());
+    let classifier = loopd::daemon::classifier(&config);
+    let materials = Materials {
+        ledger,
+        clock: clock.clone(),
+        transport: Arc::new(move |name: &str| {
+            let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name).expect("connections are named as their vendor");
+            Arc::new(InProcess { world: transport_world.clone(), vendor, clock: transport_clock.clone() })
+        }),
+        classifier,
+    };
+    Arc::new(build(config, &machine, materials).expect("a good configuration"))
+}
+
+impl Town {
+    /// An empty town: a repository, a base with the tables that the mappings need, a Linear team.
+    pub fn new(seed: u64) -> Self {
+        Self::with(seed, "")
+    }
+
+    pub fn with(seed: u64, extra: &str) -> Self {
+        let clock = TestClock::new();
+        let world = World::new(seed, clock.hands());
+        for vendor in Vendor::ALL {
+            let host = format!("https://{}.example.com", vendor.name());
+            world.set_base(vendor, &host);
+        }
+        world.github(|desk, cx| {
+            desk.create_repo(REPO, cx);
+            desk.set_webhook(REPO, "https://loopd.example.com/hooks/github", SECRET, cx);
+        });
+        world.intercom(|desk, _| desk.set_webhook("https://loopd.example.com/hooks/intercom", SECRET));
+        crate::furnish::accounts(&world);
+        let store = Arc::new(MemoryStore::new());
+        let text = config(extra);
+        let house = house(&world, &clock, &store, &text);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        for connection in ["airtable", "linear"] {
+            runtime.block_on(crate::furnish::setup(&house, &clock, connection));
+        }
+        let rooms = rooms(&house).into_iter().map(|room| (room, None)).collect();
+        Self { world, clock, store, house, rooms, text, runtime, steps: 0, failures: Vec::new() }
+    }
+
+    /// The engine ends here and now, and begins again. With `kept`: the machine loses its power, and of what was not
+    /// durable only the first so many commits are found on the disk.
+    pub fn restart(&mut self, kept: Option<usize>) {
+        if let Some(kept) = kept {
+            self.store.lose_power(kept);
+        }
+        self.rooms.clear();
+        self.house = house(&self.world, &self.clock, &self.store, &self.text);
+        self.rooms = rooms(&self.house).into_iter().map(|room| (room, None)).collect();
+    }
+
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// One step of one room. `true` when it worked.
+    pub fn step(&mut self, at: usize) -> bool {
+        self.steps += 1;
+        let (room, due) = &mut self.rooms[at];
+        match self.runtime.block_on(room.step()) {
+            Ok(Step::Worked) => {
+                for (_, due) in &mut self.rooms {
+                    *due = None;
+                }
+                true
+            }
+            Ok(Step::Idle { until }) => {
+                *due = Some(until.unwrap_or(DateTime::<Utc>::MAX_UTC));
+                false
+            }
+            Err(error) => {
+                self.failures.push(format!("{}: {error}", room.name()));
+                *due = Some(self.clock.now() + chrono::TimeDelta::seconds(1));
+                false
+            }
+        }
+    }
+
+    /// Whether a room may have something to do now.
+    pub fn is_due(&self, at: usize) -> bool {
+        self.rooms[at].1.is_none_or(|due| due <= self.clock.now())
+    }
+
+    /// Brings what the vendors have sent to our door.
+    pub fn post(&mut self) -> bool {
+        let mut came = false;
+        for outgoing in self.world.due_webhooks() {
+            came = true;
+            let raw = connectors::Request { headers: &outgoing.headers, body: &outgoing.body };
+            let status = match receive(&self.house, outgoing.vendor.name(), raw) {
+                Ok(arrived) => {
+                    let taken = take_in(&self.house.ledger, &[arrived]).and_then(|()| self.house.ledger.durable());
+                    if taken.is_ok() { 200 } else { 503 }
+                }
+                Err(rejection) => rejection.status(),
+            };
+            self.world.delivered(outgoing, Some(status));
+        }
+        if came {
+            for (_, due) in &mut self.rooms {
+                *due = None;
+            }
+        }
+        came
+    }
+
+    /// Lets time pass: everything that is due is done, then the clock jumps to what is due next.
+    pub fn run_for(&mut self, span: Duration) {
+        let end = self.clock.now() + span;
+        loop {
+            let mut worked = self.post();
+            for at in 0..self.rooms.len() {
+                while self.is_due(at) && self.step(at) {
+                    worked = true;
+                }
+            }
+            if worked {
+                continue;
+            }
+            let next = self.next();
+            if next > end {
+                let rest = (end - self.clock.now()).to_std().unwrap_or_default();
+                self.clock.advance(rest);
+                return;
+            }
+            let wait = (next - self.clock.now()).to_std().unwrap_or_default();
+            self.clock.advance(wait.max(Duration::from_millis(1)));
+        }
+    }
+
+    /// When anything is due.
+    pub fn next(&self) -> DateTime<Utc> {
+        let rooms = self.rooms.iter().filter_map(|(_, due)| *due).min();
+        let post = self.world.next_webhook();
+        [rooms, post].into_iter().flatten().min().unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// What is left undone; a quiet town has none.
+    pub fn unfinished(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for tree in [Tree::Inbox, Tree::Effects, Tree::Parked] {
+            let count = self.house.ledger.count(tree).expect("memory");
+            if count > 0 {
+                left.push(format!("{count} in {}", tree.name()));
+            }
+        }
+        for (lane, (count, _)) in self.house.ledger.queues().expect("memory") {
+            left.push(format!("{count} queued for {lane}"));
+            for claim in self.house.ledger.due(&lane, 9, DateTime::<Utc>::MAX_UTC, 5).expect("memory") {
+                let item = loopd::sync::read_item(&claim.item);
+                let effect = item.as_ref().and_then(|(id, collection)| {
+                    self.house.ledger.effect(*id, lane.strip_prefix("sync/")?, collection).expect("memory")
+                });
+                left.push(format!("  {item:?} {:?} {effect:?}", claim.slot));
+            }
+        }
+        if !left.is_empty() {
+            left.push(format!("now {}; {:#?}", self.clock.now(), self.house.ledger.conditions().expect("memory")));
+        }
+        left
+    }
+
+    /// The teardown of every story.
+    pub fn assert_quiet(&self) {
+        assert_eq!(self.unfinished(), Vec::<String>::new(), "work is left undone");
+        assert_eq!(loopd::ledger::verify(&self.house.ledger).expect("memory"), Vec::new(), "a law is broken");
+        assert_eq!(self.failures, Vec::<String>::new(), "a room failed");
+    }
+}
