@@ -55,6 +55,7 @@ pub mod schema;
 pub mod setup;
 pub mod sync;
 pub mod telemetry;
+pub mod trial;
 pub mod upkeep;
 pub mod view;
 pub mod web;

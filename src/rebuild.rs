@@ -315,6 +315,10 @@ fn store(house: &House, found: &[Found<'_>], entities: &BTreeMap<EntityId, Entit
 fn base(house: &House, one: &Found<'_>, entity: &Entity) -> Result<Base, RebuildError> {
     let mut base = Base { version: one.record.version.map(|version| version.0), ..Base::default() };
     let Some(sink) = sink_of(house, one.mapping) else { return Ok(base) };
+    if let Some(key) = &one.mapping.key {
+        let id = Value::from(one.id.to_string());
+        base.fields.insert(key.clone(), FieldBase { ours: id.clone(), theirs: id, ..FieldBase::default() });
+    }
     let wanted = desired(house, one.mapping, entity, &view(&house.ledger, entity, house.now())?)?;
     let value = entity.to_value();
     for (name, lens) in &one.mapping.fields {

@@ -18,12 +18,17 @@ use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, 
 /// # Errors
 /// [`Told`] with [`Exit::Usage`]: all problems, each with its place and its mend.
 pub fn config(out: &Out) -> anyhow::Result<Config> {
-    let path = out.config_path();
-    if !path.exists() {
-        let text = format!("error: there is no configuration at {}\n  = write one with `loopd init`, or name one with --config PATH", path.display());
-        return Err(Told::usage(text).into());
-    }
-    config::load(&path, &Machine).map_err(|problems| Told::usage(render(&problems)).into())
+    config::load(&out.config_path(), &Machine).map_err(|problems| Told::usage(render(&problems)).into())
+}
+
+/// A configuration that `loopd check` finds nothing wrong with, and the warnings.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn checked(path: &Path) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let config = config::load(path, &Machine)?;
+    let problems = config::check(&config, &Machine);
+    if problems.iter().all(|problem| problem.warning) { Ok((config, problems)) } else { Err(problems) }
 }
 
 /// Problems, one after the other, as a compiler tells them.

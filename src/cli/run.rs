@@ -14,7 +14,7 @@ use anyhow::Context;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, Out, admin, open};
+use super::{Exit, Out, Told, admin, open};
 use crate::daemon::{self, Running};
 use crate::house::House;
 use crate::intake::{Current, Door};
@@ -35,8 +35,11 @@ pub struct Args {
 const TICK: Duration = Duration::from_millis(500);
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
-    let config = open::config(out)?;
-    telemetry::start(&config.log, out.verbose()).map_err(|error| super::Told::usage(format!("error: {error}")))?;
+    let (config, warnings) = open::checked(&out.config_path()).map_err(|problems| Told::usage(open::render(&problems)))?;
+    telemetry::start(&config.log, out.verbose()).map_err(|error| Told::usage(format!("error: {error}")))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let probe: Arc<dyn Probe> = match args.die_at {
         Some(die) => Arc::new(die),
         None => Arc::new(NoProbe),

@@ -66,7 +66,8 @@ fn row(field: &Field) -> Vec<String> {
         (false, None) => String::new(),
     };
     if let Some(suggested) = field.suggested.as_ref().filter(|suggested| suggested.value != field.value) {
-        from.push_str(&format!("; {} suggested {} ({:.0}%)", suggested.model, plain(&suggested.value), suggested.confidence * 100.0));
+        let glue = if from.is_empty() { "" } else { "; " };
+        from.push_str(&format!("{glue}{} suggested {} ({:.0}%)", suggested.model, plain(&suggested.value), suggested.confidence * 100.0));
     }
     vec![field.path.clone(), plain(&field.value), from, field.at.map(when).unwrap_or_default()]
 }

@@ -54,7 +54,7 @@ pub struct Company {
 pub struct Feed {
     pub threads: Vec<Thread>,
     pub talks: Vec<Talk>,
-    /// Lines that tell of a thread that an earlier line told of.
+    /// Lines that say what an earlier line said.
     pub repeated: usize,
 }
 
@@ -90,6 +90,13 @@ struct Contact {
     email: Option<String>,
 }
 
+impl Thread {
+    /// What makes it another thing said: the same number with another title is a thread of its own.
+    fn mark(&self) -> (String, u64, String) {
+        (self.repo.to_lowercase(), self.number, self.title.clone())
+    }
+}
+
 impl Feed {
     /// The demo's own feed.
     ///
@@ -106,7 +113,7 @@ impl Feed {
     /// # Errors
     /// The first line that cannot be played.
     pub fn read(&mut self, file: &str, text: &str) -> Result<(), FeedError> {
-        let mut known: BTreeSet<(String, u64)> = self.threads.iter().map(|thread| (thread.repo.to_lowercase(), thread.number)).collect();
+        let mut known: BTreeSet<(String, u64, String)> = self.threads.iter().map(Thread::mark).collect();
         for (at, text) in text.lines().enumerate() {
             if text.trim().is_empty() {
                 continue;
@@ -122,7 +129,7 @@ impl Feed {
                 continue;
             }
             let thread = thread(line).map_err(fail)?;
-            if known.insert((thread.repo.to_lowercase(), thread.number)) {
+            if known.insert(thread.mark()) {
                 self.threads.push(thread);
             } else {
                 self.repeated += 1;
@@ -247,10 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_thread_twice_is_one_thread() {
+    fn the_same_thread_twice_is_one_thread_and_another_title_is_another() {
         let mut feed = Feed::default();
         let line = r#"{"repo": "a/b", "number": 1, "title": "t"}"#;
-        feed.read("f", &format!("{line}\n{line}\n")).expect("it can be read");
-        assert_eq!((feed.len(), feed.repeated, feed.repos()), (1, 1, vec!["a/b".to_owned()]));
+        let other = line.replace("\"t\"", "\"another title\"");
+        feed.read("f", &format!("{line}\n{line}\n{other}\n")).expect("it can be read");
+        assert_eq!((feed.len(), feed.repeated, feed.repos()), (2, 1, vec!["a/b".to_owned()]));
     }
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use books::Standing;
 pub use feed::{Feed, FeedError};
-pub use stage::{BASE, FEEDBACK, Stage};
+pub use stage::{BASE, FEEDBACK, Stage, vendors, write_config};
 
 use crate::ledger::LedgerError;
 use crate::plan::{Pause, RealPause};

@@ -46,7 +46,7 @@ pub struct Stage {
 }
 
 /// The vendors, empty but for the repositories.
-pub(super) async fn vendors(seed: u64, repos: &[String]) -> anyhow::Result<(Arc<World>, Served)> {
+pub async fn vendors(seed: u64, repos: &[String]) -> anyhow::Result<(Arc<World>, Served)> {
     let clock = SystemClock::new();
     let world = World::new(seed, Arc::new(move || clock.now()));
     world.airtable(|airtable, cx| airtable.create_base_with(cx, BASE, "Feedback", &serde_json::json!([])));
@@ -117,7 +117,11 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-fn write_config(folder: &Path, served: &Served, address: SocketAddr, repos: &[String]) -> anyhow::Result<PathBuf> {
+/// Writes the configuration and its secrets.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn write_config(folder: &Path, served: &Served, address: SocketAddr, repos: &[String]) -> anyhow::Result<PathBuf> {
     let secrets = folder.join("secrets");
     std::fs::create_dir_all(&secrets)?;
     for vendor in Vendor::ALL {
@@ -158,9 +162,9 @@ product = [
     );
     for vendor in Vendor::ALL {
         let (name, base) = (vendor.name(), served.base(vendor));
-        // Linear meters by the hour; a demo that lasts a minute may use the hour's calls at once.
+        // Some meter by the hour: a demo that lasts a minute may use much of the hour's calls at once.
         let (schedule, more) = match vendor {
-            Vendor::GitHub => ("\"*/30 * * * * *\"".to_owned(), format!("repos = {repos:?}")),
+            Vendor::GitHub => ("\"*/5 * * * *\"".to_owned(), format!("repos = {repos:?}\nquota = {{ calls = 5000, per_seconds = 3600, burst = 800 }}")),
             Vendor::Intercom => ("{ conversations = \"*/10 * * * * *\", companies = \"*/20 * * * * *\" }".to_owned(), "arr_attribute = \"arr\"".to_owned()),
             Vendor::Airtable => ("{ payloads = \"*/10 * * * * *\", modified = \"0 * * * * *\" }".to_owned(), format!("base = \"{BASE}\"\ntypecast = true")),
             Vendor::Linear => ("\"*/20 * * * * *\"".to_owned(), format!("team = \"{TEAM}\"\nquota = {{ calls = 2400, per_seconds = 3600, burst = 1500 }}")),

@@ -61,8 +61,14 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     Ok(Arrived { connection: connection.to_owned(), delivery, at })
 }
 
+/// Puts deliveries on disk. When it returns, they may be acknowledged.
+pub fn admit(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
+    take_in(ledger, arrived)?;
+    ledger.durable()
+}
+
 /// Puts deliveries into the ledger, in one commit. Not yet durable.
-pub fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
+fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
     ledger.transact(|tx| {
         for Arrived { connection, delivery, at } in arrived {
             for record in &delivery.records {
@@ -112,7 +118,7 @@ impl Door {
                     waiting.push(next);
                 }
                 let (arrived, answers): (Vec<Arrived>, Vec<Answer>) = waiting.drain(..).unzip();
-                let done = take_in(&ledger, &arrived).and_then(|()| ledger.durable());
+                let done = admit(&ledger, &arrived);
                 if let Err(error) = &done {
                     tracing::error!(%error, count = arrived.len(), "webhooks could not be put on disk; they are answered 503");
                 }

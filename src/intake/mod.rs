@@ -9,7 +9,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use hooks::{Arrived, Current, Door, Rejection, receive, take_in};
+pub use hooks::{Arrived, Current, Door, Rejection, admit, receive};
 pub use poll::Poll;
 
 use connectors::Key;

@@ -25,11 +25,13 @@ pub struct Poll {
     sweep: Sweep,
     /// In this process: the first attach loads the binding into the connector.
     attached: bool,
+    /// Not before this does the first call go out.
+    begin: Option<DateTime<Utc>>,
 }
 
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, sweep: Sweep::default(), attached: false }
+        Self { house, connection, sweep: Sweep::default(), attached: false, begin: None }
     }
 }
 
@@ -49,6 +51,12 @@ impl Stage for Poll {
         let now = house.now();
         if let Some(until) = connection.locked(now) {
             return Ok(Step::Idle { until: Some(until) });
+        }
+        // A process that has just died may have used up this moment's quota, and nobody remembers: a short window is
+        // waited out. (Of a long one, the vendor's own headers tell.)
+        let begin = *self.begin.get_or_insert_with(|| now + grace(connection));
+        if begin > now {
+            return Ok(Step::Idle { until: Some(begin) });
         }
         let attach = house.ledger.position(&self.connection, ATTACH)?;
         if !self.attached || attach.due.is_none_or(|due| due <= now) {
@@ -72,6 +80,11 @@ impl Stage for Poll {
             Step::Idle { until } => Ok(Step::Idle { until: earliest(next, until) }),
         }
     }
+}
+
+fn grace(connection: &Connection) -> TimeDelta {
+    let window = connection.connector.pace().per;
+    if window <= std::time::Duration::from_secs(2) { TimeDelta::from_std(window).unwrap_or_default() } else { TimeDelta::zero() }
 }
 
 /// A stream and its schedule here.

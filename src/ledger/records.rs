@@ -87,6 +87,8 @@ pub struct Base {
     pub version: Option<i64>,
     /// When our last write to this record was answered.
     pub written_at: Option<DateTime<Utc>>,
+    /// The newest line of the vendor's own history that was taken in.
+    pub heard: Option<DateTime<Utc>>,
     /// Writes in a row that came back changed.
     pub rounds: u32,
     /// Fields that the destination does not have; owed until its binding changes.

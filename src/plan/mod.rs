@@ -119,7 +119,7 @@ pub async fn plan(given: Given<'_>, tell: &mut (dyn FnMut(u64, u64) + Send)) -> 
     let mut rehearsals = BTreeMap::new();
     let mut connections = BTreeMap::new();
     for (name, connection) in earnest.connections {
-        let rehearsal = Arc::new(Rehearsal::new(connection.connector.clone(), given.pause.clone()));
+        let rehearsal = Arc::new(Rehearsal::new(connection.connector.clone(), given.pause.clone(), clock.clone()));
         let open = Connection::new(name.clone(), rehearsal.clone(), connection.webhook, connection.callback.clone());
         connections.insert(name.clone(), open);
         rehearsals.insert(name, rehearsal);

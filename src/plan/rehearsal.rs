@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{
+    Clock as _,
     CollectionSpec, Connector, Cursor, Fault, IdPage, Identity, Key, Message, Messenger, Meter, Pace, Page, Receipt, Record, Sent,
     Shape, Sink, Source, Stream, Write, Written,
 };
 use serde_json::{Map, Value};
 
-use super::clock::Pause;
+use super::clock::{Jumping, Pause};
 
 /// The longest that one read waits for the quota, and its most tries.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -44,17 +46,20 @@ struct Book {
     known: BTreeMap<String, BTreeMap<String, Record>>,
     fault: Option<String>,
     failures: u32,
+    /// Until then the quota would let no call out. On the rehearsal's clock.
+    busy: Option<DateTime<Utc>>,
 }
 
 pub struct Rehearsal {
     inner: Arc<dyn Connector>,
     pause: Arc<dyn Pause>,
+    clock: Arc<Jumping>,
     book: Mutex<Book>,
 }
 
 impl Rehearsal {
-    pub fn new(inner: Arc<dyn Connector>, pause: Arc<dyn Pause>) -> Self {
-        Self { inner, pause, book: Mutex::default() }
+    pub fn new(inner: Arc<dyn Connector>, pause: Arc<dyn Pause>, clock: Arc<Jumping>) -> Self {
+        Self { inner, pause, clock, book: Mutex::default() }
     }
 
     pub fn tallies(&self) -> BTreeMap<String, Tally> {
@@ -78,6 +83,22 @@ impl Rehearsal {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes rehearsed time, so that connections get on with each other as they will in earnest.
+    fn spend(&self, time: Duration) {
+        let (now, time) = (self.clock.now(), TimeDelta::from_std(time).unwrap_or_default());
+        let mut book = self.book();
+        book.busy = Some(book.busy.map_or(now, |busy| busy.max(now)) + time);
+    }
+
+    /// A rehearsed call. Quotas by the hour let a good many go at once; those by the second are paced evenly.
+    fn spend_call(&self) {
+        let pace = self.inner.pace();
+        let interval = pace.per / pace.calls.max(1);
+        if pace.per <= Duration::from_secs(1) {
+            self.spend(interval);
+        }
     }
 
     /// Repeats a read while the quota, or the vendor, says later.
@@ -109,6 +130,7 @@ impl Rehearsal {
                 return Err(fault);
             }
             waited += wait;
+            self.spend(wait);
             self.pause.pause(wait).await;
         }
         Err(Fault::later("the quota never let this read through"))
@@ -219,6 +241,10 @@ impl Connector for Rehearsal {
     fn meter(&self) -> Meter {
         self.inner.meter()
     }
+    fn wait(&self) -> Option<Duration> {
+        let busy = self.book().busy?;
+        (busy - self.clock.now()).to_std().ok().filter(|wait| !wait.is_zero())
+    }
     async fn probe(&self) -> Result<Identity, Fault> {
         self.patiently(|| self.inner.probe()).await
     }
@@ -286,6 +312,7 @@ impl Sink for Rehearsal {
 
     async fn write(&self, collection: &str, writes: &[Write]) -> Vec<Result<Written, Fault>> {
         self.book().tallies.entry(collection.to_owned()).or_default().calls += 1;
+        self.spend_call();
         let mut verdicts = Vec::new();
         for write in writes {
             verdicts.push(self.rehearse(collection, write).await);
@@ -295,6 +322,7 @@ impl Sink for Rehearsal {
 
     async fn read(&self, collection: &str, ids: &[String]) -> Result<Vec<Record>, Fault> {
         self.book().tallies.entry(collection.to_owned()).or_default().calls += 1;
+        self.spend_call();
         let real: Vec<String> = ids.iter().filter(|id| self.made_here(&Key::new(collection, *id)).is_none()).cloned().collect();
         let mut there = Vec::new();
         if !real.is_empty() {

@@ -169,6 +169,7 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
     let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
     let history = house.ledger.history(id)?;
     let mut records = Vec::new();
+    let mut drawn: BTreeMap<String, String> = BTreeMap::new();
     let mut there: BTreeMap<String, Vec<There>> = BTreeMap::new();
     for (connection, collection, link) in house.ledger.links(id)? {
         let base = house.ledger.base(id, &connection, &collection)?.unwrap_or_default();
@@ -183,6 +184,7 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
                 held: agreed.held,
             });
         }
+        drawn.extend(base.drawn.keys().map(|path| (path.clone(), connection.clone())));
         let state = match &link.state {
             LinkState::Live => "live".to_owned(),
             LinkState::Gone { at } => format!("deleted there ({})", at.format("%Y-%m-%d %H:%M")),
@@ -198,7 +200,7 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
             place: Place { connection, collection, id: link.id, url: link.url },
         });
     }
-    let mut fields = fields(&entity, &history, &mut there);
+    let mut fields = fields(&entity, &history, &drawn, &mut there);
     let mut history = history;
     if let Some(wanted) = field {
         let named = |field: &Field| field.path == wanted || field.there.iter().any(|there| there.field == wanted);
@@ -228,7 +230,13 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
 /// What an entity keeps about itself: shown by its own columns.
 const ABOUT: [&str; 6] = ["decided", "enrichment", "origin", "hints", "aliases", "thread"];
 
-fn fields(entity: &Entity, history: &[Entry], there: &mut BTreeMap<String, Vec<There>>) -> Vec<Field> {
+/// `drawn`: which connection's record a path was drawn from.
+fn fields(
+    entity: &Entity,
+    history: &[Entry],
+    drawn: &BTreeMap<String, String>,
+    there: &mut BTreeMap<String, Vec<There>>,
+) -> Vec<Field> {
     let mut values = Vec::new();
     if let Value::Object(body) = entity.to_value() {
         for (name, value) in body.into_iter().filter(|(name, _)| !ABOUT.contains(&name.as_str())) {
@@ -245,7 +253,10 @@ fn fields(entity: &Entity, history: &[Entry], there: &mut BTreeMap<String, Vec<T
             let decision = entity.decided().get(&path);
             Field {
                 value,
-                by: decision.map(|decision| decision.by.clone()).or_else(|| last.map(|entry| entry.by.clone())),
+                by: decision
+                    .map(|decision| decision.by.clone())
+                    .or_else(|| last.map(|entry| entry.by.clone()))
+                    .or_else(|| drawn.get(&path).cloned()),
                 what: last.map(|entry| entry.what),
                 at: decision.map(|decision| decision.at).or_else(|| last.map(|entry| entry.at)),
                 decided: decision.is_some(),

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use connectors::FieldKind;
 use serde_json::Value;
 
 use crate::house::House;
@@ -78,8 +77,12 @@ fn resolve(
             Some(link) if link.is_live() => {
                 outside.insert(link.id);
             }
-            // Deleted there: the link is simply not there to be made.
-            Some(_) => {}
+            // Deleted there: the link is simply not there to be made; and what hangs on it needs no making.
+            Some(_) if *id != entity.id => {}
+            Some(_) => {
+                whole = false;
+                unresolved.push(Unresolved { field: field.to_owned(), target: *id, collection: home });
+            }
             None => {
                 whole = false;
                 unresolved.push(Unresolved { field: field.to_owned(), target: *id, collection: home });
@@ -110,9 +113,4 @@ fn is_empty(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         _ => false,
     }
-}
-
-/// Splits should-be into what is set and what is added to or taken from a set.
-pub fn tags(mapping: &IntoMapping, name: &str) -> bool {
-    mapping.fields.get(name).is_some_and(|lens| lens.kind == FieldKind::Tags)
 }

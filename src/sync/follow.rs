@@ -50,7 +50,7 @@ pub fn records(house: &House, tx: &mut Tx<'_>, entity: &Entity, when: When) -> R
         if tx.link(entity.id, &route.connection, &route.collection)?.is_none() {
             let view = match &seen {
                 Some(view) => view,
-                None => seen.insert(view(&house.ledger, entity, now)?),
+                None => seen.insert(with_new_links(house, tx, entity, view(&house.ledger, entity, now)?)?),
             };
             // An expression that fails is told by the sync room, which meets it with the record at hand.
             if !route.takes(view).unwrap_or(true) {
@@ -61,6 +61,16 @@ pub fn records(house: &House, tx: &mut Tx<'_>, entity: &Entity, when: When) -> R
         tx.queue(&sync_lane(&route.connection), rank, &item(entity.id, &route.collection), when, now)?;
     }
     Ok(())
+}
+
+/// The view of what is committed, with the links that this transaction is about to make: an attachment follows its issue.
+fn with_new_links(house: &House, tx: &mut Tx<'_>, entity: &Entity, mut view: serde_json::Value) -> Result<serde_json::Value, LedgerError> {
+    for route in house.config.routes.iter().filter(|route| route.entity == entity.kind()) {
+        if let Some(link) = tx.link(entity.id, &route.connection, &route.collection)?.filter(crate::ledger::Link::is_live) {
+            view["links"][format!("{}.{}", route.connection, route.collection)] = serde_json::json!({ "id": link.id, "url": link.url });
+        }
+    }
+    Ok(view)
 }
 
 /// Customers and themes show counts; feedback shows its customer's name and revenue.

@@ -14,12 +14,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Edit, FieldKind, Sink};
 use serde_json::{Map, Value};
 
 use crate::ledger::{Base, Effect, Entry, FieldBase, What};
 use crate::mapping::{Flow, IntoMapping, Lens, Wins};
+
+/// An automation that changes what we wrote does so within this time.
+const REACTION: TimeDelta = TimeDelta::minutes(2);
 
 /// What is known when a record of ours has been looked at.
 pub struct Look<'a> {
@@ -73,9 +76,12 @@ pub fn merge(look: &Look<'_>) -> Merged {
     for (name, lens) in &look.mapping.fields {
         field(look, name, lens, &mut merged);
     }
-    for edit in look.edits {
+    // A vendor tells the same history more than once.
+    let heard = look.base.heard;
+    for edit in look.edits.iter().filter(|edit| edit.at.is_none() || edit.at > heard) {
         history(look, edit, &mut merged);
     }
+    merged.base.heard = look.edits.iter().filter_map(|edit| edit.at).max().max(heard);
     if merged.edited {
         // A person, not a destination that rewrites what we write.
         merged.base.rounds = if merged.rewritten { merged.base.rounds + 1 } else { 0 };
@@ -108,9 +114,11 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
     }
     let ours = ours(look, name, lens);
     let mut next = FieldBase { ours: base.ours.clone(), theirs: theirs.clone(), was: None, held: base.held, restore: base.restore };
+    // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person.
+    let lately = look.base.written_at.is_some_and(|at| look.now - at < REACTION);
+    merged.rewritten |= base.was.is_some() && lately && !(lens.flow == Flow::Push && lens.wins == Wins::Theirs);
     if lens.flow == Flow::Push {
         merged.edited = true;
-        merged.rewritten |= look.base.written_at.is_some();
         let held = lens.wins == Wins::Theirs;
         next.held = held;
         // Back to what we want anyway is no reason to write.
@@ -122,6 +130,7 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
     } else if ours.is_some_and(|ours| canonical(look, name, lens, ours) == theirs) {
         next.ours = ours.cloned().unwrap_or_default();
         merged.edited = true;
+        merged.log.push(entry(look, What::Edited, name, Some(&base.theirs), Some(&theirs), Some("both sides say the same")));
     } else {
         conflict(look, name, lens, &theirs, ours.cloned().unwrap_or_default(), &mut next, merged);
     }

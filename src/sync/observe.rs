@@ -8,7 +8,7 @@ use connectors::Record;
 use serde_json::Value;
 
 use super::desired::{DesireError, desired};
-use super::follow::{follow, item, rank, read_item};
+use super::follow::{follow, item, rank};
 use super::merge::{Look, merge};
 use crate::house::House;
 use crate::ledger::{
@@ -348,9 +348,4 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
     crate::normalize::name_customer(house, tx, &entity)?;
     let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
     Ok(follow(house, tx, &entity, None, settle)?)
-}
-
-/// Reads a sync item; for callers that only have its bytes.
-pub fn about(item: &[u8]) -> Option<(EntityId, String)> {
-    read_item(item)
 }

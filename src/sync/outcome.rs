@@ -142,7 +142,7 @@ fn look_closer(name: &str, tx: &mut Tx<'_>, planned: &Planned, base: &Base, rece
         .replaced
         .iter()
         .filter(|(field, value)| planned.base.fields.get(*field).is_some_and(|base| base.theirs != **value))
-        .map(|(field, value)| Edit { field: field.clone(), value: value.clone(), at: Some(now), overwritten: true })
+        .map(|(field, value)| Edit { field: field.clone(), value: value.clone(), at: None, overwritten: true })
         .collect::<Vec<_>>();
     if edits.is_empty() && receipt.created {
         return Ok(());

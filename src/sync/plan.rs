@@ -87,9 +87,10 @@ impl Planned {
     pub fn stands_as_agreed(&self, sink: &dyn Sink, record: &Record) -> bool {
         let Some(theirs) = record.body.as_ref().and_then(Value::as_object) else { return false };
         let Some(write) = self.write() else { return false };
-        write.fields.keys().all(|name| {
+        write.fields.iter().all(|(name, wanted)| {
             let seen = sink.canonical(&self.collection, name, theirs.get(name).cloned().unwrap_or_default());
-            seen == self.base.fields.get(name).map(|field| field.theirs.clone()).unwrap_or_default()
+            // What is there already cannot be lost.
+            seen == *wanted || seen == self.base.fields.get(name).map(|field| field.theirs.clone()).unwrap_or_default()
         })
     }
 }

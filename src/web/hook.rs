@@ -99,10 +99,7 @@ async fn read(web: &Web, headers: &HeaderMap, body: Body, limit: usize) -> Resul
     // Where no length is given, the most that may come is held.
     let most = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
     let kib = u32::try_from(most.div_ceil(1024).clamp(1, super::BODIES_KIB)).unwrap_or(u32::MAX);
-    let held = match timeout(SLOW, web.bodies.clone().acquire_many_owned(kib)).await {
-        Ok(Ok(held)) => held,
-        Ok(Err(_)) | Err(_) => return Err(Turned::Busy),
-    };
+    let Ok(Ok(held)) = timeout(SLOW, web.bodies.clone().acquire_many_owned(kib)).await else { return Err(Turned::Busy) };
     match timeout(SLOW, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok((collected.to_bytes(), held)),
         Ok(Err(error)) if is_too_large(&*error) => Err(Turned::TooLarge),
@@ -112,5 +109,5 @@ async fn read(web: &Web, headers: &HeaderMap, body: Body, limit: usize) -> Resul
 }
 
 fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<LengthLimitError>)
 }

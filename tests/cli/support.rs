@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -70,6 +70,23 @@ impl Place {
     /// Runs it to its end.
     pub(crate) fn loopd(&self, args: &[&str]) -> Said {
         Said::from(self.command(args).output().expect("it runs"))
+    }
+
+    /// For a daemon that ends by itself, and is ended where it does not.
+    pub(crate) fn run_until_it_ends(&self, args: &[&str]) -> ExitStatus {
+        let mut child = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut stderr = child.stderr.take().expect("piped");
+        let (ended, waiting) = channel();
+        std::thread::spawn(move || {
+            // Its end closes the pipe.
+            let _ = stderr.read_to_end(&mut Vec::new());
+            let _ = ended.send(());
+        });
+        if waiting.recv_timeout(PATIENCE).is_err() {
+            child.kill().expect("it lives");
+            panic!("{args:?} did not end by itself");
+        }
+        child.wait().expect("it ends")
     }
 
     /// Starts the daemon, and returns when it is ready.
@@ -161,7 +178,7 @@ impl Daemon {
     }
 
     /// How it ended by itself.
-    pub(crate) fn ended(mut self) -> std::process::ExitStatus {
+    pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
     }
 

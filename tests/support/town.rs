@@ -11,7 +11,7 @@ use connectors::Clock;
 use loopd::config::{Config, World as Machine};
 use loopd::daemon::{Materials, build, rooms};
 use loopd::house::{House, Stage, Step};
-use loopd::intake::{receive, take_in};
+use loopd::intake::{admit, receive};
 use loopd::ledger::{Ledger, MemoryStore, NoProbe, Tree};
 use sandbox::{Vendor, World};
 
@@ -235,7 +235,7 @@ impl Town {
             let raw = connectors::Request { headers: &outgoing.headers, body: &outgoing.body };
             let status = match receive(&self.house, outgoing.vendor.name(), raw) {
                 Ok(arrived) => {
-                    let taken = take_in(&self.house.ledger, &[arrived]).and_then(|()| self.house.ledger.durable());
+                    let taken = admit(&self.house.ledger, &[arrived]);
                     if taken.is_ok() { 200 } else { 503 }
                 }
                 Err(rejection) => rejection.status(),

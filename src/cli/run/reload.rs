@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 
 use super::{Daemon, TICK, notify};
 use crate::cli::open;
-use crate::config::{self, Machine, Problem};
+use crate::config::{Config, Problem};
 use crate::daemon;
 use crate::house::House;
 use crate::ledger::LedgerError;
@@ -83,8 +83,8 @@ impl Daemon<'_> {
     }
 }
 
-fn load(path: &Path) -> Result<config::Config, String> {
-    config::load(path, &Machine).map_err(|problems| {
+fn load(path: &Path) -> Result<Config, String> {
+    open::checked(path).map(|(config, _)| config).map_err(|problems| {
         let errors: Vec<String> = problems.iter().filter(|problem| !problem.warning).map(Problem::to_string).collect();
         errors.join("; ")
     })
