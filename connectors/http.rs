@@ -58,8 +58,11 @@ impl Auth {
             Self::Bearer(token) => format!("Bearer {}", token.expose_secret().trim()),
             Self::Raw(token) => token.expose_secret().trim().to_owned(),
         };
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| Fault::locked("the credential holds characters that no HTTP header may hold; is it a path or several lines?"))?;
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            Fault::locked(
+                "the credential holds characters that no HTTP header may hold; is it a path or several lines?",
+            )
+        })?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
@@ -234,7 +237,9 @@ impl Http {
         let body = match &call.body {
             Some(value) => {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                Bytes::from(serde_json::to_vec(value).map_err(|error| Fault::rejected(format!("cannot be JSON: {error}")))?)
+                Bytes::from(
+                    serde_json::to_vec(value).map_err(|error| Fault::rejected(format!("cannot be JSON: {error}")))?,
+                )
             }
             None => Bytes::new(),
         };
@@ -252,8 +257,9 @@ impl Http {
             url.push_str(&encode(value));
             glue = '&';
         }
-        let uri: Uri =
-            url.parse().map_err(|error| Fault::locked(format!("base_url {} makes no URL with {}: {error}", self.base, call.target)))?;
+        let uri: Uri = url.parse().map_err(|error| {
+            Fault::locked(format!("base_url {} makes no URL with {}: {error}", self.base, call.target))
+        })?;
         // A URL from a vendor's answer must not carry our credential to another host.
         if whole && origin(&uri) != self.base.parse::<Uri>().ok().as_ref().and_then(origin) {
             return Err(Fault::locked(format!("the vendor's link leads away from {}; refused", self.base)));

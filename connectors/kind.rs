@@ -89,7 +89,12 @@ impl Kind {
 ///
 /// # Errors
 /// A setting that is missing, unknown or of another type, or a missing credential.
-pub fn open(kind: Kind, settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Arc<dyn Connector>, SettingsError> {
+pub fn open(
+    kind: Kind,
+    settings: &Value,
+    secrets: &Secrets,
+    outside: &Outside,
+) -> Result<Arc<dyn Connector>, SettingsError> {
     Ok(match kind {
         Kind::Airtable => Arc::new(airtable::open(settings, secrets, outside)?),
         Kind::GitHub => Arc::new(github::open(settings, secrets, outside)?),

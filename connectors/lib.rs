@@ -393,7 +393,11 @@ pub trait Sink: Send + Sync {
 
     /// Every record of the collection that carries an external id, page by page, as (external id, record): the way
     /// back from a lost ledger.
-    async fn list(&self, collection: &str, after: Option<&Cursor>) -> Result<(Vec<(String, Record)>, Option<Cursor>), Fault>;
+    async fn list(
+        &self,
+        collection: &str,
+        after: Option<&Cursor>,
+    ) -> Result<(Vec<(String, Record)>, Option<Cursor>), Fault>;
 }
 
 /// Receiving. Pure: verify, then parse; nothing of an unverified body reaches the engine.

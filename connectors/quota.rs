@@ -97,9 +97,8 @@ pub struct Quota {
 impl Quota {
     pub fn new(limit: Limit, clock: Arc<dyn Clock>) -> Self {
         let interval = limit.interval().max(Duration::from_nanos(1));
-        let rate = Rate::with_period(interval)
-            .unwrap_or_else(|| Rate::per_second(NonZeroU32::MIN))
-            .allow_burst(limit.burst);
+        let rate =
+            Rate::with_period(interval).unwrap_or_else(|| Rate::per_second(NonZeroU32::MIN)).allow_burst(limit.burst);
         let limiter = RateLimiter::direct_with_clock(rate, Monotonic(clock.clone()));
         Self {
             clock,

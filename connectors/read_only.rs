@@ -22,7 +22,8 @@ impl Transport for ReadOnly {
             return self.0.send(request, timeout).await;
         }
         let why = "not sent: only reads are let through";
-        let body = json!({ "message": why, "error": { "type": "READ_ONLY", "message": why }, "errors": [{ "message": why }] });
+        let body =
+            json!({ "message": why, "error": { "type": "READ_ONLY", "message": why }, "errors": [{ "message": why }] });
         Response::builder()
             .status(StatusCode::FORBIDDEN)
             .header(header::CONTENT_TYPE, "application/json")
@@ -69,7 +70,12 @@ mod tests {
             (true, Method::POST, "/v0/appA/tblB/listRecords", r#"{"pageSize": 100}"#),
             (true, Method::POST, "/conversations/search", r#"{"query": {"operator": "AND"}}"#),
             (true, Method::POST, "/graphql", r#"{"query": "query Team { team { id } }"}"#),
-            (false, Method::POST, "/graphql", r#"{"query": "mutation Make($input: IssueCreateInput!) { issueCreate(input: $input) { success } }"}"#),
+            (
+                false,
+                Method::POST,
+                "/graphql",
+                r#"{"query": "mutation Make($input: IssueCreateInput!) { issueCreate(input: $input) { success } }"}"#,
+            ),
             (false, Method::PATCH, "/v0/appA/tblB", r#"{"records": []}"#),
             (false, Method::POST, "/v0/bases/appA/webhooks", "{}"),
             (false, Method::POST, "/conversations/1/reply", "{}"),

@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 
 use crate::close::Close;
 use crate::config::{Config, Problem, World};
-use crate::enrich::{Classifier, Offline, Term, Vocabulary};
 use crate::enrich::stage::Enrich;
+use crate::enrich::{Classifier, Offline, Term, Vocabulary};
 use crate::house::{Connection, House, Stage, Step};
 use crate::import;
 use crate::intake::Poll;
@@ -38,12 +38,14 @@ pub enum BuildError {
     Secret(Box<Problem>),
 }
 
+/// The way out of each connection, by its name.
+pub type WaysOut = Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + std::marker::Sync>;
+
 /// What the house is built with besides its configuration.
 pub struct Materials {
     pub ledger: Ledger,
     pub clock: Arc<dyn Clock>,
-    /// The way out, per connection name.
-    pub transport: Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + std::marker::Sync>,
+    pub transport: WaysOut,
     pub classifier: Box<dyn Classifier>,
 }
 
@@ -61,7 +63,13 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
         let callback = config.http.public_url.as_ref().map(|url| format!("{}/hooks/{name}", url.trim_end_matches('/')));
         connections.insert(name.clone(), Connection::new(name.clone(), connector, connection.webhook, callback));
     }
-    Ok(House { config, ledger: materials.ledger, clock: materials.clock, connections, classifier: materials.classifier })
+    Ok(House {
+        config,
+        ledger: materials.ledger,
+        clock: materials.clock,
+        connections,
+        classifier: materials.classifier,
+    })
 }
 
 /// The model that suggests tags: it knows the configured vocabularies.

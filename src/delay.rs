@@ -36,7 +36,7 @@ impl Default for Delay {
 }
 
 impl Delay {
-    pub fn next(&mut self) -> TimeDelta {
+    pub fn wait(&mut self) -> TimeDelta {
         self.0.next_backoff().and_then(|wait| TimeDelta::from_std(wait).ok()).unwrap_or(TimeDelta::seconds(60))
     }
 
@@ -49,9 +49,9 @@ impl Delay {
     pub fn of(tries: u32) -> TimeDelta {
         let mut delay = Self::default();
         (0..tries.min(12)).for_each(|_| {
-            delay.next();
+            delay.wait();
         });
-        delay.next()
+        delay.wait()
     }
 }
 
@@ -62,10 +62,10 @@ mod tests {
     #[test]
     fn it_doubles_up_to_a_minute_and_starts_over() {
         let mut delay = Delay::default();
-        let waits: Vec<i64> = (0..9).map(|_| delay.next().num_milliseconds()).collect();
+        let waits: Vec<i64> = (0..9).map(|_| delay.wait().num_milliseconds()).collect();
         assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
         delay.reset();
-        assert_eq!(delay.next().num_milliseconds(), 500);
+        assert_eq!(delay.wait().num_milliseconds(), 500);
         assert_eq!(Delay::of(2).num_milliseconds(), 2000);
     }
 }

@@ -116,7 +116,9 @@ impl Connection {
             let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             match fault {
                 Fault::Later { after: Some(after), .. } => now + TimeDelta::from_std(*after).unwrap_or(LOCKED),
-                Fault::Later { after: None, .. } | Fault::Unknown { .. } | Fault::Rejected { .. } => now + gate.delay.next(),
+                Fault::Later { after: None, .. } | Fault::Unknown { .. } | Fault::Rejected { .. } => {
+                    now + gate.delay.wait()
+                }
                 Fault::Locked { .. } => {
                     gate.locked_until = Some(now + LOCKED);
                     now + LOCKED

@@ -64,7 +64,9 @@ pub struct Table {
 
 #[derive(Debug, Error)]
 pub enum ImportError {
-    #[error("the first line names no column that is known\n  = its first line should hold headers such as name, domain, company_id, arr; or say --map \"Their header=name\"")]
+    #[error(
+        "the first line names no column that is known\n  = its first line should hold headers such as name, domain, company_id, arr; or say --map \"Their header=name\""
+    )]
     NoHeader,
     #[error("{0}")]
     Header(String),
@@ -79,7 +81,8 @@ pub enum ImportError {
 pub fn read(text: &str, map: &BTreeMap<String, String>) -> Result<Table, ImportError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let separator = separator(text);
-    let mut reader = csv::ReaderBuilder::new().delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(separator).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| broken(&error))?.clone();
     let mut table = Table::default();
     let mut columns: Vec<Option<&'static str>> = Vec::new();
@@ -88,7 +91,9 @@ pub fn read(text: &str, map: &BTreeMap<String, String>) -> Result<Table, ImportE
         let column = meaning(header, map)?;
         match column {
             Some(column) if !taken.insert(column) => {
-                return Err(ImportError::Header(format!("two columns mean {column} (the second is `{header}`)\n  = rename one of them")));
+                return Err(ImportError::Header(format!(
+                    "two columns mean {column} (the second is `{header}`)\n  = rename one of them"
+                )));
             }
             Some(_) => {}
             None => table.unknown.push(header.to_owned()),
@@ -101,12 +106,16 @@ pub fn read(text: &str, map: &BTreeMap<String, String>) -> Result<Table, ImportE
     let mut lines: BTreeMap<String, u64> = BTreeMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| broken(&error))?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| line_of(text, position));
         if record.iter().all(str::is_empty) {
             continue;
         }
         let read = if record.len() > headers.len() {
-            Err(format!("{} values where the first line has {} columns: a value with a comma needs quotes", record.len(), headers.len()))
+            Err(format!(
+                "{} values where the first line has {} columns: a value with a comma needs quotes",
+                record.len(),
+                headers.len()
+            ))
         } else {
             row(&columns, &record, line)
         };
@@ -124,6 +133,13 @@ pub fn read(text: &str, map: &BTreeMap<String, String>) -> Result<Table, ImportE
     Ok(table)
 }
 
+/// The reader's position stands before the empty lines that it skips.
+fn line_of(text: &str, position: &csv::Position) -> u64 {
+    let rest = usize::try_from(position.byte()).ok().and_then(|at| text.as_bytes().get(at..)).unwrap_or_default();
+    position.line()
+        + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).filter(|byte| **byte == b'\n').count() as u64
+}
+
 fn broken(error: &csv::Error) -> ImportError {
     let line = error.position().map_or(1, csv::Position::line);
     let why = match error.kind() {
@@ -137,11 +153,16 @@ fn broken(error: &csv::Error) -> ImportError {
 fn separator(text: &str) -> u8 {
     let head = text.lines().next().unwrap_or_default();
     let count = |mark: char| head.matches(mark).count();
-    [(b',', count(',')), (b';', count(';')), (b'\t', count('\t'))].into_iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(mark, _)| mark)
+    [(b',', count(',')), (b';', count(';')), (b'\t', count('\t'))]
+        .into_iter()
+        .rev()
+        .max_by_key(|(_, count)| *count)
+        .map_or(b',', |(mark, _)| mark)
 }
 
 fn plain(header: &str) -> String {
-    let plain: String = header.trim().to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    let plain: String =
+        header.trim().to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     plain.split('_').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
 }
 
@@ -151,7 +172,10 @@ fn meaning(header: &str, map: &BTreeMap<String, String>) -> Result<Option<&'stat
         let names = || COLUMNS.map(|(name, _)| name).join(", ");
         return match known {
             Some((name, _)) => Ok(Some(name)),
-            None => Err(ImportError::Header(format!("--map {header}={wanted}: there is no `{wanted}`\n  = there are {}", names()))),
+            None => Err(ImportError::Header(format!(
+                "--map {header}={wanted}: there is no `{wanted}`\n  = there are {}",
+                names()
+            ))),
         };
     }
     let plain = plain(header);
@@ -172,7 +196,8 @@ fn row(columns: &[Option<&'static str>], record: &csv::StringRecord, line: u64) 
         body.insert((*column).to_owned(), value);
     }
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-    let domain = || body.get("domains").and_then(|domains| domains.get(0)).and_then(Value::as_str).map(str::to_lowercase);
+    let domain =
+        || body.get("domains").and_then(|domains| domains.get(0)).and_then(Value::as_str).map(str::to_lowercase);
     let id = text("company_id").or_else(domain).or_else(|| text("name").map(|name| name.to_lowercase()));
     let id = id.ok_or("it has no name, no domain and no company id: nobody could be recognised by it")?;
     Ok(Row { id, line, body })
@@ -195,7 +220,8 @@ fn money(text: &str) -> Result<Value, String> {
 fn day(text: &str) -> Result<Value, String> {
     let head = text.get(..10).unwrap_or(text);
     let day = NaiveDate::parse_from_str(head, "%Y-%m-%d").or_else(|_| NaiveDate::parse_from_str(head, "%Y/%m/%d"));
-    day.map(|day| Value::from(day.to_string())).map_err(|_| format!("customer_since: `{}` is no day; write it as 2024-06-27", short(text)))
+    day.map(|day| Value::from(day.to_string()))
+        .map_err(|_| format!("customer_since: `{}` is no day; write it as 2024-06-27", short(text)))
 }
 
 fn short(text: &str) -> String {
@@ -224,7 +250,13 @@ pub fn take_in(house: &House, rows: &[Row]) -> Result<usize, LedgerError> {
             let mut news = 0;
             for row in piece {
                 let body = laid_over(&house.ledger, row)?;
-                let record = Record { key: Key::new(COLLECTION, &row.id), version: None, body: Some(body), url: None, edits: Vec::new() };
+                let record = Record {
+                    key: Key::new(COLLECTION, &row.id),
+                    version: None,
+                    body: Some(body),
+                    url: None,
+                    edits: Vec::new(),
+                };
                 let input = Input { connection: CONNECTION.into(), record, via: Via::Import, seen_at: house.now() };
                 news += usize::from(tx.ingest(&input)?);
             }

@@ -7,6 +7,7 @@
 //! What cannot come back from the destinations: the audit log, what was deleted there (it is made anew), and what only the
 //! sources know (threads, titles), until they are read again.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use connectors::{Cursor, Fault, FieldKind, Record, Sink};
@@ -15,7 +16,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::house::{Connection, House};
-use crate::ledger::{Base, Entry, FieldBase, LedgerError, Link, LinkState, Tree, What};
+use crate::ledger::{self, Base, FieldBase, LedgerError, Link, LinkState, Tree, What};
 use crate::mapping::{Flow, IntoMapping, Lens, MapError};
 use crate::normalize::name_customer;
 use crate::plan::Pause;
@@ -33,7 +34,9 @@ pub struct Rebuilt {
 
 #[derive(Debug, Error)]
 pub enum RebuildError {
-    #[error("the ledger holds {0} items already: a rebuild begins with an empty one\n  = move the old ledger away first (and keep it), or restore a copy of it")]
+    #[error(
+        "the ledger holds {0} items already: a rebuild begins with an empty one\n  = move the old ledger away first (and keep it), or restore a copy of it"
+    )]
     NotEmpty(usize),
     #[error("{connection} cannot be read: {fault}")]
     Vendor { connection: String, fault: Fault },
@@ -64,7 +67,11 @@ struct Found<'a> {
 ///
 /// # Errors
 /// A ledger that is not empty, or a destination that cannot be read: then nothing was written.
-pub async fn rebuild(house: &House, pause: &dyn Pause, tell: &mut (dyn FnMut(u64) + Send)) -> Result<Rebuilt, RebuildError> {
+pub async fn rebuild(
+    house: &House,
+    pause: &dyn Pause,
+    tell: &mut (dyn FnMut(u64) + Send),
+) -> Result<Rebuilt, RebuildError> {
     let held = house.ledger.count(Tree::Entities)?;
     if held > 0 {
         return Err(RebuildError::NotEmpty(held));
@@ -76,11 +83,12 @@ pub async fn rebuild(house: &House, pause: &dyn Pause, tell: &mut (dyn FnMut(u64
             continue;
         }
         attach(house, connection, pause).await?;
-        for mapping in of_it().filter(|mapping| connection.collection(&mapping.collection).is_some_and(|spec| spec.creatable)) {
+        for mapping in
+            of_it().filter(|mapping| connection.collection(&mapping.collection).is_some_and(|spec| spec.creatable))
+        {
             let place = (mapping.connection.as_str(), mapping.collection.as_str());
-            if !listed.contains_key(&place) {
-                let records = list(connection, &mapping.collection, pause, tell).await?;
-                listed.insert(place, records);
+            if let Entry::Vacant(vacant) = listed.entry(place) {
+                vacant.insert(list(connection, &mapping.collection, pause, tell).await?);
             }
         }
     }
@@ -122,7 +130,8 @@ async fn attach(house: &House, connection: &Connection, pause: &dyn Pause) -> Re
     let shape = house.config.mappings.shape(&connection.name);
     let callback = connection.callback.as_deref().filter(|_| connection.webhook);
     let known = house.ledger.binding(&connection.name)?;
-    let binding = patiently(connection, pause, || connection.connector.attach(&shape, callback, known.as_ref())).await?;
+    let binding =
+        patiently(connection, pause, || connection.connector.attach(&shape, callback, known.as_ref())).await?;
     house.ledger.transact(|tx| tx.set_binding(&connection.name, &binding))?;
     connection.set_attached(true);
     Ok(())
@@ -159,7 +168,8 @@ fn recognise<'a>(
 ) -> Vec<Found<'a>> {
     let mut found: Vec<Found<'a>> = Vec::new();
     let mut taken: BTreeSet<(EntityId, &str, &str)> = BTreeSet::new();
-    let mut keyed: Vec<&IntoMapping> = house.config.mappings.into.iter().filter(|mapping| mapping.key.is_some()).collect();
+    let mut keyed: Vec<&IntoMapping> =
+        house.config.mappings.into.iter().filter(|mapping| mapping.key.is_some()).collect();
     keyed.sort_by_key(|mapping| mapping.entity.rank());
     let none = Vec::new();
     for mapping in keyed {
@@ -175,7 +185,8 @@ fn recognise<'a>(
             }
         }
     }
-    let entities: Vec<(EntityId, EntityKind)> = found.iter().map(|found| (found.id, found.mapping.entity)).collect::<BTreeSet<_>>().into_iter().collect();
+    let entities: Vec<(EntityId, EntityKind)> =
+        found.iter().map(|found| (found.id, found.mapping.entity)).collect::<BTreeSet<_>>().into_iter().collect();
     for mapping in house.config.mappings.into.iter().filter(|mapping| mapping.key.is_none()) {
         let place = (mapping.connection.as_str(), mapping.collection.as_str());
         let Some(records) = listed.get(&place).filter(|records| !records.is_empty()) else { continue };
@@ -224,7 +235,8 @@ fn draw(house: &House, found: &[Found<'_>], rebuilt: &mut Rebuilt) -> Result<BTr
                 Some(link) => {
                     let first = theirs.as_array().and_then(|ids| ids.first()).and_then(Value::as_str);
                     let named = link.collection.as_deref().zip(first);
-                    let named = named.and_then(|(collection, id)| outside.get(&(one.mapping.connection.as_str(), collection, id)));
+                    let named = named
+                        .and_then(|(collection, id)| outside.get(&(one.mapping.connection.as_str(), collection, id)));
                     named.map_or(Value::Null, |id| Value::from(id.to_string()))
                 }
                 None => lens.read_back(&theirs).unwrap_or_default(),
@@ -269,7 +281,12 @@ fn seen(sink: &dyn Sink, one: &Found<'_>, name: &str) -> Value {
 }
 
 /// Entities and links first, then the bases: what a record should hold depends on the others.
-fn store(house: &House, found: &[Found<'_>], entities: &BTreeMap<EntityId, Entity>, rebuilt: &mut Rebuilt) -> Result<(), RebuildError> {
+fn store(
+    house: &House,
+    found: &[Found<'_>],
+    entities: &BTreeMap<EntityId, Entity>,
+    rebuilt: &mut Rebuilt,
+) -> Result<(), RebuildError> {
     let now = house.now();
     let all: Vec<&Entity> = entities.values().collect();
     for piece in all.chunks(128) {
@@ -277,7 +294,18 @@ fn store(house: &House, found: &[Found<'_>], entities: &BTreeMap<EntityId, Entit
             for entity in piece {
                 tx.put_entity(entity)?;
                 let note = Some("rebuilt from the destinations".to_owned());
-                tx.log(entity.id, &Entry { at: now, by: "rebuild".into(), what: What::Created, field: None, old: None, new: None, note })?;
+                tx.log(
+                    entity.id,
+                    &ledger::Entry {
+                        at: now,
+                        by: "rebuild".into(),
+                        what: What::Created,
+                        field: None,
+                        old: None,
+                        new: None,
+                        note,
+                    },
+                )?;
                 name_customer(house, tx, entity)?;
             }
             Ok(())
@@ -291,8 +319,13 @@ fn store(house: &House, found: &[Found<'_>], entities: &BTreeMap<EntityId, Entit
     for piece in ours.chunks(128) {
         house.ledger.transact(|tx| {
             for one in piece {
-                let link =
-                    Link { id: one.record.key.id.clone(), url: one.record.url.clone(), state: LinkState::Live, generation: one.generation, since: now };
+                let link = Link {
+                    id: one.record.key.id.clone(),
+                    url: one.record.url.clone(),
+                    state: LinkState::Live,
+                    generation: one.generation,
+                    since: now,
+                };
                 tx.put_link(one.id, &one.mapping.connection, &one.mapping.collection, &link)?;
             }
             Ok(())
@@ -306,7 +339,11 @@ fn store(house: &House, found: &[Found<'_>], entities: &BTreeMap<EntityId, Entit
                 bases.push((one, base(house, one, entity)?));
             }
         }
-        house.ledger.transact(|tx| bases.iter().try_for_each(|(one, base)| tx.put_base(one.id, &one.mapping.connection, &one.mapping.collection, base)))?;
+        house.ledger.transact(|tx| {
+            bases
+                .iter()
+                .try_for_each(|(one, base)| tx.put_base(one.id, &one.mapping.connection, &one.mapping.collection, base))
+        })?;
     }
     Ok(())
 }
@@ -342,8 +379,10 @@ fn projected(lens: &Lens, wanted: &BTreeMap<String, Value>, name: &str, theirs: 
     if lens.kind != FieldKind::Tags {
         return theirs;
     }
-    let ours: BTreeSet<&str> = wanted.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let ours: BTreeSet<&str> =
+        wanted.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let known = |tag: &str| ours.iter().copied().find(|known| known.to_lowercase() == tag.to_lowercase());
-    let members: BTreeSet<&str> = theirs.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(known).collect();
+    let members: BTreeSet<&str> =
+        theirs.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(known).collect();
     if members.is_empty() { Value::Null } else { members.into_iter().map(Value::from).collect() }
 }

@@ -17,7 +17,13 @@ pub fn decide(house: &House, question: &Question, choice: Choice, by: &str) -> R
     house.ledger.transact(|tx| answer(house, tx, question, choice, by))
 }
 
-fn answer(house: &House, tx: &mut Tx<'_>, question: &Question, choice: Choice, by: &str) -> Result<Result<(), String>, LedgerError> {
+fn answer(
+    house: &House,
+    tx: &mut Tx<'_>,
+    question: &Question,
+    choice: Choice,
+    by: &str,
+) -> Result<Result<(), String>, LedgerError> {
     let now = house.now();
     let Some(before) = tx.entity(question.entity)? else { return Ok(Err("its item does not exist any more".into())) };
     let mut base = tx.base(question.entity, &question.connection, &question.collection)?;
@@ -42,7 +48,15 @@ fn answer(house: &House, tx: &mut Tx<'_>, question: &Question, choice: Choice, b
     tx.put_entity(&after)?;
     tx.log(
         after.id,
-        &Entry { at: now, by: by.into(), what: What::Decided, field: Some(question.path.clone()), old: None, new: Some(chosen), note: None },
+        &Entry {
+            at: now,
+            by: by.into(),
+            what: What::Decided,
+            field: Some(question.path.clone()),
+            old: None,
+            new: Some(chosen),
+            note: None,
+        },
     )?;
     follow(house, tx, &after, Some(&before), When::Now)?;
     Ok(Ok(()))

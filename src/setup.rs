@@ -24,7 +24,9 @@ pub enum SetupError {
 pub async fn plan(house: &House, connection: &Connection, pause: &dyn Pause) -> Result<Vec<Change>, SetupError> {
     let shape = house.config.mappings.shape(&connection.name);
     let setup = of(connection)?;
-    patiently(pause, || setup.plan(&shape)).await.map_err(|fault| SetupError::Plan { connection: connection.name.clone(), fault })
+    patiently(pause, || setup.plan(&shape))
+        .await
+        .map_err(|fault| SetupError::Plan { connection: connection.name.clone(), fault })
 }
 
 /// Makes one change. What only a person can do is left to them.
@@ -57,7 +59,10 @@ fn of(connection: &Connection) -> Result<&dyn Setup, SetupError> {
 }
 
 /// Repeats a call that was certainly not done. What may have been done is planned anew, by running setup again.
-async fn patiently<T, F: Future<Output = Result<T, Fault>>>(pause: &dyn Pause, call: impl Fn() -> F) -> Result<T, Fault> {
+async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
+    pause: &dyn Pause,
+    call: impl Fn() -> F,
+) -> Result<T, Fault> {
     const TRIES: usize = 200;
     let mut last = Fault::later("the quota never let this call through");
     for _ in 0..TRIES {

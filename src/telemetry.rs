@@ -31,8 +31,11 @@ pub fn start(config: &LogConfig, verbose: u8) -> Result<(), TelemetryError> {
         (1, _) => ("-v", "info,loopd=debug,connectors=debug".to_owned()),
         _ => ("-vv", "debug,loopd=trace,connectors=trace,sled=info".to_owned()),
     };
-    let filter = EnvFilter::try_new(&text)
-        .map_err(|error| TelemetryError::Filter { place, filter: text, why: error.to_string() })?;
+    let filter = EnvFilter::try_new(&text).map_err(|error| TelemetryError::Filter {
+        place,
+        filter: text,
+        why: error.to_string(),
+    })?;
     let terminal = std::io::stderr().is_terminal();
     let human = match config.format {
         LogFormat::Auto => terminal,

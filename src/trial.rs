@@ -33,11 +33,15 @@ pub const REPO: &str = "example-org/trial";
 
 /// The texts of the mappings that a configuration uses.
 pub fn files(config: &Config, machine: &dyn Machine) -> BTreeMap<String, String> {
-    let names = config.mappings.from.iter().map(|from| &from.file).chain(config.mappings.into.iter().map(|into| &into.file));
+    let names =
+        config.mappings.from.iter().map(|from| &from.file).chain(config.mappings.into.iter().map(|into| &into.file));
     let mut files = BTreeMap::new();
     for name in names {
         let last = Path::new(name).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == last && name.starts_with("mappings/")).map(|(_, text)| (*text).to_owned());
+        let shipped = SHIPPED
+            .iter()
+            .find(|(shipped, _)| *shipped == last && name.starts_with("mappings/"))
+            .map(|(_, text)| (*text).to_owned());
         if let Some(text) = machine.read(Path::new(name)).ok().or(shipped) {
             files.insert(name.clone(), text);
         }
@@ -46,14 +50,25 @@ pub fn files(config: &Config, machine: &dyn Machine) -> BTreeMap<String, String>
 }
 
 /// Runs every example. `vendors`: a house whose connections are the sandbox's, by kind.
-pub async fn run(config: &Config, files: &BTreeMap<String, String>, vendors: &House, world: &World, pause: &dyn Pause) -> Vec<Tried> {
+pub async fn run(
+    config: &Config,
+    files: &BTreeMap<String, String>,
+    vendors: &House,
+    world: &World,
+    pause: &dyn Pause,
+) -> Vec<Tried> {
     let mut tried = Vec::new();
     people(world);
     for (file, text) in files {
         let compiled = match compile(file, text) {
             Ok(compiled) => compiled,
             Err(problems) => {
-                tried.push(Tried { mapping: file.clone(), example: "-".into(), wrong: problems.iter().map(ToString::to_string).collect(), fields: 0 });
+                tried.push(Tried {
+                    mapping: file.clone(),
+                    example: "-".into(),
+                    wrong: problems.iter().map(ToString::to_string).collect(),
+                    fields: 0,
+                });
                 continue;
             }
         };
@@ -79,23 +94,38 @@ pub async fn run(config: &Config, files: &BTreeMap<String, String>, vendors: &Ho
 /// Somebody says something everywhere, so that there is a record to read.
 fn people(world: &World) {
     world.github(|github, cx| {
-        let new = sandbox::github::NewIssue { title: "It stops", body: Some("It stops after a minute."), author: "ada-example", ..Default::default() };
+        let new = sandbox::github::NewIssue {
+            title: "It stops",
+            body: Some("It stops after a minute."),
+            author: "ada-example",
+            ..Default::default()
+        };
         if let Some(number) = github.open_issue(REPO, &new, cx) {
             github.comment(REPO, number, "ben-example", "Here, too.", cx);
         }
     });
     world.intercom(|intercom, cx| {
-        let new = sandbox::intercom::NewCompany { name: "Lumen Example", company_id: "lumen-1", website: Some("https://lumen.example.com"), ..Default::default() };
+        let new = sandbox::intercom::NewCompany {
+            name: "Lumen Example",
+            company_id: "lumen-1",
+            website: Some("https://lumen.example.com"),
+            ..Default::default()
+        };
         let company = intercom.add_company(&new, cx);
         let contact = intercom.add_contact("Ada Example", "ada@lumen.example.com", Some(&company), cx);
         intercom.open_conversation(&contact, "Exports", "<p>Exports fail.</p>", None, cx);
     });
 }
 
-async fn patiently<T, F: Future<Output = Result<T, Fault>>>(pause: &dyn Pause, call: impl Fn() -> F) -> Result<T, Fault> {
+async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
+    pause: &dyn Pause,
+    call: impl Fn() -> F,
+) -> Result<T, Fault> {
     for _ in 0..200 {
         match call().await {
-            Err(Fault::Later { after, .. }) => pause.pause(after.unwrap_or(std::time::Duration::from_millis(200))).await,
+            Err(Fault::Later { after, .. }) => {
+                pause.pause(after.unwrap_or(std::time::Duration::from_millis(200))).await
+            }
             done => return done,
         }
     }
@@ -104,7 +134,12 @@ async fn patiently<T, F: Future<Output = Result<T, Fault>>>(pause: &dyn Pause, c
 
 /// The records that the vendor really gives, drawn by the mapping.
 async fn reads(file: &str, from: &FromMapping, connector: &dyn Connector, pause: &dyn Pause) -> Tried {
-    let mut tried = Tried { mapping: file.to_owned(), example: format!("a {} of the sandbox", from.collection), wrong: Vec::new(), fields: 0 };
+    let mut tried = Tried {
+        mapping: file.to_owned(),
+        example: format!("a {} of the sandbox", from.collection),
+        wrong: Vec::new(),
+        fields: 0,
+    };
     let records = match pull(from, connector, pause).await {
         Ok(records) => records,
         Err(fault) => {
@@ -117,7 +152,9 @@ async fn reads(file: &str, from: &FromMapping, connector: &dyn Connector, pause:
     }
     for record in &records {
         match record.body.as_ref().map(|body| from.draw(body)) {
-            Some(Ok(drawn)) => tried.fields = tried.fields.max(drawn.fields.values().filter(|value| !value.is_null()).count()),
+            Some(Ok(drawn)) => {
+                tried.fields = tried.fields.max(drawn.fields.values().filter(|value| !value.is_null()).count())
+            }
             Some(Err(error)) => tried.wrong.push(error.to_string()),
             None => {}
         }
@@ -147,13 +184,23 @@ async fn pull(from: &FromMapping, connector: &dyn Connector, pause: &dyn Pause) 
     Ok(records)
 }
 
-async fn writes(file: &str, into: &IntoMapping, compiled: &Compiled, config: &Config, connector: &dyn Connector, pause: &dyn Pause) -> Vec<Tried> {
-    let whole = |wrong: String| vec![Tried { mapping: file.to_owned(), example: "-".into(), wrong: vec![wrong], fields: 0 }];
+async fn writes(
+    file: &str,
+    into: &IntoMapping,
+    compiled: &Compiled,
+    config: &Config,
+    connector: &dyn Connector,
+    pause: &dyn Pause,
+) -> Vec<Tried> {
+    let whole =
+        |wrong: String| vec![Tried { mapping: file.to_owned(), example: "-".into(), wrong: vec![wrong], fields: 0 }];
     let Some(sink) = connector.sink() else { return whole("nothing can be written there".into()) };
     let shape = config.mappings.shape(&into.connection);
     let prepared = async {
         if let Some(setup) = connector.setup() {
-            for change in patiently(pause, || setup.plan(&shape)).await?.iter().filter(|change| change.by_hand.is_none()) {
+            for change in
+                patiently(pause, || setup.plan(&shape)).await?.iter().filter(|change| change.by_hand.is_none())
+            {
                 patiently(pause, || setup.apply(change)).await?;
             }
         }
@@ -219,13 +266,18 @@ async fn there_and_back(
     let id = match stored(&into.collection, &write, sink, pause).await {
         Ok(id) => id,
         // What the example leaves empty, the vendor cannot do without: no such record is ever made there.
-        Err(Fault::Rejected { field: Some(field), .. }) if into.fields.contains_key(&field) && !write.fields.contains_key(&field) => {
+        Err(Fault::Rejected { field: Some(field), .. })
+            if into.fields.contains_key(&field) && !write.fields.contains_key(&field) =>
+        {
             return Ok((0, Vec::new()));
         }
         Err(fault) => return Err(fault.to_string()),
     };
-    let there = patiently(pause, || sink.read(&into.collection, std::slice::from_ref(&id))).await.map_err(|fault| fault.to_string())?;
-    let body = there.into_iter().next().and_then(|record| record.body).ok_or("it was written and cannot be read back")?;
+    let there = patiently(pause, || sink.read(&into.collection, std::slice::from_ref(&id)))
+        .await
+        .map_err(|fault| fault.to_string())?;
+    let body =
+        there.into_iter().next().and_then(|record| record.body).ok_or("it was written and cannot be read back")?;
     let mut wrong = Vec::new();
     for (name, sent) in &write.fields {
         let back = sink.canonical(&into.collection, name, body.get(name).cloned().unwrap_or_default());
@@ -234,7 +286,14 @@ async fn there_and_back(
         }
     }
     for (name, change) in &write.tags {
-        let back: Vec<String> = body.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_lowercase).collect();
+        let back: Vec<String> = body
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_lowercase)
+            .collect();
         let lost: Vec<&String> = change.add.iter().filter(|tag| !back.contains(&tag.to_lowercase())).collect();
         if !lost.is_empty() {
             wrong.push(format!("{name}: {lost:?} did not stay"));
@@ -244,7 +303,12 @@ async fn there_and_back(
 }
 
 /// The record of another entity, as little as the vendor takes.
-async fn bare(collection: Option<&str>, id: EntityId, sink: &dyn Sink, pause: &dyn Pause) -> Result<Option<String>, String> {
+async fn bare(
+    collection: Option<&str>,
+    id: EntityId,
+    sink: &dyn Sink,
+    pause: &dyn Pause,
+) -> Result<Option<String>, String> {
     let Some(collection) = collection else { return Ok(None) };
     let mut why = String::new();
     for fields in [json!({}), json!({ "title": "linked" }), json!({ "name": "linked" })] {

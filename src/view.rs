@@ -12,16 +12,23 @@ use crate::schema::{Body, Customer, Entity, EntityId, Feedback, Status};
 pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Value, LedgerError> {
     let mut view = entity.to_value();
     let links = ledger.links(entity.id)?;
-    let urls: Vec<Value> = links.iter().filter(|(_, _, link)| link.is_live()).filter_map(|(.., link)| link.url.clone()).map(Value::from).collect();
+    let urls: Vec<Value> = links
+        .iter()
+        .filter(|(_, _, link)| link.is_live())
+        .filter_map(|(.., link)| link.url.clone())
+        .map(Value::from)
+        .collect();
     let derived = match &entity.body {
-        Body::Feedback(feedback) => of_feedback(ledger, feedback, urls)?,
+        Body::Feedback(feedback) => of_feedback(ledger, feedback, &urls)?,
         Body::Customer(customer) => of_customer(ledger, entity.id, customer, now)?,
         Body::Theme(_) => of_theme(ledger, entity.id)?,
     };
     let shown: Map<String, Value> = links
         .into_iter()
         .filter(|(_, _, link)| link.is_live())
-        .map(|(connection, collection, link)| (format!("{connection}.{collection}"), json!({"id": link.id, "url": link.url})))
+        .map(|(connection, collection, link)| {
+            (format!("{connection}.{collection}"), json!({"id": link.id, "url": link.url}))
+        })
         .collect();
     if let Value::Object(map) = &mut view {
         map.insert("id".into(), json!(entity.id));
@@ -33,7 +40,7 @@ pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Valu
     Ok(view)
 }
 
-fn of_feedback(ledger: &Ledger, feedback: &Feedback, urls: Vec<Value>) -> Result<Value, LedgerError> {
+fn of_feedback(ledger: &Ledger, feedback: &Feedback, urls: &[Value]) -> Result<Value, LedgerError> {
     let customer = match feedback.customer {
         Some(id) => ledger.entity(id)?,
         None => None,
@@ -68,7 +75,12 @@ fn of_theme(ledger: &Ledger, id: EntityId) -> Result<Value, LedgerError> {
     let customers: BTreeSet<EntityId> = members.iter().filter_map(|feedback| feedback.customer).collect();
     let mut arr = 0.0;
     for customer in &customers {
-        arr += ledger.entity(*customer)?.as_ref().and_then(Entity::as_customer).and_then(|customer| customer.arr).unwrap_or(0.0);
+        arr += ledger
+            .entity(*customer)?
+            .as_ref()
+            .and_then(Entity::as_customer)
+            .and_then(|customer| customer.arr)
+            .unwrap_or(0.0);
     }
     Ok(json!({ "count": members.len(), "customers": customers.len(), "arr": arr }))
 }

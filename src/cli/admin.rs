@@ -31,24 +31,51 @@ pub use desk::{Law, Letter, Message, Outcome, Question};
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     Status,
-    Why { id: String, field: Option<String> },
+    Why {
+        id: String,
+        field: Option<String>,
+    },
     Dead,
-    Letter { number: u64 },
+    Letter {
+        number: u64,
+    },
     /// Empty: all of them.
-    Retry { numbers: Vec<u64> },
-    Messages { all: bool },
-    Approve { ids: Vec<String>, by: String },
-    Drop { ids: Vec<String>, by: String },
+    Retry {
+        numbers: Vec<u64>,
+    },
+    Messages {
+        all: bool,
+    },
+    Approve {
+        ids: Vec<String>,
+        by: String,
+    },
+    Drop {
+        ids: Vec<String>,
+        by: String,
+    },
     Questions,
-    Decide { number: u64, ours: bool, by: String },
+    Decide {
+        number: u64,
+        ours: bool,
+        by: String,
+    },
     Verify,
     Size,
     /// The rows follow the answer, as [`portable::export`] writes them.
     Export,
     /// Reads streams again: all of a connection, or one.
-    SetBack { connection: String, stream: Option<String> },
-    Standing { connection: String, streams: Vec<String> },
-    Import { rows: Vec<crate::import::Row> },
+    SetBack {
+        connection: String,
+        stream: Option<String>,
+    },
+    Standing {
+        connection: String,
+        streams: Vec<String>,
+    },
+    Import {
+        rows: Vec<crate::import::Row>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,9 +92,17 @@ pub enum Answer {
     Laws(Vec<Law>),
     Size(Size),
     Export,
-    SetBack { streams: Vec<String>, before: u64 },
-    Standing { standings: Vec<crate::backfill::Standing>, queued: u64 },
-    Imported { news: usize },
+    SetBack {
+        streams: Vec<String>,
+        before: u64,
+    },
+    Standing {
+        standings: Vec<crate::backfill::Standing>,
+        queued: u64,
+    },
+    Imported {
+        news: usize,
+    },
     /// It cannot be answered, and why.
     No(String),
 }
@@ -86,7 +121,12 @@ impl Ask {
             | Self::Size
             | Self::Standing { .. }
             | Self::Export => true,
-            Self::SetBack { .. } | Self::Import { .. } | Self::Retry { .. } | Self::Approve { .. } | Self::Drop { .. } | Self::Decide { .. } => false,
+            Self::SetBack { .. }
+            | Self::Import { .. }
+            | Self::Retry { .. }
+            | Self::Approve { .. }
+            | Self::Drop { .. }
+            | Self::Decide { .. } => false,
         }
     }
 }
@@ -218,7 +258,8 @@ fn call(socket: &Path, ask: &Ask) -> anyhow::Result<Option<(Answer, BufReader<Un
         // InvalidInput: the path is too long for a socket, so no daemon made one.
         Err(error) if matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput) => return Ok(None),
         Err(error) if error.kind() == PermissionDenied => {
-            let text = format!("error: {} is another user's: run this as the daemon's user, or with sudo", socket.display());
+            let text =
+                format!("error: {} is another user's: run this as the daemon's user, or with sudo", socket.display());
             return Err(Told::new(Exit::Busy, text).into());
         }
         Err(error) => return Err(error).with_context(|| socket.display().to_string()),

@@ -33,7 +33,9 @@ pub struct Args {
 
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
-    day().or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())).ok_or_else(|| "write 2026-01-31 or 2026-01-31T08:00:00Z".into())
+    day()
+        .or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()))
+        .ok_or_else(|| "write 2026-01-31 or 2026-01-31T08:00:00Z".into())
 }
 
 const LOOK: Duration = Duration::from_millis(400);
@@ -42,7 +44,11 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let config = open::config(out)?;
     if !config.connections.contains_key(&args.connection) {
         let known = config.connections.keys().cloned().collect::<Vec<_>>().join(", ");
-        return Err(Told::usage(format!("error: there is no connection `{}`\n  = the configuration has {known}", args.connection)).into());
+        return Err(Told::usage(format!(
+            "error: there is no connection `{}`\n  = the configuration has {known}",
+            args.connection
+        ))
+        .into());
     }
     if admin::is_up(&config) { by_daemon(&args, out).await } else { here(&args, config, out).await }
 }
@@ -53,7 +59,9 @@ async fn by_daemon(args: &Args, out: &Out) -> anyhow::Result<Exit> {
         return Err(Told::usage(text).into());
     }
     let answer = admin::ask(out, Ask::SetBack { connection: args.connection.clone(), stream: args.stream.clone() })?;
-    let Answer::SetBack { streams, before } = answer else { anyhow::bail!("the daemon answered something else: {answer:?}") };
+    let Answer::SetBack { streams, before } = answer else {
+        anyhow::bail!("the daemon answered something else: {answer:?}")
+    };
     if args.detach {
         return Ok(told(out, args, &[], &streams));
     }
@@ -61,7 +69,9 @@ async fn by_daemon(args: &Args, out: &Out) -> anyhow::Result<Exit> {
     loop {
         RealPause.pause(LOOK).await;
         let answer = admin::ask(out, Ask::Standing { connection: args.connection.clone(), streams: streams.clone() })?;
-        let Answer::Standing { standings, queued } = answer else { anyhow::bail!("the daemon answered something else: {answer:?}") };
+        let Answer::Standing { standings, queued } = answer else {
+            anyhow::bail!("the daemon answered something else: {answer:?}")
+        };
         if shown(&bar, &standings, queued) {
             bar.finish_and_clear();
             return Ok(told(out, args, &standings, &streams));
@@ -97,9 +107,15 @@ async fn watch(house: &House, args: &Args, streams: &[String], bar: &ProgressBar
         if shown(bar, &standings, queued) {
             return Ok(standings);
         }
-        let stops = house.ledger.conditions()?.into_iter().find(|(connection, _, condition)| *connection == args.connection && condition.stops);
+        let stops = house
+            .ledger
+            .conditions()?
+            .into_iter()
+            .find(|(connection, _, condition)| *connection == args.connection && condition.stops);
         if let Some((_, _, condition)) = stops {
-            return Err(Told::new(Exit::Failed, format!("error: {} is locked: {}", args.connection, condition.what)).into());
+            return Err(
+                Told::new(Exit::Failed, format!("error: {} is locked: {}", args.connection, condition.what)).into()
+            );
         }
     }
 }
@@ -130,7 +146,10 @@ fn told(out: &Out, args: &Args, standings: &[Standing], streams: &[String]) -> E
     if standings.is_empty() {
         out.line(format!("{} of {} set back; the daemon reads them again.", streams.join(", "), args.connection));
     } else {
-        out.table(&["stream", "records"], standings.iter().map(|standing| vec![standing.stream.clone(), standing.records.to_string()]));
+        out.table(
+            &["stream", "records"],
+            standings.iter().map(|standing| vec![standing.stream.clone(), standing.records.to_string()]),
+        );
     }
     Exit::Done
 }

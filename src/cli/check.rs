@@ -41,7 +41,11 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
             (findings, exit) = live(config, names, out).await?;
         }
     } else {
-        out.line(format!("{}: {errors} to mend{}", path.display(), if args.live.is_some() { ", before accounts can be asked" } else { "" }));
+        out.line(format!(
+            "{}: {errors} to mend{}",
+            path.display(),
+            if args.live.is_some() { ", before accounts can be asked" } else { "" }
+        ));
     }
     out.json(&json!({
         "config": path,
@@ -54,7 +58,11 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 
 fn summary(config: &Config, path: &str) -> String {
     let mappings = config.mappings.from.len() + config.mappings.into.len();
-    format!("{path} is good: {} connections, {mappings} mappings, {} routes", config.connections.len(), config.routes.len())
+    format!(
+        "{path} is good: {} connections, {mappings} mappings, {} routes",
+        config.connections.len(),
+        config.routes.len()
+    )
 }
 
 fn problem(problem: &Problem) -> serde_json::Value {
@@ -141,7 +149,9 @@ async fn within_quota<T, F: Future<Output = Result<T, Fault>>>(call: impl Fn() -
     const TRIES: u32 = 30;
     for _ in 0..TRIES {
         match call().await {
-            Err(Fault::Later { after: Some(after), .. }) if after <= std::time::Duration::from_secs(60) => RealPause.pause(after).await,
+            Err(Fault::Later { after: Some(after), .. }) if after <= std::time::Duration::from_secs(60) => {
+                RealPause.pause(after).await
+            }
             done => return done,
         }
     }

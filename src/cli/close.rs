@@ -47,7 +47,9 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 }
 
 fn list(all: bool, out: &Out) -> anyhow::Result<Exit> {
-    let Answer::Messages(messages) = admin::ask(out, Ask::Messages { all })? else { bail!("another answer than was asked for") };
+    let Answer::Messages(messages) = admin::ask(out, Ask::Messages { all })? else {
+        bail!("another answer than was asked for")
+    };
     out.json(&messages);
     if messages.is_empty() {
         out.line("No message waits.");

@@ -55,7 +55,8 @@ fn list(out: &Out) -> anyhow::Result<Exit> {
             None => letter.connection.clone(),
         };
         let about = letter.entity.clone().or_else(|| letter.record.clone()).unwrap_or_default();
-        let cause = letter.field.as_ref().map_or_else(|| letter.cause.clone(), |field| format!("{field}: {}", letter.cause));
+        let cause =
+            letter.field.as_ref().map_or_else(|| letter.cause.clone(), |field| format!("{field}: {}", letter.cause));
         vec![letter.number.to_string(), ago((now - letter.at).num_seconds()), letter.room.clone(), place, about, cause]
     });
     out.table(&["NUMBER", "AGE", "ROOM", "WHERE", "WHAT", "CAUSE"], rows);
@@ -63,7 +64,9 @@ fn list(out: &Out) -> anyhow::Result<Exit> {
 }
 
 fn show(number: u64, out: &Out) -> anyhow::Result<Exit> {
-    let Answer::Letter(dead) = admin::ask(out, Ask::Letter { number })? else { bail!("another answer than was asked for") };
+    let Answer::Letter(dead) = admin::ask(out, Ask::Letter { number })? else {
+        bail!("another answer than was asked for")
+    };
     out.json(&dead);
     out.line(format!("{} {}", out.bold("cause"), dead.cause));
     let say = |name: &str, value: Option<String>| {

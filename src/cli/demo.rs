@@ -58,7 +58,8 @@ fn feed(files: &[PathBuf], out: &Out) -> anyhow::Result<Feed> {
     let mut feed = Feed { talks: own.talks, ..Feed::default() };
     for file in files {
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|error| Error::usage(format!("error: {name}: {error}\n  = --feed names a file of JSON lines")))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Error::usage(format!("error: {name}: {error}\n  = --feed names a file of JSON lines")))?;
         feed.read(&name, &text).map_err(told)?;
     }
     if feed.threads.is_empty() {
@@ -100,15 +101,25 @@ impl Progress<'_> {
 
 fn show(outcome: &Outcome, out: &Out) {
     let calls = |vendor: Vendor| {
-        let of = |map: &std::collections::BTreeMap<&'static str, u64>| map.get(vendor.name()).copied().unwrap_or_default();
+        let of =
+            |map: &std::collections::BTreeMap<&'static str, u64>| map.get(vendor.name()).copied().unwrap_or_default();
         format!("{} (least {})", of(&outcome.calls), of(&outcome.least_calls))
     };
     let mark = |good: bool, text: String| if good { out.green(&text) } else { out.red(&text) };
     let mut rows = vec![
         ("fed".to_owned(), outcome.fed.to_string()),
         ("in Airtable".into(), mark(outcome.arrived.airtable == outcome.fed, outcome.arrived.airtable.to_string())),
-        ("in Linear".into(), mark(outcome.arrived.linear == outcome.linear_due, format!("{} of {} severe bugs", outcome.arrived.linear, outcome.linear_due))),
-        ("came back".into(), mark(outcome.came_back == outcome.moved, format!("{} of {} human edits", outcome.came_back, outcome.moved))),
+        (
+            "in Linear".into(),
+            mark(
+                outcome.arrived.linear == outcome.linear_due,
+                format!("{} of {} severe bugs", outcome.arrived.linear, outcome.linear_due),
+            ),
+        ),
+        (
+            "came back".into(),
+            mark(outcome.came_back == outcome.moved, format!("{} of {} human edits", outcome.came_back, outcome.moved)),
+        ),
         ("messages prepared".into(), outcome.prepared_messages.to_string()),
     ];
     rows.extend(Vendor::ALL.iter().map(|vendor| (format!("calls to {}", vendor.name()), calls(*vendor))));
@@ -131,7 +142,9 @@ fn show(outcome: &Outcome, out: &Out) {
 /// Stays up until it is interrupted.
 async fn keep(stage: &Stage, out: &Out) {
     let config = stage.config.display();
-    let rows = Vendor::ALL.iter().map(|vendor| vec![vendor.name().to_owned(), stage.served.base(*vendor).to_owned(), vendor.token().to_owned()]);
+    let rows = Vendor::ALL
+        .iter()
+        .map(|vendor| vec![vendor.name().to_owned(), stage.served.base(*vendor).to_owned(), vendor.token().to_owned()]);
     out.line("\nThe sandbox's vendors");
     out.table(&["vendor", "base URL", "token"], rows);
     let [base, feedback] = [demo::BASE, demo::FEEDBACK];
@@ -141,7 +154,10 @@ async fn keep(stage: &Stage, out: &Out) {
     for command in ["status", "close list", "plan", "dead"] {
         out.line(format!("  loopd --config {config} {command}"));
     }
-    out.line(format!("  curl -H 'Authorization: Bearer {}' '{airtable}/{base}/{feedback}?maxRecords=3'", Vendor::Airtable.token()));
+    out.line(format!(
+        "  curl -H 'Authorization: Bearer {}' '{airtable}/{base}/{feedback}?maxRecords=3'",
+        Vendor::Airtable.token()
+    ));
     out.line("\nCtrl-C ends it; the folder goes with it.");
     if out.is_json() {
         out.note(format!("the demo stays up; its configuration is {config}"));

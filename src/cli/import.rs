@@ -41,11 +41,15 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let What::Customers { file, map, dry_run } = args.what;
     let name = file.display().to_string();
     let bytes = std::fs::read(&file).with_context(|| name.clone())?;
-    let text = String::from_utf8(bytes).map_err(|_| Told::usage(format!("error: {name} is not UTF-8\n  = save it as CSV UTF-8")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Told::usage(format!("error: {name} is not UTF-8\n  = save it as CSV UTF-8")))?;
     let map: BTreeMap<String, String> = map.into_iter().collect();
     let table = import::read(&text, &map).map_err(|error| Told::usage(format!("error: {name}: {error}")))?;
     for header in &table.unknown {
-        out.note(format!("{} column `{header}` is left out (--map \"{header}=…\" says what it means)", out.yellow("!")));
+        out.note(format!(
+            "{} column `{header}` is left out (--map \"{header}=…\" says what it means)",
+            out.yellow("!")
+        ));
     }
     let config = open::config(out)?;
     let daemon = admin::is_up(&config);

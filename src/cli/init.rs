@@ -58,7 +58,12 @@ fn ask(out: &Out) -> anyhow::Result<Vec<Kind>> {
         match out.ask(&format!("Connect {}? [y/N]", known.name())) {
             Some(answer) if answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes") => kinds.push(known),
             Some(_) => {}
-            None => return Err(Told::usage("error: nobody can be asked here\n  = name the vendors: loopd init --vendor github,airtable").into()),
+            None => {
+                return Err(Told::usage(
+                    "error: nobody can be asked here\n  = name the vendors: loopd init --vendor github,airtable",
+                )
+                .into());
+            }
         }
     }
     if kinds.is_empty() {
@@ -76,7 +81,11 @@ fn copy_mappings(folder: &PathBuf, kinds: &[Kind], force: bool) -> anyhow::Resul
         }
         let path = folder.join(name);
         if path.exists() && !force {
-            return Err(Told::usage(format!("error: {} is there already\n  = write over it with --force", path.display())).into());
+            return Err(Told::usage(format!(
+                "error: {} is there already\n  = write over it with --force",
+                path.display()
+            ))
+            .into());
         }
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }

@@ -130,7 +130,10 @@ fn size(out: &Out) -> anyhow::Result<Exit> {
     let Answer::Size(size) = admin::ask(out, Ask::Size)? else { bail!("another answer than was asked for") };
     out.json(&size);
     let rows = size.trees.iter().filter(|tree| tree.rows > 0);
-    out.table(&["TREE", "ROWS", "ALIVE"], rows.map(|tree| vec![tree.tree.clone(), tree.rows.to_string(), bytes(tree.bytes)]));
+    out.table(
+        &["TREE", "ROWS", "ALIVE"],
+        rows.map(|tree| vec![tree.tree.clone(), tree.rows.to_string(), bytes(tree.bytes)]),
+    );
     let times = size.amplification().map(|times| format!(": {times:.1} times as much")).unwrap_or_default();
     out.line(format!("\n{} on disk, {} alive{times}", bytes(size.bytes_on_disk), bytes(size.bytes_alive)));
     Ok(Exit::Done)

@@ -51,16 +51,17 @@ pub fn free_space() -> FreeSpace {
 /// # Errors
 /// [`Told`] with [`Exit::Busy`] when another process holds it.
 pub fn ledger(config: &Config, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
-    ledger_at(&config.ledger.path, probe)
+    ledger_at(&config.ledger.path, config.ledger.cache_bytes, probe)
 }
 
-pub fn ledger_at(path: &Path, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
+/// The ledger in a folder, with a page cache of `cache` bytes.
+fn ledger_at(path: &Path, cache: u64, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
     only_its_owner(path)?;
     portable::finish_swap(path)?;
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|error| anyhow::anyhow!("{}: {error}", parent.display()))?;
     }
-    Ledger::open(path, free_space(), probe).map_err(|error| match error {
+    Ledger::open_with_cache(path, cache, free_space(), probe).map_err(|error| match error {
         LedgerError::Store(StoreError::Locked { .. }) => Told::new(Exit::Busy, format!("error: {error}")).into(),
         error => error.into(),
     })
@@ -72,7 +73,10 @@ fn only_its_owner(path: &Path) -> anyhow::Result<()> {
     let there = if path.exists() { Some(path) } else { path.parent().filter(|parent| parent.exists()) };
     let Some(owner) = there.and_then(|there| there.metadata().ok()).map(|there| there.uid()) else { return Ok(()) };
     if rustix::process::geteuid().is_root() && owner != 0 {
-        let text = format!("error: the ledger at {} is another user's\n  = run this as that user: sudo -u '#{owner}' loopd …", path.display());
+        let text = format!(
+            "error: the ledger at {} is another user's\n  = run this as that user: sudo -u '#{owner}' loopd …",
+            path.display()
+        );
         return Err(Told::usage(text).into());
     }
     Ok(())
@@ -80,7 +84,8 @@ fn only_its_owner(path: &Path) -> anyhow::Result<()> {
 
 /// Takes out the connections whose secrets are not at hand: enough for looking at the ledger.
 pub fn leave_out_what_lacks_secrets(config: &mut Config) {
-    let lacking: Vec<String> = config.connections.keys().filter(|name| config.secrets(name, &Machine).is_err()).cloned().collect();
+    let lacking: Vec<String> =
+        config.connections.keys().filter(|name| config.secrets(name, &Machine).is_err()).cloned().collect();
     for name in lacking {
         config.connections.remove(&name);
     }
@@ -91,10 +96,13 @@ const NAMING: [&str; 3] = ["model", "product", "use_case"];
 
 /// The classifier that the configuration's vocabularies make.
 pub fn classifier(config: &Config) -> Box<dyn Classifier> {
-    let vocabularies = config.vocabularies.iter().filter(|(name, _)| NAMING.contains(&name.as_str())).map(|(name, terms)| Vocabulary {
-        path: format!("tags.{name}"),
-        terms: terms.iter().map(|term| Term { value: term.value.clone(), words: term.words.clone() }).collect(),
-    });
+    let vocabularies =
+        config.vocabularies.iter().filter(|(name, _)| NAMING.contains(&name.as_str())).map(|(name, terms)| {
+            Vocabulary {
+                path: format!("tags.{name}"),
+                terms: terms.iter().map(|term| Term { value: term.value.clone(), words: term.words.clone() }).collect(),
+            }
+        });
     Box::new(Offline::new(vocabularies.collect()))
 }
 
@@ -113,8 +121,12 @@ pub fn way_out(probe: Arc<dyn Probe>) -> anyhow::Result<Arc<dyn Transport>> {
 pub fn house(config: Config, ledger: Ledger, transport: &Arc<dyn Transport>) -> anyhow::Result<Arc<House>> {
     let classifier = classifier(&config);
     let transport = transport.clone();
-    let materials =
-        Materials { ledger, clock: Arc::new(SystemClock::new()), transport: Arc::new(move |_| transport.clone()), classifier };
+    let materials = Materials {
+        ledger,
+        clock: Arc::new(SystemClock::new()),
+        transport: Arc::new(move |_| transport.clone()),
+        classifier,
+    };
     let house = daemon::build(config, &Machine, materials).map_err(|error| match &error {
         daemon::BuildError::Secret(problem) => Told::usage(problem.render()),
         daemon::BuildError::Settings { .. } => Told::usage(format!("error: {error}")),

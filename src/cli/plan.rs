@@ -77,16 +77,30 @@ fn show(plan: &Plan, most: usize, out: &Out) {
     } else {
         out.table(&["where", "create", "update", "calls", "fields updated"], rows);
         let slowest = plan.connections.values().map(|forecast| forecast.minutes).fold(0.0, f64::max);
-        out.line(format!("\n{} creates and {} updates; about {} under the quotas.", plan.creates(), plan.updates(), span(slowest)));
+        out.line(format!(
+            "\n{} creates and {} updates; about {} under the quotas.",
+            plan.creates(),
+            plan.updates(),
+            span(slowest)
+        ));
     }
     out.line(format!("{} records read.", plan.read));
     if plan.messages_prepared + plan.messages_sent > 0 {
-        out.line(format!("{} messages to customers would be prepared, {} would go out.", plan.messages_prepared, plan.messages_sent));
+        out.line(format!(
+            "{} messages to customers would be prepared, {} would go out.",
+            plan.messages_prepared, plan.messages_sent
+        ));
     }
     if !plan.at_stake.is_empty() {
         out.line(format!("\n{} human edits are at stake:", plan.at_stake.len()));
         let row = |edit: &crate::plan::AtStake| {
-            vec![edit.item.clone(), edit.what.to_owned(), format!("{}.{}", edit.connection, edit.field), brief(&edit.old), brief(&edit.new)]
+            vec![
+                edit.item.clone(),
+                edit.what.to_owned(),
+                format!("{}.{}", edit.connection, edit.field),
+                brief(&edit.old),
+                brief(&edit.new),
+            ]
         };
         out.table(&["item", "what", "field", "old", "new"], plan.at_stake.iter().take(most).map(row));
     }

@@ -39,7 +39,9 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 }
 
 fn list(out: &Out) -> anyhow::Result<Exit> {
-    let Answer::Questions(questions) = admin::ask(out, Ask::Questions)? else { bail!("another answer than was asked for") };
+    let Answer::Questions(questions) = admin::ask(out, Ask::Questions)? else {
+        bail!("another answer than was asked for")
+    };
     out.json(&questions);
     if questions.is_empty() {
         out.line("No conflict waits.");
@@ -47,7 +49,13 @@ fn list(out: &Out) -> anyhow::Result<Exit> {
     }
     let rows = questions.iter().map(|question| {
         let place = format!("{}.{} {}", question.connection, question.collection, question.field);
-        vec![question.number.to_string(), format!("{} {}", question.item, question.title), place, plain(&question.ours), plain(&question.theirs)]
+        vec![
+            question.number.to_string(),
+            format!("{} {}", question.item, question.title),
+            place,
+            plain(&question.ours),
+            plain(&question.theirs),
+        ]
     });
     out.table(&["NUMBER", "ITEM", "FIELD", "OURS", "THEIRS"], rows);
     out.line("\n`loopd review decide NUMBER ours|theirs` says which one stands.");

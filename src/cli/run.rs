@@ -35,7 +35,8 @@ pub struct Args {
 const TICK: Duration = Duration::from_millis(500);
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
-    let (config, warnings) = open::checked(&out.config_path()).map_err(|problems| Told::usage(open::render(&problems)))?;
+    let (config, warnings) =
+        open::checked(&out.config_path()).map_err(|problems| Told::usage(open::render(&problems)))?;
     telemetry::start(&config.log, out.verbose()).map_err(|error| Told::usage(format!("error: {error}")))?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -53,7 +54,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 
     let current: Current = Arc::new(RwLock::new(house.clone()));
     let web = Web::new(current.clone(), Door::open(ledger), open::free_space());
-    let listening = web::serve(&web, listen).await.with_context(|| format!("http.listen = \"{listen}\" cannot be listened on"))?;
+    let listening =
+        web::serve(&web, listen).await.with_context(|| format!("http.listen = \"{listen}\" cannot be listened on"))?;
     let running = daemon::start(&house)?;
     let socket = admin::socket_of(&ledger_path);
     let asked = match admin::serve(&socket, current.clone()) {
@@ -67,7 +69,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     tracing::info!(address = %listening.address, connections = house.connections.len(), version = env!("CARGO_PKG_VERSION"), "loopd is ready");
     notify(&[NotifyState::Ready]);
 
-    let mut daemon = Daemon { path: out.config_path(), current, web, running, transport, lost: false, signals: &mut signals };
+    let mut daemon =
+        Daemon { path: out.config_path(), current, web, running, transport, lost: false, signals: &mut signals };
     let died = daemon.watch().await;
     notify(&[NotifyState::Stopping]);
     if let Some(asked) = asked {

@@ -67,10 +67,15 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 }
 
 fn show(served: &Served, seed: u64, out: &Out) {
-    let vendors = Vendor::ALL.map(|vendor| (vendor.name(), json!({"base_url": served.base(vendor), "token": vendor.token()})));
-    let vendors: serde_json::Map<String, serde_json::Value> = vendors.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let vendors =
+        Vendor::ALL.map(|vendor| (vendor.name(), json!({"base_url": served.base(vendor), "token": vendor.token()})));
+    let vendors: serde_json::Map<String, serde_json::Value> =
+        vendors.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     out.json(&json!({ "seed": seed, "vendors": vendors, "repo": REPO, "base": BASE, "team": "ENG" }));
-    let rows = Vendor::ALL.map(|vendor| vec![vendor.name().to_owned(), served.base(vendor).to_owned(), vendor.token().to_owned()]);
+    let rows = Vendor::ALL
+        .map(|vendor| vec![vendor.name().to_owned(), served.base(vendor).to_owned(), vendor.token().to_owned()]);
     out.table(&["VENDOR", "BASE URL", "TOKEN"], rows);
-    out.line(format!("\nThere are the repository {REPO}, the Airtable base {BASE} and the Linear team ENG. Ctrl-C ends it."));
+    out.line(format!(
+        "\nThere are the repository {REPO}, the Airtable base {BASE} and the Linear team ENG. Ctrl-C ends it."
+    ));
 }

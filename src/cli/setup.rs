@@ -52,7 +52,10 @@ fn named(config: &Config, wanted: &str) -> anyhow::Result<Vec<String>> {
     let names: Vec<String> = of_kind.map(|connection| connection.name.clone()).collect();
     if names.is_empty() {
         let known = config.connections.keys().cloned().collect::<Vec<_>>().join(", ");
-        let text = format!("error: there is no connection `{wanted}`, and none of that kind\n  = the configuration has {}", if known.is_empty() { "none" } else { &known });
+        let text = format!(
+            "error: there is no connection `{wanted}`, and none of that kind\n  = the configuration has {}",
+            if known.is_empty() { "none" } else { &known }
+        );
         return Err(Told::usage(text).into());
     }
     Ok(names)
@@ -61,7 +64,8 @@ fn named(config: &Config, wanted: &str) -> anyhow::Result<Vec<String>> {
 async fn one(house: &House, name: &str, apply: bool, out: &Out) -> anyhow::Result<(Vec<Change>, usize, Exit)> {
     let Some(connection) = house.connections.get(name) else { anyhow::bail!("connection {name} did not open") };
     let changes = setup::plan(house, connection, &RealPause).await?;
-    let (hands, ours): (Vec<Change>, Vec<Change>) = changes.iter().cloned().partition(|change| change.by_hand.is_some());
+    let (hands, ours): (Vec<Change>, Vec<Change>) =
+        changes.iter().cloned().partition(|change| change.by_hand.is_some());
     if ours.is_empty() {
         out.line(format!("{name}: all that loopd can make is there."));
     } else {
@@ -71,7 +75,8 @@ async fn one(house: &House, name: &str, apply: bool, out: &Out) -> anyhow::Resul
         }
     }
     let mut applied = 0;
-    let sure = apply || (!ours.is_empty() && out.ask("Make them? [y/N]").is_some_and(|answer| answer.eq_ignore_ascii_case("y")));
+    let sure = apply
+        || (!ours.is_empty() && out.ask("Make them? [y/N]").is_some_and(|answer| answer.eq_ignore_ascii_case("y")));
     let mut refused = Vec::new();
     if sure {
         let bar = out.progress(Some(ours.len() as u64), name);

@@ -39,7 +39,15 @@ fn show(status: &Status, out: &Out) {
         };
         let webhook = if connection.webhook { "yes" } else { "no" };
         let calls = connection.calls.to_string();
-        vec![connection.name.clone(), connection.kind.clone(), state, webhook.into(), calls, connection.throttled.to_string(), quota]
+        vec![
+            connection.name.clone(),
+            connection.kind.clone(),
+            state,
+            webhook.into(),
+            calls,
+            connection.throttled.to_string(),
+            quota,
+        ]
     });
     out.table(&["CONNECTION", "KIND", "STATE", "WEBHOOK", "CALLS", "THROTTLED", "QUOTA"], connections);
     if !status.streams.is_empty() {
@@ -52,9 +60,10 @@ fn show(status: &Status, out: &Out) {
         out.table(&["STREAM", "READ TO ITS END", "NEXT", "RECORDS"], streams);
     }
     out.line("");
-    let queues = status.queues.iter().map(|queue| {
-        vec![queue.name.clone(), queue.items.to_string(), queue.oldest.map(since).unwrap_or_default()]
-    });
+    let queues = status
+        .queues
+        .iter()
+        .map(|queue| vec![queue.name.clone(), queue.items.to_string(), queue.oldest.map(since).unwrap_or_default()]);
     out.table(&["QUEUE", "ITEMS", "OLDEST"], queues);
     out.line("");
     if status.needs.is_empty() {

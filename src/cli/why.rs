@@ -30,7 +30,12 @@ fn show(why: &Why, one: bool, out: &Out) {
     out.line(format!("{}  {}", out.bold(&why.short_id), why.title));
     out.line(format!("{} {}", why.kind, why.id));
     if let Some(origin) = &why.origin {
-        out.line(format!("from {}.{} {}", origin.connection, origin.collection, origin.url.as_deref().unwrap_or(&origin.id)));
+        out.line(format!(
+            "from {}.{} {}",
+            origin.connection,
+            origin.collection,
+            origin.url.as_deref().unwrap_or(&origin.id)
+        ));
     }
     if !one {
         out.line("");
@@ -67,7 +72,12 @@ fn row(field: &Field) -> Vec<String> {
     };
     if let Some(suggested) = field.suggested.as_ref().filter(|suggested| suggested.value != field.value) {
         let glue = if from.is_empty() { "" } else { "; " };
-        from.push_str(&format!("{glue}{} suggested {} ({:.0}%)", suggested.model, plain(&suggested.value), suggested.confidence * 100.0));
+        from.push_str(&format!(
+            "{glue}{} suggested {} ({:.0}%)",
+            suggested.model,
+            plain(&suggested.value),
+            suggested.confidence * 100.0
+        ));
     }
     vec![field.path.clone(), plain(&field.value), from, field.at.map(when).unwrap_or_default()]
 }
@@ -81,7 +91,11 @@ fn details(field: &Field, out: &Out) {
     if let Some(suggested) = &field.suggested {
         let because = suggested.because.as_ref().map(|because| format!(", because of {because}")).unwrap_or_default();
         let value = plain(&suggested.value);
-        out.line(format!("  {} suggested {value} ({:.0}% sure{because})", suggested.model, suggested.confidence * 100.0));
+        out.line(format!(
+            "  {} suggested {value} ({:.0}% sure{because})",
+            suggested.model,
+            suggested.confidence * 100.0
+        ));
     }
 }
 
@@ -89,10 +103,16 @@ fn event(entry: &Entry) -> Vec<String> {
     let change = match (&entry.old, &entry.new, &entry.note) {
         (None, None, note) => note.clone().unwrap_or_default(),
         (old, new, note) => {
-            let side = |value: &Option<Value>| value.as_ref().map(plain).filter(|text| !text.is_empty()).unwrap_or_else(|| "nothing".into());
+            let side = |value: &Option<Value>| {
+                value.as_ref().map(plain).filter(|text| !text.is_empty()).unwrap_or_else(|| "nothing".into())
+            };
             let note = note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
             let (old, new) = (side(old), side(new));
-            if entry.what == What::Conflict { format!("{new} won over {old}{note}") } else { format!("{old} → {new}{note}") }
+            if entry.what == What::Conflict {
+                format!("{new} won over {old}{note}")
+            } else {
+                format!("{old} → {new}{note}")
+            }
         }
     };
     vec![when(entry.at), word(entry.what).into(), entry.by.clone(), entry.field.clone().unwrap_or_default(), change]

@@ -15,9 +15,7 @@ pub use text::render;
 
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop};
-use crate::ledger::{
-    Claim, Dead, Entry, LedgerError, Letter, MessageState, Outgoing, Tx, What, When, close_lane,
-};
+use crate::ledger::{Claim, Dead, Entry, LedgerError, Letter, MessageState, Outgoing, Tx, What, When, close_lane};
 use crate::schema::Entity;
 
 /// Prepares a message for each thread that the item came from, unless that was done.
@@ -53,7 +51,14 @@ pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), Le
         prepared: now,
     };
     tx.put_message(&id, &message)?;
-    tx.log(entity.id, &line(house, &origin.connection, if free { "prepared, and sent without approval as config says" } else { "prepared; it waits for approval" }))?;
+    tx.log(
+        entity.id,
+        &line(
+            house,
+            &origin.connection,
+            if free { "prepared, and sent without approval as config says" } else { "prepared; it waits for approval" },
+        ),
+    )?;
     if free {
         tx.queue(&close_lane(&origin.connection), 0, id.as_bytes(), When::Now, now)?;
     }
@@ -61,19 +66,33 @@ pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), Le
 }
 
 fn line(house: &House, by: &str, note: &str) -> Entry {
-    Entry { at: house.now(), by: by.into(), what: What::Message, field: None, old: None, new: None, note: Some(note.into()) }
+    Entry {
+        at: house.now(),
+        by: by.into(),
+        what: What::Message,
+        field: None,
+        old: None,
+        new: None,
+        note: Some(note.into()),
+    }
 }
 
 /// What a person decides about a prepared message.
 pub fn approve(house: &House, id: &str, by: &str) -> Result<Result<(), String>, LedgerError> {
-    decide(house, id, by, MessageState::Approved { by: by.into(), at: house.now() }, "approved")
+    decide(house, id, by, &MessageState::Approved { by: by.into(), at: house.now() }, "approved")
 }
 
 pub fn drop_message(house: &House, id: &str, by: &str) -> Result<Result<(), String>, LedgerError> {
-    decide(house, id, by, MessageState::Dropped { by: by.into(), at: house.now() }, "dropped")
+    decide(house, id, by, &MessageState::Dropped { by: by.into(), at: house.now() }, "dropped")
 }
 
-fn decide(house: &House, id: &str, by: &str, state: MessageState, word: &str) -> Result<Result<(), String>, LedgerError> {
+fn decide(
+    house: &House,
+    id: &str,
+    by: &str,
+    state: &MessageState,
+    word: &str,
+) -> Result<Result<(), String>, LedgerError> {
     house.ledger.transact(|tx| {
         let Some(mut message) = tx.message(id)? else { return Ok(Err(format!("there is no message {id}"))) };
         if message.state != MessageState::Prepared {
@@ -168,14 +187,24 @@ async fn deliver(house: &House, connection: &Connection, lane: &str, claim: &Cla
             if matches!(fault, Fault::Later { .. } | Fault::Locked { .. }) {
                 // Certainly not sent.
                 let state = MessageState::Approved { by: "loopd".into(), at: house.now() };
-                house.ledger.transact(|tx| tx.put_message(&id, &Outgoing { state: state.clone(), ..outgoing.clone() }))?;
+                house
+                    .ledger
+                    .transact(|tx| tx.put_message(&id, &Outgoing { state: state.clone(), ..outgoing.clone() }))?;
             }
             failed(house, connection, lane, claim, &id, &outgoing, &fault)
         }
     }
 }
 
-fn sent_now(house: &House, tx: &mut Tx<'_>, id: &str, outgoing: &Outgoing, sent: &Sent, lane: &str, claim: &Claim) -> Result<(), LedgerError> {
+fn sent_now(
+    house: &House,
+    tx: &mut Tx<'_>,
+    id: &str,
+    outgoing: &Outgoing,
+    sent: &Sent,
+    lane: &str,
+    claim: &Claim,
+) -> Result<(), LedgerError> {
     let now = house.now();
     let state = MessageState::Sent { id: sent.id.clone(), url: sent.url.clone(), at: now };
     tx.put_message(id, &Outgoing { state, ..outgoing.clone() })?;

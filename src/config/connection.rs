@@ -61,11 +61,17 @@ pub(super) fn read(item: &Item<'_, '_>, zone: Tz, folder: &Path) -> Option<Conne
     let section = item.section()?;
     let name = item.key.clone();
     if name.is_empty() || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-') {
-        let problem = item.doc.problem(item.key_span.clone(), Some(&item.path), "a connection's name has letters, digits, - and _");
+        let problem = item.doc.problem(
+            item.key_span.clone(),
+            Some(&item.path),
+            "a connection's name has letters, digits, - and _",
+        );
         item.doc.note(problem.mend("rename it"));
         return None;
     }
-    let kind = section.require("kind", "write kind = \"github\", \"intercom\", \"airtable\" or \"linear\"").and_then(|kind| read_kind(&kind))?;
+    let kind = section
+        .require("kind", "write kind = \"github\", \"intercom\", \"airtable\" or \"linear\"")
+        .and_then(|kind| read_kind(&kind))?;
     let zone = section.get("timezone").and_then(|zone| read_zone(&zone)).unwrap_or(zone);
     let schedules = section.get("schedule").map(|schedule| read_schedules(&schedule, zone)).unwrap_or_default();
     let mut connection = Connection {
@@ -114,7 +120,10 @@ pub(super) fn read_zone(item: &Item<'_, '_>) -> Option<Tz> {
     let zone = name.parse().ok();
     if zone.is_none() {
         let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let mend = nearest(&name, names).map_or_else(|| "write an IANA name such as \"Europe/Paris\"".to_owned(), |near| format!("did you mean \"{near}\"?"));
+        let mend = nearest(&name, names).map_or_else(
+            || "write an IANA name such as \"Europe/Paris\"".to_owned(),
+            |near| format!("did you mean \"{near}\"?"),
+        );
         item.note(format!("there is no time zone `{name}`"), mend);
     }
     zone
@@ -136,7 +145,10 @@ fn read_schedules(item: &Item<'_, '_>, zone: Tz) -> BTreeMap<String, Schedule> {
         return read_schedule(item, zone).map(|schedule| ("*".to_owned(), schedule)).into_iter().collect();
     }
     let entries = item.section().map(|section| section.entries().collect::<Vec<_>>()).unwrap_or_default();
-    entries.iter().filter_map(|entry| read_schedule(entry, zone).map(|schedule| (entry.key.clone(), schedule))).collect()
+    entries
+        .iter()
+        .filter_map(|entry| read_schedule(entry, zone).map(|schedule| (entry.key.clone(), schedule)))
+        .collect()
 }
 
 /// Its problems never show the line: somebody may have written the secret itself.
@@ -189,9 +201,9 @@ impl Config {
 impl SecretRef {
     pub(super) fn read(&self, world: &dyn World) -> Result<String, (String, String)> {
         let text = match self {
-            Self::Env(name) => {
-                world.env(name).ok_or_else(|| (format!("the environment has no {name}"), format!("set {name} where loopd is started")))?
-            }
+            Self::Env(name) => world.env(name).ok_or_else(|| {
+                (format!("the environment has no {name}"), format!("set {name} where loopd is started"))
+            })?,
             Self::File(path) => read_file(path, world)?,
             Self::Credential(name) => {
                 let folder = world.credentials().ok_or_else(|| {
@@ -211,7 +223,9 @@ impl SecretRef {
 }
 
 fn read_file(path: &Path, world: &dyn World) -> Result<String, (String, String)> {
-    world.read(path).map_err(|error| (format!("{}: {error}", path.display()), "make the file, readable for loopd's user".into()))
+    world
+        .read(path)
+        .map_err(|error| (format!("{}: {error}", path.display()), "make the file, readable for loopd's user".into()))
 }
 
 impl std::fmt::Display for SecretRef {

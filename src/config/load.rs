@@ -50,11 +50,17 @@ pub fn load_text(file: &str, text: &str, folder: &Path, world: &dyn World) -> Re
     let mut problems = user.into_problems();
     problems.extend(example.into_problems());
     let Some(parsed) = parsed else {
-        problems.push(Problem::of_file("config.example.toml", "a setting has no default: this is a bug of loopd, please report it"));
+        problems.push(Problem::of_file(
+            "config.example.toml",
+            "a setting has no default: this is a bug of loopd, please report it",
+        ));
         return Err(problems);
     };
     let compiled = read_mappings(&parsed, world, &mut problems);
-    let vocabularies = parsed.vocabularies.iter().map(|(name, terms)| (name.clone(), terms.iter().map(|term| term.value.clone()).collect()));
+    let vocabularies = parsed
+        .vocabularies
+        .iter()
+        .map(|(name, terms)| (name.clone(), terms.iter().map(|term| term.value.clone()).collect()));
     let config = Config {
         mappings: Mappings::new(compiled, &vocabularies.collect()),
         ledger: parsed.ledger,
@@ -72,14 +78,20 @@ pub fn load_text(file: &str, text: &str, folder: &Path, world: &dyn World) -> Re
     };
     problems.extend(super::check::wiring(&config));
     let (warnings, errors): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.warning);
-    if errors.is_empty() { Ok(Config { warnings, ..config }) } else { Err(errors.into_iter().chain(warnings).collect()) }
+    if errors.is_empty() {
+        Ok(Config { warnings, ..config })
+    } else {
+        Err(errors.into_iter().chain(warnings).collect())
+    }
 }
 
 /// The mappings in use, each for its connections. A file in the user's folder replaces the shipped one of its name.
 fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>) -> Vec<Mapping> {
     let mut files: BTreeMap<String, (String, String)> = BTreeMap::new();
     if parsed.builtin_mappings {
-        files.extend(SHIPPED.iter().map(|(name, text)| ((*name).to_owned(), (format!("mappings/{name}"), (*text).to_owned()))));
+        files.extend(
+            SHIPPED.iter().map(|(name, text)| ((*name).to_owned(), (format!("mappings/{name}"), (*text).to_owned()))),
+        );
     }
     if let Some(folder) = &parsed.mappings_dir {
         let shown = folder.display().to_string();
@@ -91,11 +103,14 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
                         Ok(text) => {
                             files.insert(name, (path.display().to_string(), text));
                         }
-                        Err(error) => problems.push(Problem::of_file(&path.display().to_string(), format!("cannot be read: {error}"))),
+                        Err(error) => problems
+                            .push(Problem::of_file(&path.display().to_string(), format!("cannot be read: {error}"))),
                     }
                 }
             }
-            Err(error) => problems.push(Problem::of_file(&shown, format!("cannot be read: {error}")).field("mappings.dir")),
+            Err(error) => {
+                problems.push(Problem::of_file(&shown, format!("cannot be read: {error}")).field("mappings.dir"))
+            }
         }
     }
     let mut mappings = Vec::new();
@@ -125,7 +140,8 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
 /// A mapping serves the connection that it names, and every connection of the kind so called.
 fn serve(parsed: &Parsed, file: &str, text: &str, compiled: Compiled) -> Vec<(Mapping, bool)> {
     let named = compiled.connection().to_owned();
-    let of_kind = parsed.connections.values().filter(|connection| connection.kind.name() == named && connection.name != named);
+    let of_kind =
+        parsed.connections.values().filter(|connection| connection.kind.name() == named && connection.name != named);
     let again = of_kind.filter_map(|connection| {
         let mut mapping = compile(file, text).ok()?.mapping;
         match &mut mapping {
@@ -148,5 +164,9 @@ fn prefer_own(mappings: Vec<(Mapping, bool)>) -> Vec<Mapping> {
         Mapping::Into(into) => (into.connection.clone(), into.collection.clone(), Some(into.entity)),
     };
     let own: Vec<_> = mappings.iter().filter(|(_, own)| *own).map(|(mapping, _)| end(mapping)).collect();
-    mappings.into_iter().filter(|(mapping, is_own)| *is_own || !own.contains(&end(mapping))).map(|(mapping, _)| mapping).collect()
+    mappings
+        .into_iter()
+        .filter(|(mapping, is_own)| *is_own || !own.contains(&end(mapping)))
+        .map(|(mapping, _)| mapping)
+        .collect()
 }

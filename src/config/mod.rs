@@ -27,8 +27,8 @@ pub use schedule::Schedule;
 pub use starter::starter;
 pub use world::{Machine, World};
 
-pub use crate::mapping::{Place, Problem};
 use crate::mapping::{Expression, MapError, Mappings};
+pub use crate::mapping::{Place, Problem};
 use crate::schema::EntityKind;
 
 #[derive(Debug)]

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use chrono_tz::Tz;
 
 use super::connection::{self, Connection, read_schedule, read_zone};
-use super::{CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route, SyncConfig, Term, Tier};
+use super::{
+    CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route, SyncConfig,
+    Term, Tier,
+};
 use crate::mapping::source::{Item, Section};
 use crate::mapping::{Template, expression, read_ends, read_entity};
 
@@ -80,7 +83,8 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     let builtin_mappings = mappings.read("builtin", Item::boolean)?;
     let mappings_dir = mappings.read("dir", Item::string).filter(|dir| !dir.is_empty()).map(|dir| folder.join(dir));
     mappings.done();
-    let connections = root.section("connection").user.map(|section| section.entries().collect::<Vec<_>>()).unwrap_or_default();
+    let connections =
+        root.section("connection").user.map(|section| section.entries().collect::<Vec<_>>()).unwrap_or_default();
     let connections = connections.iter().filter_map(|item| connection::read(item, timezone, folder));
     let connections = connections.map(|connection| (connection.name.clone(), connection)).collect();
     let routes = root.user.as_ref().map(|user| user.sections("route")).unwrap_or_default();
@@ -137,13 +141,19 @@ fn read_http(over: &Over<'_, '_>) -> Option<HttpConfig> {
         let text = item.string()?;
         let listen = text.parse().ok();
         if listen.is_none() {
-            item.note("this is no address to listen at", "write an IP address and a port: \"127.0.0.1:8787\", \"[::1]:8787\"");
+            item.note(
+                "this is no address to listen at",
+                "write an IP address and a port: \"127.0.0.1:8787\", \"[::1]:8787\"",
+            );
         }
         listen
     })?;
     let public_url = over.read("public_url", |item| {
         let text = item.string()?;
-        let good = text.is_empty() || text.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
+        let good = text.is_empty()
+            || text
+                .parse::<http::Uri>()
+                .is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
         if !good {
             item.note("this is no URL", "write it as vendors reach it: \"https://loopd.example.com\"");
         }
@@ -215,8 +225,12 @@ fn read_customers(over: &Over<'_, '_>, folder: &Path) -> Option<CustomersConfig>
     let mut tiers = over.read("tiers", |item| {
         let read = |item: &Item<'_, '_>| {
             let section = item.section()?;
-            let name = section.require("name", "write { name = \"Enterprise\", from_arr = 100000 }").and_then(|name| name.string());
-            let from = section.require("from_arr", "write { name = \"Enterprise\", from_arr = 100000 }").and_then(|from| from.number());
+            let name = section
+                .require("name", "write { name = \"Enterprise\", from_arr = 100000 }")
+                .and_then(|name| name.string());
+            let from = section
+                .require("from_arr", "write { name = \"Enterprise\", from_arr = 100000 }")
+                .and_then(|from| from.number());
             section.done();
             Some(Tier { name: name?, from_arr: from? })
         };
@@ -226,7 +240,10 @@ fn read_customers(over: &Over<'_, '_>, folder: &Path) -> Option<CustomersConfig>
     if let Some(twice) = tiers.windows(2).find(|pair| pair[0].from_arr.total_cmp(&pair[1].from_arr).is_eq())
         && let Some(item) = over.get("tiers")
     {
-        item.note(format!("{} and {} begin at the same ARR", twice[0].name, twice[1].name), "give each tier its own `from_arr`");
+        item.note(
+            format!("{} and {} begin at the same ARR", twice[0].name, twice[1].name),
+            "give each tier its own `from_arr`",
+        );
     }
     let config = CustomersConfig {
         create_unknown: over.read("create_unknown", Item::boolean)?,
@@ -260,7 +277,10 @@ fn read_vocabularies(over: &Over<'_, '_>) -> BTreeMap<String, Vec<Term>> {
             if !known {
                 let names: Vec<String> = over.base.iter().flat_map(Section::entries).map(|known| known.key).collect();
                 let mend = crate::mapping::nearest(&item.key, names.iter().map(String::as_str));
-                let mend = mend.map_or_else(|| format!("there are {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
+                let mend = mend.map_or_else(
+                    || format!("there are {}", names.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
                 let problem = item.doc.problem(item.key_span.clone(), Some(&item.path), "no tag has this name");
                 item.doc.note(problem.mend(mend));
                 continue;
@@ -277,7 +297,9 @@ fn read_term(item: &Item<'_, '_>) -> Option<Term> {
         Term { value: item.string()?, words: Vec::new() }
     } else {
         let section = item.section()?;
-        let value = section.require("value", "write { value = \"sdk\", words = [\"python client\"] }").and_then(|value| value.string());
+        let value = section
+            .require("value", "write { value = \"sdk\", words = [\"python client\"] }")
+            .and_then(|value| value.string());
         let words = section.get("words").and_then(|words| words.strings()).unwrap_or_default();
         section.done();
         Term { value: value?, words }
@@ -290,7 +312,9 @@ fn read_term(item: &Item<'_, '_>) -> Option<Term> {
 }
 
 fn read_route(section: &Section<'_, '_>) -> Option<Route> {
-    let entity = section.require("entity", "write entity = \"feedback\", \"customer\" or \"theme\"").and_then(|item| read_entity(&item));
+    let entity = section
+        .require("entity", "write entity = \"feedback\", \"customer\" or \"theme\"")
+        .and_then(|item| read_entity(&item));
     let to = section.require("to", "write to = \"airtable.Feedback\"");
     let ends = to.as_ref().and_then(read_ends);
     let when = section.get("when");

@@ -32,7 +32,8 @@ impl Schedule {
     /// # Errors
     /// What is wrong, for people.
     pub fn parse(text: &str, zone: &str) -> Result<Self, String> {
-        let zone = Tz::from_str(zone).map_err(|_| format!("there is no time zone {zone:?}; write an IANA name such as Europe/Paris"))?;
+        let zone = Tz::from_str(zone)
+            .map_err(|_| format!("there is no time zone {zone:?}; write an IANA name such as Europe/Paris"))?;
         Self::parse_in(text, zone)
     }
 
@@ -94,7 +95,11 @@ fn normal(text: &str) -> Result<String, String> {
     match fields.len() {
         5 => fields.insert(0, "0".to_owned()),
         6 | 7 => {}
-        count => return Err(format!("{text:?} has {count} fields; a schedule has five (minute hour day month weekday), or six with seconds first")),
+        count => {
+            return Err(format!(
+                "{text:?} has {count} fields; a schedule has five (minute hour day month weekday), or six with seconds first"
+            ));
+        }
     }
     let any = |field: &str| field == "*" || field == "?";
     if !any(&fields[3]) && !any(&fields[5]) {
@@ -107,7 +112,10 @@ fn normal(text: &str) -> Result<String, String> {
 fn weekdays(field: &str) -> Result<String, String> {
     const NAMES: [&str; 8] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
     let day = |text: &str| match text.parse::<usize>() {
-        Ok(number) => NAMES.get(number).map(|name| (*name).to_owned()).ok_or_else(|| format!("there is no weekday {number}; 0 is Sunday, 6 Saturday")),
+        Ok(number) => NAMES
+            .get(number)
+            .map(|name| (*name).to_owned())
+            .ok_or_else(|| format!("there is no weekday {number}; 0 is Sunday, 6 Saturday")),
         Err(_) => Ok(text.to_owned()),
     };
     let item = |item: &str| {

@@ -39,7 +39,8 @@ fn load_on(desk: &Desk, text: &str) -> Result<Config, Vec<Problem>> {
 }
 
 fn good(text: &str) -> Config {
-    load_on(&Desk::default(), text).unwrap_or_else(|problems| panic!("{}", problems.iter().map(Problem::render).collect::<String>()))
+    load_on(&Desk::default(), text)
+        .unwrap_or_else(|problems| panic!("{}", problems.iter().map(Problem::render).collect::<String>()))
 }
 
 fn wrong(text: &str) -> Vec<String> {
@@ -50,7 +51,8 @@ fn wrong(text: &str) -> Vec<String> {
 }
 
 fn checked(desk: &Desk, text: &str) -> Vec<String> {
-    let config = load_on(desk, text).unwrap_or_else(|problems| panic!("{}", problems.iter().map(Problem::render).collect::<String>()));
+    let config = load_on(desk, text)
+        .unwrap_or_else(|problems| panic!("{}", problems.iter().map(Problem::render).collect::<String>()));
     check(&config, desk).iter().map(ToString::to_string).collect()
 }
 
@@ -89,10 +91,26 @@ fn desk() -> Desk {
 fn the_example_is_the_defaults_and_names_every_setting() {
     let (empty, example) = (good(""), good(EXAMPLE));
     let shown = |config: &Config| {
-        format!("{:?}", (&config.ledger, &config.http, &config.log, config.timezone, &config.vocabularies, &config.sync, &config.close, &config.customers, &config.enrich))
+        format!(
+            "{:?}",
+            (
+                &config.ledger,
+                &config.http,
+                &config.log,
+                config.timezone,
+                &config.vocabularies,
+                &config.sync,
+                &config.close,
+                &config.customers,
+                &config.enrich
+            )
+        )
     };
     assert_eq!(shown(&empty), shown(&example));
-    assert_eq!(shown(&empty), shown(&good("[ledger]\n[http]\n[sync]\n[close]\n[customers]\n[enrich]\n[vocabularies]\n[mappings]\n[log]")));
+    assert_eq!(
+        shown(&empty),
+        shown(&good("[ledger]\n[http]\n[sync]\n[close]\n[customers]\n[enrich]\n[vocabularies]\n[mappings]\n[log]"))
+    );
     assert!(example.connections.is_empty() && example.routes.is_empty());
     // A key that the reader knows and the example lacks would have no default, and nothing would load.
     assert_eq!(empty.http.listen.to_string(), "127.0.0.1:8787");
@@ -103,14 +121,21 @@ fn the_example_is_the_defaults_and_names_every_setting() {
 #[test]
 fn the_commented_part_of_the_example_is_true_as_well() {
     let start = EXAMPLE.find("# [connection.github]").expect("the connections");
-    let active: String = EXAMPLE[start..].lines().map(|line| line.strip_prefix("# ").unwrap_or(line.trim_start_matches('#'))).filter(|line| !line.starts_with("---") && !line.starts_with("Routes:")).map(|line| format!("{line}\n")).collect();
+    let active: String = EXAMPLE[start..]
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line.trim_start_matches('#')))
+        .filter(|line| !line.starts_with("---") && !line.starts_with("Routes:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let config = good(&active);
     assert_eq!((config.connections.len(), config.routes.len()), (4, 5));
 }
 
 #[test]
 fn a_users_values_lie_over_the_defaults_key_by_key() {
-    let config = good("timezone = \"Europe/Paris\"\n[ledger]\npath = \"data\"\naudit_days = 30\n[sync]\nsettle_seconds = 0\n[customers]\ntiers = [{ name = \"S\", from_arr = 0 }, { name = \"L\", from_arr = 1e5 }]\n[vocabularies]\nproduct = [\"console\", { value = \"sdk\", words = [\"python client\"] }]\n");
+    let config = good(
+        "timezone = \"Europe/Paris\"\n[ledger]\npath = \"data\"\naudit_days = 30\n[sync]\nsettle_seconds = 0\n[customers]\ntiers = [{ name = \"S\", from_arr = 0 }, { name = \"L\", from_arr = 1e5 }]\n[vocabularies]\nproduct = [\"console\", { value = \"sdk\", words = [\"python client\"] }]\n",
+    );
     assert_eq!(config.ledger.path, Path::new("/etc/loopd/data"));
     assert_eq!((config.ledger.audit_days, config.ledger.raw_days), (Some(30), 30));
     assert_eq!(config.sync.settle_seconds, 0);
@@ -186,13 +211,17 @@ fn a_whole_loop_checks_clean() {
 fn shipped_mappings_serve_every_connection_of_their_kind() {
     let config = good(&LOOP.replace("[connection.github]", "[connection.oss]"));
     assert!(config.mappings.from_for("oss", "issue").is_some());
-    let two = format!("{LOOP}[connection.oss]\nkind = \"github\"\nrepos = [\"example/other\"]\ntoken = {{ env = \"T\" }}\n");
+    let two =
+        format!("{LOOP}[connection.oss]\nkind = \"github\"\nrepos = [\"example/other\"]\ntoken = {{ env = \"T\" }}\n");
     let config = good(&two);
     assert!(config.mappings.from_for("github", "issue").is_some());
     assert!(config.mappings.from_for("oss", "issue").is_some());
     // A file that names the connection comes before one that names its kind.
     let mut desk = desk();
-    desk.files.insert("/etc/loopd/m/oss.toml".into(), "from = \"oss.issue\"\nentity = \"feedback\"\n[fields]\ntitle = '.t'\n".into());
+    desk.files.insert(
+        "/etc/loopd/m/oss.toml".into(),
+        "from = \"oss.issue\"\nentity = \"feedback\"\n[fields]\ntitle = '.t'\n".into(),
+    );
     let config = load_on(&desk, &format!("{two}[mappings]\ndir = \"m\"\n")).expect("loads");
     assert!(config.mappings.from_for("oss", "issue").is_some_and(|from| from.file.ends_with("oss.toml")));
     assert!(config.mappings.from_for("github", "issue").is_some_and(|from| from.file.ends_with("github.issue.toml")));
@@ -200,9 +229,18 @@ fn shipped_mappings_serve_every_connection_of_their_kind() {
 
 #[test]
 fn names_that_lead_nowhere_are_found_on_loading() {
-    has(&wrong(&LOOP.replace("\"airtable.Feedback\"", "\"airtabel.Feedback\"")), "there is no connection `airtabel` (did you mean `airtable`?)");
-    has(&wrong(&LOOP.replace("\"airtable.Feedback\"", "\"airtable.Feedbak\"")), "no mapping says how feedback looks in airtable.Feedbak (did you mean \"airtable.Feedback\"?)");
-    has(&wrong(&format!("{LOOP}[close]\nsend_without_approval = [\"gitub\"]\n")), "there is no connection `gitub` (did you mean `github`?)");
+    has(
+        &wrong(&LOOP.replace("\"airtable.Feedback\"", "\"airtabel.Feedback\"")),
+        "there is no connection `airtabel` (did you mean `airtable`?)",
+    );
+    has(
+        &wrong(&LOOP.replace("\"airtable.Feedback\"", "\"airtable.Feedbak\"")),
+        "no mapping says how feedback looks in airtable.Feedbak (did you mean \"airtable.Feedback\"?)",
+    );
+    has(
+        &wrong(&format!("{LOOP}[close]\nsend_without_approval = [\"gitub\"]\n")),
+        "there is no connection `gitub` (did you mean `github`?)",
+    );
 }
 
 #[test]
@@ -218,34 +256,57 @@ fn own_mappings_replace_shipped_ones_by_name_and_their_mistakes_are_told() {
     let found: Vec<String> = load_on(&desk, &text).expect("loads").warnings.iter().map(ToString::to_string).collect();
     has(&found, "the mapping is not used: there is no connection `notion`");
     desk.files.insert("/etc/loopd/mine/more.toml".into(), own.replace(".verbatim", ".verbatin"));
-    let found: Vec<String> = load_on(&desk, &text).map(|_| ()).expect_err("refused").iter().map(ToString::to_string).collect();
+    let found: Vec<String> =
+        load_on(&desk, &text).map(|_| ()).expect_err("refused").iter().map(ToString::to_string).collect();
     has(&found, "/etc/loopd/mine/more.toml:5:8: fields.Said.from: feedback has no `.verbatin`");
-    desk.files.insert("/etc/loopd/mine/more.toml".into(), format!("{own}[[example]]\nname = \"words\"\ngiven = {{ verbatim = \"a\" }}\nexpect = {{ Said = \"b\" }}\n").replace("Feedback\"", "Other\""));
-    let found: Vec<String> = load_on(&desk, &text).map(|_| ()).expect_err("refused").iter().map(ToString::to_string).collect();
+    desk.files.insert(
+        "/etc/loopd/mine/more.toml".into(),
+        format!("{own}[[example]]\nname = \"words\"\ngiven = {{ verbatim = \"a\" }}\nexpect = {{ Said = \"b\" }}\n")
+            .replace("Feedback\"", "Other\""),
+    );
+    let found: Vec<String> =
+        load_on(&desk, &text).map(|_| ()).expect_err("refused").iter().map(ToString::to_string).collect();
     has(&found, "words: Said is \"a\", expected is \"b\"");
 }
 
 #[test]
 fn check_finds_missing_secrets_settings_and_streams() {
     has(&checked(&Desk::default(), LOOP), "connection.github.token: the environment has no T");
-    has(&checked(&desk(), &LOOP.replace("team = \"ENG\"\ntoken = { env = \"T\" }", "team = \"ENG\"")), "connection.linear.token: is missing");
+    has(
+        &checked(&desk(), &LOOP.replace("team = \"ENG\"\ntoken = { env = \"T\" }", "team = \"ENG\"")),
+        "connection.linear.token: is missing",
+    );
     let found = checked(&desk(), &LOOP.replace("repos =", "webhook = true\nrepos ="));
     has(&found, "connection.github.webhook_secret: is missing, and webhooks cannot be verified");
     has(&found, "`http.public_url` is empty");
     has(&checked(&desk(), &LOOP.replace("repos = [\"example/app\"]", "reposs = [\"example/app\"]")), "config.toml:");
-    has(&checked(&desk(), &LOOP.replace("repos =", "schedule = { isues = \"* * * * *\" }\nrepos =")), "there is no stream `isues`");
+    has(
+        &checked(&desk(), &LOOP.replace("repos =", "schedule = { isues = \"* * * * *\" }\nrepos =")),
+        "there is no stream `isues`",
+    );
 }
 
 #[test]
 fn check_finds_routes_that_never_match_and_circles() {
-    let when = |when: &str| LOOP.replace("'.tags.category == \"bug\" and (.tags.severity == \"high\" or .tags.severity == \"critical\")'", &format!("'{when}'"));
+    let when = |when: &str| {
+        LOOP.replace(
+            "'.tags.category == \"bug\" and (.tags.severity == \"high\" or .tags.severity == \"critical\")'",
+            &format!("'{when}'"),
+        )
+    };
     has(&checked(&desk(), &when("false")), "this never holds");
-    has(&checked(&desk(), &when(".tags.category == \"bgu\"")), "no feedback has the category \"bgu\", so this never holds (did you mean \"bug\"?)");
+    has(
+        &checked(&desk(), &when(".tags.category == \"bgu\"")),
+        "no feedback has the category \"bgu\", so this never holds (did you mean \"bug\"?)",
+    );
     has(&checked(&desk(), &when(".status == \"done\"")), "no feedback has the status \"done\"");
     has(&checked(&desk(), &when(".tag.category == \"bug\"")), "feedback has no `.tag.category`");
     assert!(checked(&desk(), &when(".tags.product == \"anything\"")).is_empty(), "an empty vocabulary knows nothing");
     let mut desk = desk();
-    desk.files.insert("/etc/loopd/m/round.toml".into(), "from = \"airtable.Feedback\"\nentity = \"feedback\"\n[fields]\nverbatim = '.Verbatim'\n".into());
+    desk.files.insert(
+        "/etc/loopd/m/round.toml".into(),
+        "from = \"airtable.Feedback\"\nentity = \"feedback\"\n[fields]\nverbatim = '.Verbatim'\n".into(),
+    );
     has(&checked(&desk, &format!("{LOOP}[mappings]\ndir = \"m\"\n")), "they would come round in a circle");
 }
 
@@ -257,7 +318,10 @@ fn check_finds_collections_and_types_that_do_not_fit() {
     let field = "entity = \"feedback\"\n[fields]\ntitle = '.t'\n";
     desk.files.insert(file.clone(), format!("from = \"github.isue\"\n{field}"));
     has(&checked(&desk, &text), "github has no collection `isue` (did you mean \"github.issue\"?)");
-    desk.files.insert(file.clone(), "into = \"github.comment\"\nentity = \"feedback\"\n[fields.body]\nfrom = \".title\"\n".into());
+    desk.files.insert(
+        file.clone(),
+        "into = \"github.comment\"\nentity = \"feedback\"\n[fields.body]\nfrom = \".title\"\n".into(),
+    );
     has(&checked(&desk, &text), "github.comment is only read");
     let labels = |field: &str| format!("into = \"github.issue\"\nentity = \"theme\"\n{field}\n");
     desk.files.insert(file.clone(), labels("[fields.lables]\nfrom = \".name\""));
@@ -272,7 +336,8 @@ fn check_finds_collections_and_types_that_do_not_fit() {
 fn a_starter_loads_and_checks_for_any_choice_of_vendors() {
     let kinds = connectors::Kind::ALL;
     for choice in 0..16_usize {
-        let chosen: Vec<_> = kinds.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1).map(|(_, kind)| *kind).collect();
+        let chosen: Vec<_> =
+            kinds.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1).map(|(_, kind)| *kind).collect();
         let text = starter(&chosen);
         let mut desk = Desk::default();
         for name in ["GITHUB_TOKEN", "INTERCOM_TOKEN", "AIRTABLE_TOKEN", "LINEAR_API_KEY"] {
@@ -305,26 +370,56 @@ fn fires(cron: &str, zone: &str, from: &str, until: &str) -> Vec<String> {
 #[test]
 fn what_daylight_saving_skips_fires_once_late_and_what_comes_twice_fires_once() {
     // Paris, 2026: 02:00 to 03:00 does not exist on March 29; on October 25 it comes twice.
-    assert_eq!(fires("30 2 * * *", "Europe/Paris", "2026-03-27T12:00:00Z", "2026-03-31T00:00:00Z"), ["03-28T01:30:00", "03-29T01:00:00", "03-30T00:30:00"]);
-    assert_eq!(fires("30 2 * * *", "Europe/Paris", "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z"), ["10-25T00:30:00", "10-26T01:30:00"]);
+    assert_eq!(
+        fires("30 2 * * *", "Europe/Paris", "2026-03-27T12:00:00Z", "2026-03-31T00:00:00Z"),
+        ["03-28T01:30:00", "03-29T01:00:00", "03-30T00:30:00"]
+    );
+    assert_eq!(
+        fires("30 2 * * *", "Europe/Paris", "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z"),
+        ["10-25T00:30:00", "10-26T01:30:00"]
+    );
     // Several in the gap are one firing at its end.
-    assert_eq!(fires("0,20,40 2 * * *", "Europe/Paris", "2026-03-28T12:00:00Z", "2026-03-30T00:10:00Z"), ["03-29T01:00:00", "03-30T00:00:00"]);
+    assert_eq!(
+        fires("0,20,40 2 * * *", "Europe/Paris", "2026-03-28T12:00:00Z", "2026-03-30T00:10:00Z"),
+        ["03-29T01:00:00", "03-30T00:00:00"]
+    );
     // A midnight that does not exist: Santiago, September 6.
-    assert_eq!(fires("0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z"), ["09-06T04:00:00", "09-07T03:00:00"]);
+    assert_eq!(
+        fires("0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z"),
+        ["09-06T04:00:00", "09-07T03:00:00"]
+    );
     // What runs every hour follows real time through both.
-    assert_eq!(fires("15 * * * *", "Europe/Paris", "2026-03-28T23:30:00Z", "2026-03-29T03:30:00Z"), ["03-29T00:15:00", "03-29T01:15:00", "03-29T02:15:00", "03-29T03:15:00"]);
-    assert_eq!(fires("15 * * * *", "Europe/Paris", "2026-10-24T23:30:00Z", "2026-10-25T03:30:00Z"), ["10-25T00:15:00", "10-25T01:15:00", "10-25T02:15:00", "10-25T03:15:00"]);
+    assert_eq!(
+        fires("15 * * * *", "Europe/Paris", "2026-03-28T23:30:00Z", "2026-03-29T03:30:00Z"),
+        ["03-29T00:15:00", "03-29T01:15:00", "03-29T02:15:00", "03-29T03:15:00"]
+    );
+    assert_eq!(
+        fires("15 * * * *", "Europe/Paris", "2026-10-24T23:30:00Z", "2026-10-25T03:30:00Z"),
+        ["10-25T00:15:00", "10-25T01:15:00", "10-25T02:15:00", "10-25T03:15:00"]
+    );
 }
 
 #[test]
 fn weekdays_count_as_cron_counts() {
     // 2026-03-02 is a Monday.
-    assert_eq!(fires("0 9 * * 1", "UTC", "2026-03-01T00:00:00Z", "2026-03-10T00:00:00Z"), ["03-02T09:00:00", "03-09T09:00:00"]);
-    assert_eq!(fires("0 9 * * 0", "UTC", "2026-03-01T00:00:00Z", "2026-03-09T00:00:00Z"), ["03-01T09:00:00", "03-08T09:00:00"]);
+    assert_eq!(
+        fires("0 9 * * 1", "UTC", "2026-03-01T00:00:00Z", "2026-03-10T00:00:00Z"),
+        ["03-02T09:00:00", "03-09T09:00:00"]
+    );
+    assert_eq!(
+        fires("0 9 * * 0", "UTC", "2026-03-01T00:00:00Z", "2026-03-09T00:00:00Z"),
+        ["03-01T09:00:00", "03-08T09:00:00"]
+    );
     assert_eq!(fires("0 9 * * 7", "UTC", "2026-03-01T00:00:00Z", "2026-03-07T00:00:00Z"), ["03-01T09:00:00"]);
     assert_eq!(fires("0 9 * * 1-5", "UTC", "2026-03-06T12:00:00Z", "2026-03-09T12:00:00Z"), ["03-09T09:00:00"]);
-    assert_eq!(fires("0 9 * * Sat,Sun", "UTC", "2026-03-06T12:00:00Z", "2026-03-09T12:00:00Z"), ["03-07T09:00:00", "03-08T09:00:00"]);
-    assert_eq!(fires("*/20 * * * * *", "UTC", "2026-03-06T12:00:00Z", "2026-03-06T12:01:00Z"), ["03-06T12:00:20", "03-06T12:00:40", "03-06T12:01:00"]);
+    assert_eq!(
+        fires("0 9 * * Sat,Sun", "UTC", "2026-03-06T12:00:00Z", "2026-03-09T12:00:00Z"),
+        ["03-07T09:00:00", "03-08T09:00:00"]
+    );
+    assert_eq!(
+        fires("*/20 * * * * *", "UTC", "2026-03-06T12:00:00Z", "2026-03-06T12:01:00Z"),
+        ["03-06T12:00:20", "03-06T12:00:40", "03-06T12:01:00"]
+    );
     for bad in ["", "* * *", "61 * * * *", "0 9 * * 8", "0 9 1 * 1", "0 0 30 2 *", "x y z a b"] {
         assert!(Schedule::parse(bad, "UTC").is_err(), "{bad}");
     }
@@ -335,7 +430,8 @@ fn weekdays_count_as_cron_counts() {
 #[test]
 fn a_stream_has_its_own_schedule_or_all_have_one() {
     let one = good(&LOOP.replace("repos =", "schedule = \"*/5 * * * *\"\nrepos ="));
-    let many = good(&LOOP.replace("repos =", "timezone = \"Asia/Tokyo\"\nschedule = { issues = \"0 6 * * *\" }\nrepos ="));
+    let many =
+        good(&LOOP.replace("repos =", "timezone = \"Asia/Tokyo\"\nschedule = { issues = \"0 6 * * *\" }\nrepos ="));
     let default = Schedule::parse("0 * * * *", "UTC").expect("a schedule");
     assert_eq!(one.connections["github"].schedule("issues", &default).cron, "*/5 * * * *");
     let issues = many.connections["github"].schedule("issues", &default);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sandbox::{Vendor, World};
+use sandbox::Vendor;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -43,7 +43,8 @@ pub(super) fn look(stage: &Stage, fed: &[Fed], moves: &[Move]) -> Result<Standin
     let world = &*stage.world;
     let rows = rows(world, FEEDBACK);
     let mut standing = Standing { moves: moves.len(), ..Standing::default() };
-    let deleted: BTreeSet<&Fed> = moves.iter().filter(|done| matches!(done, Move::Deleted { .. })).map(Move::fed).collect();
+    let deleted: BTreeSet<&Fed> =
+        moves.iter().filter(|done| matches!(done, Move::Deleted { .. })).map(Move::fed).collect();
     let issues: BTreeMap<String, Value> = world
         .linear(|linear, _| linear.issues())
         .into_iter()
@@ -60,17 +61,20 @@ pub(super) fn look(stage: &Stage, fed: &[Fed], moves: &[Move]) -> Result<Standin
             Some(_) => standing.airtable += 1,
             None => standing.lost.push(format!("{} has no row in Airtable", one.outside)),
         }
-        let severe = row.is_some_and(|row| row["fields"]["Category"] == "Bug" && ["High", "Critical"].iter().any(|word| row["fields"]["Severity"] == *word));
+        let severe = row.is_some_and(|row| {
+            row["fields"]["Category"] == "Bug"
+                && ["High", "Critical"].iter().any(|word| row["fields"]["Severity"] == *word)
+        });
         if severe {
             standing.linear_due += 1;
-            if issues.contains_key(&one.issue()) {
+            if issues.contains_key(&stage.issue(one)) {
                 standing.linear += 1;
             } else {
                 standing.lost.push(format!("{} is a severe bug and has no issue in Linear", one.outside));
             }
         }
     }
-    standing.doubled = doubles(world, fed, &issues);
+    standing.doubled = doubles(stage, fed, &issues);
     for done in moves {
         match came_back(stage, done, &rows, &issues)? {
             None => standing.came_back += 1,
@@ -81,16 +85,31 @@ pub(super) fn look(stage: &Stage, fed: &[Fed], moves: &[Move]) -> Result<Standin
 }
 
 /// Rows with one id or one source, sources with several issues, and issues of nothing that was said.
-fn doubles(world: &World, fed: &[Fed], issues: &BTreeMap<String, Value>) -> usize {
+fn doubles(stage: &Stage, fed: &[Fed], issues: &BTreeMap<String, Value>) -> usize {
+    let world = &*stage.world;
     let twice = |counts: BTreeMap<String, usize>| counts.values().map(|count| count - 1).sum::<usize>();
-    let tables = [(FEEDBACK, "Loopd ID"), (FEEDBACK, "Source Link"), (CUSTOMERS, "Loopd ID"), (CUSTOMERS, "Name"), (THEMES, "Loopd ID")];
-    let rows: usize = tables.into_iter().map(|(table, field)| twice(world.airtable(|airtable, _| airtable.doubles(BASE, table, field)))).sum();
-    let ours: BTreeSet<String> = fed.iter().map(Fed::issue).collect();
+    let tables = [
+        (FEEDBACK, "Loopd ID"),
+        (FEEDBACK, "Source Link"),
+        (CUSTOMERS, "Loopd ID"),
+        (CUSTOMERS, "Name"),
+        (THEMES, "Loopd ID"),
+    ];
+    let rows: usize = tables
+        .into_iter()
+        .map(|(table, field)| twice(world.airtable(|airtable, _| airtable.doubles(BASE, table, field))))
+        .sum();
+    let ours: BTreeSet<String> = fed.iter().map(|one| stage.issue(one)).collect();
     rows + twice(world.linear(|linear, _| linear.doubles())) + issues.keys().filter(|id| !ours.contains(*id)).count()
 }
 
 /// `None`: what somebody changed is wherever it belongs.
-fn came_back(stage: &Stage, done: &Move, rows: &BTreeMap<String, Value>, issues: &BTreeMap<String, Value>) -> Result<Option<String>, LedgerError> {
+fn came_back(
+    stage: &Stage,
+    done: &Move,
+    rows: &BTreeMap<String, Value>,
+    issues: &BTreeMap<String, Value>,
+) -> Result<Option<String>, LedgerError> {
     let ledger = &stage.house.ledger;
     let fed = done.fed();
     let entity = ledger.entity(fed.entity())?;
@@ -102,29 +121,49 @@ fn came_back(stage: &Stage, done: &Move, rows: &BTreeMap<String, Value>, issues:
     let miss = |good: bool, what: String| (!good).then_some(what);
     Ok(match done {
         Move::Card { status, shown, .. } => {
-            let told = *status != "shipped" || ledger.messages()?.iter().any(|(_, message)| message.entity == fed.entity());
+            let told =
+                *status != "shipped" || ledger.messages()?.iter().any(|(_, message)| message.entity == fed.entity());
             miss(holds("status", status), format!("{name}: its card moved in Linear, but its status is not {status}"))
                 .or_else(|| miss(cell("Status") == *shown, format!("{name}: its row does not show {shown}")))
                 .or_else(|| miss(told, format!("{name}: it shipped, and no message is prepared")))
         }
-        Move::Title { title, .. } => miss(holds("title", title), format!("{name}: its title was changed in Linear, and the item has another"))
-            .or_else(|| miss(cell("Summary") == *title, format!("{name}: its row does not show the new title"))),
-        Move::Cell { field, shown, path, value, .. } => {
-            miss(holds(path, value), format!("{name}: {field} was edited in Airtable, and the item holds something else"))
-                .or_else(|| miss(cell(field) == *shown, format!("{name}: what was typed into {field} is gone")))
+        Move::Title { title, .. } => {
+            miss(holds("title", title), format!("{name}: its title was changed in Linear, and the item has another"))
+                .or_else(|| miss(cell("Summary") == *title, format!("{name}: its row does not show the new title")))
         }
+        Move::Cell { field, shown, path, value, .. } => miss(
+            holds(path, value),
+            format!("{name}: {field} was edited in Airtable, and the item holds something else"),
+        )
+        .or_else(|| miss(cell(field) == *shown, format!("{name}: what was typed into {field} is gone"))),
         Move::Priority { shown, priority, .. } => {
-            let there = issues.get(&fed.issue()).and_then(|issue| issue["priority"].as_u64());
-            miss(cell("Severity") == *shown, format!("{name}: what was typed into Severity is gone"))
-                .or_else(|| miss(there == Some(*priority), format!("{name}: its severity was changed in Airtable, Linear's priority is not")))
+            let there = issues.get(&stage.issue(fed)).and_then(|issue| issue["priority"].as_u64());
+            miss(cell("Severity") == *shown, format!("{name}: what was typed into Severity is gone")).or_else(|| {
+                miss(
+                    there == Some(*priority),
+                    format!("{name}: its severity was changed in Airtable, Linear's priority is not"),
+                )
+            })
         }
-        Move::Raised { .. } => miss(issues.contains_key(&fed.issue()), format!("{name}: it was made severe in Airtable, and has no issue in Linear")),
+        Move::Raised { .. } => miss(
+            issues.contains_key(&stage.issue(fed)),
+            format!("{name}: it was made severe in Airtable, and has no issue in Linear"),
+        ),
         Move::Theme { theme, .. } => {
             let adopted = ledger.linked("airtable", THEMES, theme)?;
-            let named = entity.as_ref().and_then(crate::schema::Entity::as_feedback).and_then(|feedback| feedback.theme);
-            let counted = stage.world.airtable(|airtable, _| airtable.row(BASE, THEMES, theme)).map(|row| row["fields"]["Feedback Count"].clone());
+            let named =
+                entity.as_ref().and_then(crate::schema::Entity::as_feedback).and_then(|feedback| feedback.theme);
+            let counted = stage
+                .world
+                .airtable(|airtable, _| airtable.row(BASE, THEMES, theme))
+                .map(|row| row["fields"]["Feedback Count"].clone());
             miss(adopted.is_some(), "a theme was made in Airtable, and loopd does not know it".into())
-                .or_else(|| miss(named == adopted, format!("{name}: it was linked to a theme in Airtable, and the item was not")))
+                .or_else(|| {
+                    miss(
+                        named == adopted,
+                        format!("{name}: it was linked to a theme in Airtable, and the item was not"),
+                    )
+                })
                 .or_else(|| miss(counted == Some(Value::from(1)), "the theme's row does not count its feedback".into()))
         }
         Move::Deleted { .. } => miss(row.is_none(), format!("{name}: its row was deleted and came again")),
@@ -147,7 +186,8 @@ pub(super) fn least(stage: &Stage, feed: &Feed, waiting: &Waiting, moves: &[Move
     let mut least = BTreeMap::new();
     let pages = |records: usize, page: usize| records.div_ceil(page).max(1) as u64;
 
-    let github: u64 = feed.repos().iter().map(|repo| 2 + pages(waiting.threads.get(repo).copied().unwrap_or(0), 100)).sum();
+    let github: u64 =
+        feed.repos().iter().map(|repo| 2 + pages(waiting.threads.get(repo).copied().unwrap_or(0), 100)).sum();
     least.insert(Vendor::GitHub.name(), github);
 
     let contacts: BTreeSet<&str> = feed.talks.iter().map(|talk| talk.email.as_str()).collect();
@@ -157,8 +197,13 @@ pub(super) fn least(stage: &Stage, feed: &Feed, waiting: &Waiting, moves: &[Move
     let count = |table: &str| world.airtable(|airtable, _| airtable.rows(BASE, table).len());
     let made_by_hand = moves.iter().filter(|done| matches!(done, Move::Theme { .. })).count();
     let deleted = moves.iter().filter(|done| matches!(done, Move::Deleted { .. })).count();
-    let creates = tens(count(FEEDBACK) + deleted) + tens(count(CUSTOMERS)) + tens(count(THEMES) - made_by_hand.min(count(THEMES)));
-    let shown = moves.iter().filter(|done| matches!(done, Move::Card { .. } | Move::Title { .. } | Move::Raised { .. })).count();
+    let creates = tens(count(FEEDBACK) + deleted)
+        + tens(count(CUSTOMERS))
+        + tens(count(THEMES) - made_by_hand.min(count(THEMES)));
+    let shown = moves
+        .iter()
+        .filter(|done| matches!(done, Move::Card { .. } | Move::Title { .. } | Move::Raised { .. }))
+        .count();
     let updates = tens(shown) + tens(made_by_hand);
     let looks = if moves.is_empty() { 0 } else { 2 + made_by_hand as u64 };
     least.insert(Vendor::Airtable.name(), 3 + creates + updates + looks);

@@ -118,7 +118,12 @@ impl Feed {
             if text.trim().is_empty() {
                 continue;
             }
-            let fail = |(why, mend): (String, &str)| FeedError { file: file.to_owned(), line: at + 1, why, mend: mend.to_owned() };
+            let fail = |(why, mend): (String, &str)| FeedError {
+                file: file.to_owned(),
+                line: at + 1,
+                why,
+                mend: mend.to_owned(),
+            };
             let line: Line = serde_json::from_str(text).map_err(|error| {
                 let mend = "each line is a JSON object with repo, number, title and body or summary, state, created; author and labels may be there";
                 // serde's own place is within the line.
@@ -163,7 +168,10 @@ impl Feed {
 type Wrong = (String, &'static str);
 
 fn missing(what: &str) -> Wrong {
-    (format!("`{what}` is missing or empty"), "a thread needs repo, number and title; a conversation source = \"intercom\", contact.email and body")
+    (
+        format!("`{what}` is missing or empty"),
+        "a thread needs repo, number and title; a conversation source = \"intercom\", contact.email and body",
+    )
 }
 
 fn full(text: Option<String>) -> Option<String> {
@@ -183,7 +191,9 @@ fn thread(line: Line) -> Result<Thread, Wrong> {
     };
     let label = |label: Value| match label {
         Value::String(name) => Ok(name),
-        Value::Object(map) if map.get("name").is_some_and(Value::is_string) => Ok(map["name"].as_str().unwrap_or_default().to_owned()),
+        Value::Object(map) if map.get("name").is_some_and(Value::is_string) => {
+            Ok(map["name"].as_str().unwrap_or_default().to_owned())
+        }
         _ => Err(("labels: this is no label".to_owned(), "write labels as texts: [\"bug\"]")),
     };
     Ok(Thread {
@@ -204,7 +214,10 @@ fn talk(line: Line) -> Result<Talk, Wrong> {
     if let Some(company) = &line.company
         && (company.name.trim().is_empty() || company.company_id.trim().is_empty())
     {
-        return Err(("company: its name or its company_id is missing".to_owned(), "write {\"name\": …, \"company_id\": …}, or leave company out"));
+        return Err((
+            "company: its name or its company_id is missing".to_owned(),
+            "write {\"name\": …, \"company_id\": …}, or leave company out",
+        ));
     }
     Ok(Talk {
         contact: full(contact.name).unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned()),
@@ -220,7 +233,9 @@ fn created(text: Option<String>) -> Result<Option<DateTime<Utc>>, Wrong> {
     let Some(text) = full(text) else { return Ok(None) };
     let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN).and_utc());
     let moment = day().or_else(|| DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()));
-    moment.map(Some).ok_or_else(|| (format!("created: `{text}` is no date"), "write 2026-01-31 or 2026-01-31T08:00:00Z"))
+    moment
+        .map(Some)
+        .ok_or_else(|| (format!("created: `{text}` is no date"), "write 2026-01-31 or 2026-01-31T08:00:00Z"))
 }
 
 #[cfg(test)]
@@ -231,13 +246,18 @@ mod tests {
     fn the_own_feed_plays_and_names_nobody_who_is_real() {
         let feed = Feed::own().expect("it can be read");
         assert_eq!((feed.threads.len(), feed.talks.len(), feed.repeated), (40, 12, 0));
-        assert!(feed.threads.iter().all(|thread| thread.repo.starts_with("example-org/") && thread.author.ends_with("-example")));
+        assert!(
+            feed.threads
+                .iter()
+                .all(|thread| thread.repo.starts_with("example-org/") && thread.author.ends_with("-example"))
+        );
         assert!(feed.talks.iter().all(|talk| talk.email.ends_with(".example.com")));
     }
 
     #[test]
     fn a_bad_line_is_named_with_its_mend() {
-        let good = r#"{"repo": "a/b", "number": 1, "title": "t", "summary": "s", "state": "closed", "created": "2026-01-31"}"#;
+        let good =
+            r#"{"repo": "a/b", "number": 1, "title": "t", "summary": "s", "state": "closed", "created": "2026-01-31"}"#;
         for (bad, part) in [
             ("{", "EOF"),
             (r#"{"number": 1, "title": "t"}"#, "`repo` is missing"),

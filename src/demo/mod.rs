@@ -55,7 +55,11 @@ pub struct Arrived {
 impl Outcome {
     /// Everything arrived, once, and nobody's edit was lost.
     pub fn is_whole(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.arrived.airtable == self.fed && self.arrived.linear == self.linear_due && self.came_back == self.moved
+        self.lost == 0
+            && self.doubled == 0
+            && self.arrived.airtable == self.fed
+            && self.arrived.linear == self.linear_due
+            && self.came_back == self.moved
     }
 }
 
@@ -78,7 +82,12 @@ const LOOK: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// Anything that keeps the demo from being played; what did not arrive is in the outcome.
-pub async fn play(folder: &Path, feed: &Feed, seed: u64, tell: &mut (dyn FnMut(Told<'_>) + Send)) -> anyhow::Result<(Stage, Outcome)> {
+pub async fn play(
+    folder: &Path,
+    feed: &Feed,
+    seed: u64,
+    tell: &mut (dyn FnMut(Told<'_>) + Send),
+) -> anyhow::Result<(Stage, Outcome)> {
     let clock = SystemClock::new();
     let mut rng = Rng::seeded(seed);
     let repos = feed.repos();
@@ -116,11 +125,16 @@ pub async fn play(folder: &Path, feed: &Feed, seed: u64, tell: &mut (dyn FnMut(T
     for talk in late_talks {
         said.fed.extend(play::open_talk(&world, talk, &companies));
     }
-    anyhow::ensure!(said.fed.len() == feed.len(), "the sandbox took only {} of {} that were said; this is a bug", said.fed.len(), feed.len());
+    anyhow::ensure!(
+        said.fed.len() == feed.len(),
+        "the sandbox took only {} of {} that were said; this is a bug",
+        said.fed.len(),
+        feed.len()
+    );
     settle(&stage, &clock, &said.fed, &[], tell).await?;
 
     tell(Told::Part("people work with it: cards move in Linear, cells are edited in Airtable, a row is deleted"));
-    let moves = play::moves(&world, &said.fed, &mut rng);
+    let moves = play::moves(&stage, &said.fed, &mut rng);
     let standing = settle(&stage, &clock, &said.fed, &moves, tell).await?;
     let outcome = outcome(&stage, feed, &said, &moves, standing, clock.monotonic())?;
     Ok((stage, outcome))
@@ -146,7 +160,8 @@ async fn settle(
         anyhow::ensure!(stage.died().is_none(), "room {} has died; this is a bug", stage.died().unwrap_or_default());
         let standing = books::look(stage, fed, moves)?;
         let busy = left(stage)?;
-        let (done, of) = if moves.is_empty() { (standing.airtable, fed.len()) } else { (standing.came_back, moves.len()) };
+        let (done, of) =
+            if moves.is_empty() { (standing.airtable, fed.len()) } else { (standing.came_back, moves.len()) };
         tell(Told::Arrived { done, of });
         let now = clock.monotonic();
         let writes: Vec<u64> = Vendor::ALL.iter().map(|vendor| stage.world.books(*vendor).webhooks_sent).collect();
@@ -173,8 +188,16 @@ fn left(stage: &Stage) -> Result<usize, LedgerError> {
     Ok(queued + ledger.inbox(1)?.len() + stage.world.webhooks_waiting())
 }
 
-fn outcome(stage: &Stage, feed: &Feed, said: &Said, moves: &[Move], standing: Standing, took: Duration) -> anyhow::Result<Outcome> {
-    let of_all = |of: fn(&sandbox::Books) -> u64| Vendor::ALL.iter().map(|vendor| of(&stage.world.books(*vendor))).sum();
+fn outcome(
+    stage: &Stage,
+    feed: &Feed,
+    said: &Said,
+    moves: &[Move],
+    standing: Standing,
+    took: Duration,
+) -> anyhow::Result<Outcome> {
+    let of_all =
+        |of: fn(&sandbox::Books) -> u64| Vendor::ALL.iter().map(|vendor| of(&stage.world.books(*vendor))).sum();
     Ok(Outcome {
         fed: said.fed.len(),
         arrived: Arrived { airtable: standing.airtable, linear: standing.linear },

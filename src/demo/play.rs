@@ -9,7 +9,7 @@ use sandbox::intercom::NewCompany;
 use serde_json::{Map, Value, json};
 
 use super::feed::{Company, Feed, Talk, Thread};
-use super::stage::{BASE, FEEDBACK, THEMES};
+use super::stage::{BASE, FEEDBACK, Stage, THEMES};
 use crate::schema::EntityId;
 
 /// Something that was said, and where.
@@ -24,11 +24,6 @@ impl Fed {
     /// The id that loopd derives for it.
     pub(super) fn entity(&self) -> EntityId {
         EntityId::derive(self.connection, self.collection, &self.outside)
-    }
-
-    /// Its Linear issue's id.
-    pub(super) fn issue(&self) -> String {
-        self.entity().branch("linear.issue", 0).to_string()
     }
 }
 
@@ -134,14 +129,18 @@ pub(super) fn rows(world: &World, table: &str) -> BTreeMap<String, Value> {
 }
 
 /// Once all that was said has arrived, people begin to work with it.
-pub(super) fn moves(world: &World, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
+pub(super) fn moves(stage: &Stage, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
+    let world = &*stage.world;
     let rows = rows(world, FEEDBACK);
     let issues = world.linear(|linear, _| linear.issues());
-    let has_issue = |one: &Fed| issues.iter().any(|issue| issue["id"].as_str() == Some(&one.issue()));
-    let (mut with, mut without): (Vec<&Fed>, Vec<&Fed>) = fed.iter().filter(|one| rows.contains_key(&one.entity().to_string())).partition(|one| has_issue(one));
+    let has_issue = |one: &Fed| issues.iter().any(|issue| issue["id"].as_str() == Some(&stage.issue(one)));
+    let (mut with, mut without): (Vec<&Fed>, Vec<&Fed>) =
+        fed.iter().filter(|one| rows.contains_key(&one.entity().to_string())).partition(|one| has_issue(one));
     shuffle(&mut with, rng);
     shuffle(&mut without, rng);
-    let row = |one: &Fed| rows.get(&one.entity().to_string()).and_then(|row| row["id"].as_str()).unwrap_or_default().to_owned();
+    let row = |one: &Fed| {
+        rows.get(&one.entity().to_string()).and_then(|row| row["id"].as_str()).unwrap_or_default().to_owned()
+    };
     let edit = |one: &Fed, field: &str, value: &Value| {
         world.airtable(|airtable, cx| airtable.edit_cell(cx, BASE, FEEDBACK, &row(one), field, value));
     };
@@ -149,15 +148,17 @@ pub(super) fn moves(world: &World, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
 
     let (done_cards, started) = ((with.len() / 3).clamp(usize::from(!with.is_empty()), 5), (with.len() / 3).min(4));
     let mut with = with.into_iter();
-    for (count, state, status, shown) in [(done_cards, "Done", "shipped", "Shipped"), (started, "In Progress", "building", "Building")] {
+    for (count, state, status, shown) in
+        [(done_cards, "Done", "shipped", "Shipped"), (started, "In Progress", "building", "Building")]
+    {
         for one in with.by_ref().take(count) {
-            world.linear(|linear, cx| linear.move_issue(cx, &one.issue(), state));
+            world.linear(|linear, cx| linear.move_issue(cx, &stage.issue(one), state));
             done.push(Move::Card { fed: one.clone(), status, shown });
         }
     }
     if let Some(one) = with.next() {
         let title = "Renamed by an engineer";
-        world.linear(|linear, cx| linear.set_title(cx, &one.issue(), title));
+        world.linear(|linear, cx| linear.set_title(cx, &stage.issue(one), title));
         done.push(Move::Title { fed: one.clone(), title });
     }
     if let Some(one) = with.next() {
@@ -177,13 +178,25 @@ pub(super) fn moves(world: &World, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
     for _ in 0..3 {
         if let Some(one) = without.next() {
             edit(one, "Status", &json!("Validated"));
-            done.push(Move::Cell { fed: one.clone(), field: "Status", shown: "Validated", path: "status", value: "validated" });
+            done.push(Move::Cell {
+                fed: one.clone(),
+                field: "Status",
+                shown: "Validated",
+                path: "status",
+                value: "validated",
+            });
         }
     }
     for _ in 0..3 {
         if let Some(one) = without.next() {
             edit(one, "Category", &json!("Churn Signal"));
-            done.push(Move::Cell { fed: one.clone(), field: "Category", shown: "Churn Signal", path: "tags.category", value: "churn_signal" });
+            done.push(Move::Cell {
+                fed: one.clone(),
+                field: "Category",
+                shown: "Churn Signal",
+                path: "tags.category",
+                value: "churn_signal",
+            });
         }
     }
     if let Some(one) = without.next() {

@@ -14,6 +14,8 @@ use connectors::clock::SystemClock;
 use sandbox::{Ports, Served, Vendor, World};
 use tokio::task::JoinHandle;
 
+use super::play::Fed;
+
 use crate::cli::{admin, open};
 use crate::config::{self, Machine};
 use crate::daemon::{self, Running};
@@ -21,6 +23,7 @@ use crate::house::House;
 use crate::intake::{Current, Door};
 use crate::ledger::NoProbe;
 use crate::plan::RealPause;
+use crate::schema::EntityKind;
 use crate::setup;
 use crate::web::{self, Listening, Web};
 
@@ -55,7 +58,8 @@ pub async fn vendors(seed: u64, repos: &[String]) -> anyhow::Result<(Arc<World>,
             github.create_repo(repo, cx);
         }
     });
-    let served = sandbox::serve(world.clone(), Ports::default()).await.context("the sandbox cannot listen on loopback")?;
+    let served =
+        sandbox::serve(world.clone(), Ports::default()).await.context("the sandbox cannot listen on loopback")?;
     Ok((world, served))
 }
 
@@ -63,7 +67,9 @@ pub async fn vendors(seed: u64, repos: &[String]) -> anyhow::Result<(Arc<World>,
 pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, repos: &[String]) -> anyhow::Result<Stage> {
     let address = free_address()?;
     let path = write_config(folder, &served, address, repos)?;
-    let config = config::load(&path, &Machine).map_err(|problems| anyhow::anyhow!("the demo's own configuration is wrong, this is a bug:\n{}", open::render(&problems)))?;
+    let config = config::load(&path, &Machine).map_err(|problems| {
+        anyhow::anyhow!("the demo's own configuration is wrong, this is a bug:\n{}", open::render(&problems))
+    })?;
     let ledger = open::ledger(&config, Arc::new(NoProbe))?;
     let socket = admin::socket_of(&config.ledger.path);
     let house = open::house(config, ledger.clone(), &open::way_out(Arc::new(NoProbe))?)?;
@@ -86,13 +92,32 @@ pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, repos
     let listening = web::serve(&web, address).await.with_context(|| format!("{address} cannot be listened on"))?;
     let running = daemon::start(&house)?;
     let asked = admin::serve(&socket, current)?;
-    Ok(Stage { world, served, house, folder: folder.to_owned(), config: path, address, before, running, listening, asked })
+    Ok(Stage {
+        world,
+        served,
+        house,
+        folder: folder.to_owned(),
+        config: path,
+        address,
+        before,
+        running,
+        listening,
+        asked,
+    })
 }
 
 impl Stage {
     /// A room that ended: a bug.
     pub fn died(&self) -> Option<&str> {
         self.running.died()
+    }
+
+    /// The id under which Linear has the issue of something said: the item's own where the mapping keeps it as its key, else
+    /// one that follows from it.
+    pub(super) fn issue(&self, fed: &Fed) -> String {
+        let mapping = self.house.config.mappings.into_for("linear", "issue", EntityKind::Feedback);
+        let id = fed.entity();
+        if mapping.is_some_and(|mapping| mapping.key.is_some()) { id } else { id.branch("linear.issue", 0) }.to_string()
     }
 
     /// Calls since the run began.
@@ -164,10 +189,22 @@ product = [
         let (name, base) = (vendor.name(), served.base(vendor));
         // Some meter by the hour: a demo that lasts a minute may use much of the hour's calls at once.
         let (schedule, more) = match vendor {
-            Vendor::GitHub => ("\"*/5 * * * *\"".to_owned(), format!("repos = {repos:?}\nquota = {{ calls = 5000, per_seconds = 3600, burst = 800 }}")),
-            Vendor::Intercom => ("{ conversations = \"*/10 * * * * *\", companies = \"*/20 * * * * *\" }".to_owned(), "arr_attribute = \"arr\"".to_owned()),
-            Vendor::Airtable => ("{ payloads = \"*/10 * * * * *\", modified = \"0 * * * * *\" }".to_owned(), format!("base = \"{BASE}\"\ntypecast = true")),
-            Vendor::Linear => ("\"*/20 * * * * *\"".to_owned(), format!("team = \"{TEAM}\"\nquota = {{ calls = 2400, per_seconds = 3600, burst = 1500 }}")),
+            Vendor::GitHub => (
+                "\"*/5 * * * *\"".to_owned(),
+                format!("repos = {repos:?}\nquota = {{ calls = 5000, per_seconds = 3600, burst = 800 }}"),
+            ),
+            Vendor::Intercom => (
+                "{ conversations = \"*/10 * * * * *\", companies = \"*/20 * * * * *\" }".to_owned(),
+                "arr_attribute = \"arr\"".to_owned(),
+            ),
+            Vendor::Airtable => (
+                "{ payloads = \"*/10 * * * * *\", modified = \"0 * * * * *\" }".to_owned(),
+                format!("base = \"{BASE}\"\ntypecast = true"),
+            ),
+            Vendor::Linear => (
+                "\"*/20 * * * * *\"".to_owned(),
+                format!("team = \"{TEAM}\"\nquota = {{ calls = 2400, per_seconds = 3600, burst = 1500 }}"),
+            ),
         };
         // Airtable's secret comes with the webhook that loopd makes there.
         let secret = if vendor == Vendor::Airtable { "" } else { "webhook_secret = { file = \"secrets/webhook\" }\n" };

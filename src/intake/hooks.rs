@@ -72,7 +72,12 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
     ledger.transact(|tx| {
         for Arrived { connection, delivery, at } in arrived {
             for record in &delivery.records {
-                tx.ingest(&Input { connection: connection.clone(), record: record.clone(), via: Via::Webhook, seen_at: *at })?;
+                tx.ingest(&Input {
+                    connection: connection.clone(),
+                    record: record.clone(),
+                    via: Via::Webhook,
+                    seen_at: *at,
+                })?;
             }
             for key in &delivery.fetch {
                 tx.queue(&fetch_lane(connection), 0, &fetch_item(key), When::Now, *at)?;

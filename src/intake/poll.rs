@@ -84,7 +84,11 @@ impl Stage for Poll {
 
 fn grace(connection: &Connection) -> TimeDelta {
     let window = connection.connector.pace().per;
-    if window <= std::time::Duration::from_secs(2) { TimeDelta::from_std(window).unwrap_or_default() } else { TimeDelta::zero() }
+    if window <= std::time::Duration::from_secs(2) {
+        TimeDelta::from_std(window).unwrap_or_default()
+    } else {
+        TimeDelta::zero()
+    }
 }
 
 /// A stream and its schedule here.
@@ -97,7 +101,8 @@ impl Poll {
     fn streams(&self, house: &House, source: &dyn Source) -> Vec<Due> {
         let config = house.config.connections.get(&self.connection);
         let schedule = |stream: &connectors::Stream| {
-            let set = config.and_then(|config| config.schedules.get(&stream.name).or_else(|| config.schedules.get("*")));
+            let set =
+                config.and_then(|config| config.schedules.get(&stream.name).or_else(|| config.schedules.get("*")));
             set.cloned().or_else(|| crate::config::Schedule::parse(stream.every, "UTC").ok())
         };
         if config.is_some_and(|config| !config.poll) {
@@ -187,7 +192,13 @@ async fn pull(
 }
 
 /// A page that did not come. What concerns one stream stops only that stream.
-fn refused(house: &House, connection: &Connection, stream: &Due, position: Position, fault: &Fault) -> Result<Step, LedgerError> {
+fn refused(
+    house: &House,
+    connection: &Connection,
+    stream: &Due,
+    position: Position,
+    fault: &Fault,
+) -> Result<Step, LedgerError> {
     if let Fault::Rejected { why, .. } = fault {
         let now = house.now();
         tracing::warn!(connection = %connection.name, stream = %stream.name, %why, "stream {} of {} was refused", stream.name, connection.name);
@@ -201,7 +212,13 @@ fn refused(house: &House, connection: &Connection, stream: &Due, position: Posit
     Ok(Step::Idle { until: Some(connection.after(house, fault)?) })
 }
 
-async fn fetch(house: &House, connection: &Connection, source: &dyn Source, lane: &str, claim: Claim) -> Result<Step, Stop> {
+async fn fetch(
+    house: &House,
+    connection: &Connection,
+    source: &dyn Source,
+    lane: &str,
+    claim: Claim,
+) -> Result<Step, Stop> {
     let Some(key) = read_fetch_item(&claim.item) else {
         house.ledger.transact(|tx| tx.finish(lane, &claim.item, claim.slot.stamp, house.now()))?;
         return Ok(Step::Worked);
@@ -244,7 +261,12 @@ async fn fetch(house: &House, connection: &Connection, source: &dyn Source, lane
     house.ledger.transact(|tx| {
         if let Some(record) = &record {
             // What was asked for by name is looked at, also if it is the same as the last time.
-            tx.reingest(&Input { connection: connection.name.clone(), record: record.clone(), via: Via::Fetch, seen_at })?;
+            tx.reingest(&Input {
+                connection: connection.name.clone(),
+                record: record.clone(),
+                via: Via::Fetch,
+                seen_at,
+            })?;
         }
         tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
     })?;

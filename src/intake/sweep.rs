@@ -29,7 +29,12 @@ fn stream(collection: &str) -> String {
 }
 
 impl Sweep {
-    pub(super) async fn step(&mut self, house: &House, connection: &Connection, source: &dyn Source) -> Result<Step, LedgerError> {
+    pub(super) async fn step(
+        &mut self,
+        house: &House,
+        connection: &Connection,
+        source: &dyn Source,
+    ) -> Result<Step, LedgerError> {
         let now = house.now();
         let mut next = None;
         if self.at.is_none() {
@@ -44,7 +49,8 @@ impl Sweep {
                         next = super::poll::earliest(next, Some(due));
                     }
                     Some(due) if due <= now => {
-                        self.at = Some(Underway { collection: spec.name, began: now, cursor: None, seen: BTreeSet::new() });
+                        self.at =
+                            Some(Underway { collection: spec.name, began: now, cursor: None, seen: BTreeSet::new() });
                         break;
                     }
                     Some(due) => next = super::poll::earliest(next, Some(due)),

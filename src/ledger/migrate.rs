@@ -9,7 +9,7 @@ pub(super) const FORMAT: u32 = 1;
 const KEY: &str = "format";
 
 /// From one format to the next. Each step is one batch, so that a crash leaves either format whole.
-type Step = fn(&dyn Store) -> Result<Batch, LedgerError>;
+pub(super) type Step = fn(&dyn Store) -> Result<Batch, LedgerError>;
 
 /// `STEPS[n]` leads from format n + 1 to n + 2.
 const STEPS: &[Step] = &[];

@@ -166,6 +166,16 @@ impl Ledger {
         Self::over(Arc::new(SledStore::open(path, free)?), probe)
     }
 
+    /// The same, with a page cache of `cache` bytes.
+    pub fn open_with_cache(
+        path: &Path,
+        cache: u64,
+        free: FreeSpace,
+        probe: Arc<dyn Probe>,
+    ) -> Result<Self, LedgerError> {
+        Self::over(Arc::new(SledStore::open_with_cache(path, cache, free)?), probe)
+    }
+
     /// A ledger over any store.
     pub fn over(store: Arc<dyn Store>, probe: Arc<dyn Probe>) -> Result<Self, LedgerError> {
         migrate::migrate(&*store)?;
@@ -526,7 +536,12 @@ impl Ledger {
 
     /// Forgets raw inputs (and, where `log_before` says so, audit lines) that are older than their retention; at most
     /// `limit` rows a call. Returns how many went.
-    pub fn retire(&self, raw_before: DateTime<Utc>, log_before: Option<DateTime<Utc>>, limit: usize) -> Result<usize, LedgerError> {
+    pub fn retire(
+        &self,
+        raw_before: DateTime<Utc>,
+        log_before: Option<DateTime<Utc>>,
+        limit: usize,
+    ) -> Result<usize, LedgerError> {
         let mut writes = Vec::new();
         self.each(Tree::Raw, &[], |key, value| {
             if raw::unpack(value).map_or(true, |input| input.seen_at < raw_before) {

@@ -107,7 +107,9 @@ pub fn import(store: &dyn Store, lines: &mut dyn BufRead) -> Result<usize, PortE
         let value = match (row.value, row.hex) {
             (Some(value), None) => value.get().as_bytes().to_vec(),
             (None, Some(hex)) => from_hex(&hex).ok_or_else(|| bad("the value is not hex".into()))?,
-            _ => return Err(bad("a row has either a value or hex".into())),
+            // An index row holds nothing but its key: `"value": null`.
+            (None, None) => b"null".to_vec(),
+            (Some(_), Some(_)) => return Err(bad("a row has either a value or hex".into())),
         };
         batch.writes.push((tree, key, Some(value)));
         count += 1;

@@ -64,9 +64,14 @@ pub struct Link {
 pub enum LinkState {
     Live,
     /// Deleted there. Nothing makes it anew unless ops say so.
-    Gone { at: DateTime<Utc> },
+    Gone {
+        at: DateTime<Utc>,
+    },
     /// The destination keeps changing what we write; we stopped.
-    Stopped { at: DateTime<Utc>, why: String },
+    Stopped {
+        at: DateTime<Utc>,
+        why: String,
+    },
 }
 
 impl Link {
@@ -159,19 +164,32 @@ pub struct Dead {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Letter {
-    Input { input: Box<Input> },
-    Sync { collection: String, entity: EntityId },
-    Message { id: String },
-    Fetch { key: Key },
+    Input {
+        input: Box<Input>,
+    },
+    Sync {
+        collection: String,
+        entity: EntityId,
+    },
+    Message {
+        id: String,
+    },
+    Fetch {
+        key: Key,
+    },
     /// An inbox row that is not what an inbox row is; kept as it was found.
-    Unreadable { bytes: Vec<u8> },
+    Unreadable {
+        bytes: Vec<u8>,
+    },
 }
 
 impl Letter {
     /// Tells one thing from another; see [`Dead::number`].
     fn identity(&self, connection: &str) -> String {
         match self {
-            Self::Input { input } => format!("input {connection} {} {}", input.record.key.collection, input.record.key.id),
+            Self::Input { input } => {
+                format!("input {connection} {} {}", input.record.key.collection, input.record.key.id)
+            }
             Self::Sync { collection, entity } => format!("sync {connection} {collection} {entity}"),
             Self::Message { id } => format!("message {id}"),
             Self::Fetch { key } => format!("fetch {connection} {} {}", key.collection, key.id),
@@ -253,11 +271,23 @@ pub struct Outgoing {
 pub enum MessageState {
     /// Waits for `loopd close approve`.
     Prepared,
-    Approved { by: String, at: DateTime<Utc> },
+    Approved {
+        by: String,
+        at: DateTime<Utc>,
+    },
     /// Handed to the vendor; the outcome is not known yet.
-    Sending { since: DateTime<Utc> },
-    Sent { id: String, url: Option<String>, at: DateTime<Utc> },
-    Dropped { by: String, at: DateTime<Utc> },
+    Sending {
+        since: DateTime<Utc>,
+    },
+    Sent {
+        id: String,
+        url: Option<String>,
+        at: DateTime<Utc>,
+    },
+    Dropped {
+        by: String,
+        at: DateTime<Utc>,
+    },
 }
 
 impl MessageState {

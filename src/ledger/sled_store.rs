@@ -18,11 +18,15 @@ use super::store::{Batch, Bytes, Row, Store, StoreError, Tree};
 /// How much of the disk stays free, in bytes: sled may need this much to finish what it has begun.
 pub const RESERVE: u64 = 64 * 1024 * 1024;
 
+/// The size of the page cache where nobody says, in bytes.
+const CACHE: u64 = 32 * 1024 * 1024;
+
 /// Bytes free at a path.
 pub type FreeSpace = Arc<dyn Fn(&Path) -> u64 + Send + Sync>;
 
 pub struct SledStore {
     path: PathBuf,
+    cache: u64,
     free: FreeSpace,
     open: RwLock<Option<Open>>,
     /// One batch at a time: checks and writes must see the same state.
@@ -53,9 +57,15 @@ impl SledStore {
     /// # Errors
     /// [`StoreError::Locked`] when another process holds it, [`StoreError::Unreadable`] when it cannot be read.
     pub fn open(path: &Path, free: FreeSpace) -> Result<Self, StoreError> {
-        let open = Open::at(path)?;
+        Self::open_with_cache(path, CACHE, free)
+    }
+
+    /// The same, with another size of the page cache, in bytes.
+    pub fn open_with_cache(path: &Path, cache: u64, free: FreeSpace) -> Result<Self, StoreError> {
+        let open = Open::at(path, cache)?;
         Ok(Self {
             path: path.to_owned(),
+            cache,
             free,
             open: RwLock::new(Some(open)),
             writer: Mutex::new(()),
@@ -74,7 +84,7 @@ impl SledStore {
         self.room()?;
         let mut guard = self.open.write().unwrap_or_else(PoisonError::into_inner);
         if guard.is_none() {
-            *guard = Some(Open::at(&self.path)?);
+            *guard = Some(Open::at(&self.path, self.cache)?);
             tracing::info!("the ledger is open again");
         }
         match guard.as_ref() {
@@ -111,10 +121,10 @@ impl SledStore {
 }
 
 impl Open {
-    fn at(path: &Path) -> Result<Self, StoreError> {
+    fn at(path: &Path, cache: u64) -> Result<Self, StoreError> {
         let shown = || path.display().to_string();
         let unreadable = |why: String| StoreError::Unreadable { path: shown(), why };
-        let db = sled::Config::new().path(path).cache_capacity(32 * 1024 * 1024).open().map_err(|error| {
+        let db = sled::Config::new().path(path).cache_capacity(cache).open().map_err(|error| {
             let text = error.to_string();
             // sled says so only in words.
             if text.contains("could not acquire lock") || text.contains("WouldBlock") {

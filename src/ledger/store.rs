@@ -114,7 +114,7 @@ impl Tree {
     }
 }
 
-pub type Bytes = Vec<u8>;
+pub(super) type Bytes = Vec<u8>;
 
 /// All of it happens, or none: first every check must hold, then every write is made.
 #[derive(Clone, Debug, Default)]
@@ -137,12 +137,14 @@ pub enum StoreError {
     Failed(String),
     #[error("the ledger at {path} is in use by another process; only one may hold it (is `loopd run` up?)")]
     Locked { path: String },
-    #[error("the ledger at {path} cannot be read: {why}. It was left untouched. Restore a copy of it, or move it away and run `loopd ledger rebuild`")]
+    #[error(
+        "the ledger at {path} cannot be read: {why}. It was left untouched. Restore a copy of it, or move it away and run `loopd ledger rebuild`"
+    )]
     Unreadable { path: String, why: String },
 }
 
 /// One row of a scan.
-pub type Row = (Bytes, Bytes);
+pub type Row = (Vec<u8>, Vec<u8>);
 
 pub trait Store: Send + Sync {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Bytes>, StoreError>;

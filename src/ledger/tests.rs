@@ -90,14 +90,17 @@ fn a_page_read_after_another_cursor_is_refused_whole() {
     page(Some(1), 2, "b").expect("the second");
     let error = page(Some(1), 3, "c").expect_err("the stream stands at 2");
     assert!(matches!(error, LedgerError::StaleCursor { .. }));
-    let ids: Vec<String> = ledger.inbox(9).expect("memory").into_iter().filter_map(|(_, input)| Some(input.ok()?.record.key.id)).collect();
+    let ids: Vec<String> =
+        ledger.inbox(9).expect("memory").into_iter().filter_map(|(_, input)| Some(input.ok()?.record.key.id)).collect();
     assert_eq!(ids, ["a", "b"]);
 }
 
 #[test]
 fn the_same_again_and_what_is_older_are_no_news() {
     let (_, ledger) = memory();
-    let take = |version: Option<i64>, body: Option<Value>| ledger.transact(|tx| tx.ingest(&input("1", version, body.clone()))).expect("memory");
+    let take = |version: Option<i64>, body: Option<Value>| {
+        ledger.transact(|tx| tx.ingest(&input("1", version, body.clone()))).expect("memory")
+    };
     assert!(take(Some(5), Some(json!({"title": "a"}))));
     assert!(!take(Some(5), Some(json!({"title": "a"}))), "the same again");
     assert!(!take(Some(4), Some(json!({"title": "b"}))), "an older one that comes late");
@@ -149,7 +152,8 @@ fn lower_ranks_go_first_and_what_is_not_due_waits() {
             tx.queue("l", 0, b"tomorrow", When::At(noon() + TimeDelta::days(1)), noon())
         })
         .expect("memory");
-    let items: Vec<Vec<u8>> = ledger.due("l", 3, noon(), 9).expect("memory").into_iter().map(|claim| claim.item).collect();
+    let items: Vec<Vec<u8>> =
+        ledger.due("l", 3, noon(), 9).expect("memory").into_iter().map(|claim| claim.item).collect();
     assert_eq!(items, [b"first".to_vec(), b"late rank".to_vec()]);
 }
 
@@ -189,7 +193,9 @@ fn verify_finds_each_broken_law() {
         let writes = vec![(tree, key, Some(value.to_vec()))];
         store.apply(Batch { checks: Vec::new(), writes }).expect("memory");
     };
-    let link = serde_json::to_vec(&Link { id: "r".into(), url: None, state: LinkState::Live, generation: 0, since: noon() }).expect("JSON");
+    let link =
+        serde_json::to_vec(&Link { id: "r".into(), url: None, state: LinkState::Live, generation: 0, since: noon() })
+            .expect("JSON");
     ledger.transact(|tx| tx.put_entity(&item)).expect("memory");
     put(Tree::Links, keys::entity(ghost, &["airtable", "Feedback"]), &link);
     put(Tree::Linked, keys::texts(&["airtable", "Feedback", "other"]), &serde_json::to_vec(&item.id).expect("JSON"));
@@ -272,7 +278,7 @@ fn a_ledger_of_a_newer_loopd_is_refused_and_an_older_one_migrates() {
         let writes = vec![(Tree::Meta, b"told".to_vec(), Some([known, b"+".to_vec()].concat()))];
         Ok(Batch { checks: Vec::new(), writes })
     }
-    let steps: [fn(&dyn Store) -> Result<Batch, LedgerError>; 4] = [step; 4];
+    let steps = [step as migrate::Step; 4];
     migrate::migrate_with(&store, 5, &steps).expect("two steps");
     migrate::migrate_with(&store, 5, &steps).expect("none");
     assert_eq!(store.get(Tree::Meta, b"told").expect("memory"), Some(b"++".to_vec()));
@@ -283,7 +289,8 @@ fn a_full_disk_refuses_and_room_heals() {
     let folder = tempfile::tempdir().expect("a folder");
     let free = Arc::new(AtomicU64::new(u64::MAX));
     let seen = free.clone();
-    let ledger = Ledger::open(folder.path(), Arc::new(move |_| seen.load(Ordering::Relaxed)), Arc::new(NoProbe)).expect("opens");
+    let ledger =
+        Ledger::open(folder.path(), Arc::new(move |_| seen.load(Ordering::Relaxed)), Arc::new(NoProbe)).expect("opens");
     ledger.transact(|tx| tx.put_entity(&feedback("before"))).expect("room");
     free.store(RESERVE - 1, Ordering::Relaxed);
     let error = ledger.transact(|tx| tx.put_entity(&feedback("during"))).expect_err("no room");
@@ -301,7 +308,9 @@ fn export_import_and_compact_keep_every_row() {
     let rows = |store: &dyn Store| {
         let mut rows = BTreeMap::new();
         for tree in Tree::ALL {
-            rows.extend(store.scan(tree, &[], None, 9999).expect("reads").into_iter().map(|(key, value)| ((tree, key), value)));
+            rows.extend(
+                store.scan(tree, &[], None, 9999).expect("reads").into_iter().map(|(key, value)| ((tree, key), value)),
+            );
         }
         rows
     };
@@ -320,7 +329,10 @@ fn export_import_and_compact_keep_every_row() {
         assert_eq!(rows(&fresh), rows(&**ledger.store()));
         let again = portable::import(&fresh, &mut text.as_slice()).expect_err("not empty");
         assert!(again.to_string().contains("not empty"));
-        let broken = portable::import(&MemoryStore::new(), &mut &b"{\"loopd_ledger\":1}\n{\"tree\":\"x\",\"key\":\"00\",\"value\":1}\n"[..]);
+        let broken = portable::import(
+            &MemoryStore::new(),
+            &mut &b"{\"loopd_ledger\":1}\n{\"tree\":\"x\",\"key\":\"00\",\"value\":1}\n"[..],
+        );
         assert!(broken.expect_err("no such tree").to_string().starts_with("line 2"));
         rows(&**ledger.store())
     };

@@ -138,12 +138,14 @@ impl<'a> Tx<'a> {
 
     /// Keeps a part until its parent is known.
     pub fn park(&mut self, parent: &Key, input: &Input) -> Result<(), LedgerError> {
-        let at = [&input.connection, &parent.collection, &parent.id, &input.record.key.collection, &input.record.key.id];
+        let at =
+            [&input.connection, &parent.collection, &parent.id, &input.record.key.collection, &input.record.key.id];
         self.write(Tree::Parked, keys::texts(&at.map(String::as_str)), input)
     }
 
     pub fn unpark(&mut self, parent: &Key, input: &Input) {
-        let at = [&input.connection, &parent.collection, &parent.id, &input.record.key.collection, &input.record.key.id];
+        let at =
+            [&input.connection, &parent.collection, &parent.id, &input.record.key.collection, &input.record.key.id];
         self.remove(Tree::Parked, keys::texts(&at.map(String::as_str)));
     }
 
@@ -226,7 +228,13 @@ impl<'a> Tx<'a> {
         self.read(Tree::Linked, keys::texts(&[connection, collection, id]))
     }
 
-    pub fn put_link(&mut self, entity: EntityId, connection: &str, collection: &str, link: &Link) -> Result<(), LedgerError> {
+    pub fn put_link(
+        &mut self,
+        entity: EntityId,
+        connection: &str,
+        collection: &str,
+        link: &Link,
+    ) -> Result<(), LedgerError> {
         if let Some(before) = self.link(entity, connection, collection)?
             && before.id != link.id
         {
@@ -250,17 +258,34 @@ impl<'a> Tx<'a> {
         Ok(self.read(Tree::Bases, keys::entity(entity, &[connection, collection]))?.unwrap_or_default())
     }
 
-    pub fn put_base(&mut self, entity: EntityId, connection: &str, collection: &str, base: &Base) -> Result<(), LedgerError> {
+    pub fn put_base(
+        &mut self,
+        entity: EntityId,
+        connection: &str,
+        collection: &str,
+        base: &Base,
+    ) -> Result<(), LedgerError> {
         self.write(Tree::Bases, keys::entity(entity, &[connection, collection]), base)
     }
 
     // Effects
 
-    pub fn effect(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Option<Effect>, LedgerError> {
+    pub fn effect(
+        &mut self,
+        entity: EntityId,
+        connection: &str,
+        collection: &str,
+    ) -> Result<Option<Effect>, LedgerError> {
         self.read(Tree::Effects, keys::entity(entity, &[connection, collection]))
     }
 
-    pub fn put_effect(&mut self, entity: EntityId, connection: &str, collection: &str, effect: &Effect) -> Result<(), LedgerError> {
+    pub fn put_effect(
+        &mut self,
+        entity: EntityId,
+        connection: &str,
+        collection: &str,
+        effect: &Effect,
+    ) -> Result<(), LedgerError> {
         self.write(Tree::Effects, keys::entity(entity, &[connection, collection]), effect)
     }
 
@@ -276,7 +301,14 @@ impl<'a> Tx<'a> {
 
     /// Queues work on an item. One slot an item: what is queued already is not queued twice, but marked as changed, so
     /// that work in progress does not count as done.
-    pub fn queue(&mut self, lane: &str, rank: u8, item: &[u8], when: When, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    pub fn queue(
+        &mut self,
+        lane: &str,
+        rank: u8,
+        item: &[u8],
+        when: When,
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
         let before = self.slot(lane, item)?;
         let stamp = self.sequence.next()?;
         let mut slot = before.clone().unwrap_or(Slot { rank, due: now, since: now, stamp, tries: 0, split: 0 });
@@ -381,7 +413,14 @@ impl<'a> Tx<'a> {
     }
 
     /// Notes what is wrong; keeps the time since when.
-    pub fn raise(&mut self, connection: &str, name: &str, what: &str, stops: bool, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    pub fn raise(
+        &mut self,
+        connection: &str,
+        name: &str,
+        what: &str,
+        stops: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
         let key = keys::texts(&[connection, name]);
         let before: Option<Condition> = self.read(Tree::Conditions, key.clone())?;
         let since = before.map_or(now, |before| before.since);

@@ -79,7 +79,8 @@ pub fn verify(ledger: &Ledger) -> Result<Vec<Broken>, LedgerError> {
         Ok(true)
     })?;
     ledger.each(Tree::Linked, &[], |key, value| {
-        let Some([connection, collection, outside]) = keys::read_texts(key).and_then(|parts| <[String; 3]>::try_from(parts).ok())
+        let Some([connection, collection, outside]) =
+            keys::read_texts(key).and_then(|parts| <[String; 3]>::try_from(parts).ok())
         else {
             note(Tree::Linked, format!("{key:02x?}"), "a key is connection, collection, outside id");
             return Ok(true);
@@ -129,7 +130,8 @@ pub fn verify(ledger: &Ledger) -> Result<Vec<Broken>, LedgerError> {
                 if ledger.store().get(Tree::Due, &keys::due(&lane, slot.rank, slot.due, item))?.is_none() {
                     note(Tree::Work, row.clone(), "every slot stands in the order of what is due");
                 }
-                let about = if lane == super::ENRICH || lane.starts_with("sync/") { keys::read_entity(item) } else { None };
+                let about =
+                    if lane == super::ENRICH || lane.starts_with("sync/") { keys::read_entity(item) } else { None };
                 if about.is_some_and(|(id, _)| !entities.contains(&id)) {
                     note(Tree::Work, row, "no work for what does not exist");
                 }

@@ -43,7 +43,10 @@ pub fn compile(file: &str, text: &str) -> Result<Compiled, Vec<Problem>> {
         (Some(item), None) => Some((item, true)),
         (None, Some(item)) => Some((item, false)),
         (None, None) => {
-            doc.note(doc.problem(0..0, None, "the mapping names no end").mend("write from = \"github.issue\" or into = \"airtable.Feedback\""));
+            doc.note(
+                doc.problem(0..0, None, "the mapping names no end")
+                    .mend("write from = \"github.issue\" or into = \"airtable.Feedback\""),
+            );
             None
         }
         (Some(_), Some(item)) => {
@@ -94,7 +97,9 @@ pub(crate) fn read_entity(item: &Item<'_, '_>) -> Option<EntityKind> {
 /// `connection.collection`; a collection's name may hold dots and spaces, a connection's may not.
 pub(crate) fn read_ends(item: &Item<'_, '_>) -> Option<(String, String)> {
     let text = item.string()?;
-    let ends = text.split_once('.').filter(|(connection, collection)| !connection.trim().is_empty() && !collection.trim().is_empty());
+    let ends = text
+        .split_once('.')
+        .filter(|(connection, collection)| !connection.trim().is_empty() && !collection.trim().is_empty());
     if ends.is_none() {
         item.note("a connection and its collection are expected", "write it as \"airtable.Feedback\"");
     }

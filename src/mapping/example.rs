@@ -56,7 +56,11 @@ fn value(item: &Item<'_, '_>) -> Option<Value> {
             let offset: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
             let at = (offset + error.column().saturating_sub(1)).min(text.len());
             let span: Range<usize> = item.inside(&text, at..at + 1);
-            item.doc.note(item.doc.problem(span, Some(&item.path), format!("this is not JSON: {:?}", error.classify())).mend("paste the record as the vendor sends it"));
+            item.doc.note(
+                item.doc
+                    .problem(span, Some(&item.path), format!("this is not JSON: {:?}", error.classify()))
+                    .mend("paste the record as the vendor sends it"),
+            );
             None
         }
     }
@@ -72,7 +76,8 @@ fn run(mapping: &Mapping, example: &Example) -> Vec<Problem> {
     let mut problems = Vec::new();
     let got = match mapping {
         Mapping::From(from) => from.draw(&example.given).map(|drawn| {
-            let mut got: Map<String, Value> = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone())).collect();
+            let mut got: Map<String, Value> =
+                drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone())).collect();
             got.insert("hints".into(), drawn.hints.iter().map(|alias| Value::from(alias.to_string())).collect());
             got.insert("part_of".into(), json!(drawn.part_of));
             got.insert("skip".into(), json!(drawn.skip));
@@ -99,7 +104,12 @@ fn run(mapping: &Mapping, example: &Example) -> Vec<Problem> {
             }
         }
         // `expect = { error = "…" }` asks for a refusal.
-        Err(error) if example.expect.get("error").and_then(Value::as_str).is_some_and(|part| error.to_string().contains(part)) => {}
+        Err(error)
+            if example
+                .expect
+                .get("error")
+                .and_then(Value::as_str)
+                .is_some_and(|part| error.to_string().contains(part)) => {}
         Err(error) => problems.push(fail(format!("{}: {}", error.field, error.what))),
     }
     problems.extend(means(mapping, example).into_iter().map(fail));

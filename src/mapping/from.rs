@@ -89,7 +89,9 @@ impl FromMapping {
         }
         if let Some(part_of) = &self.part_of {
             let id = Type::Text.take(part_of.id.eval(&input)?).map_err(|what| part_of.id.place().error(what))?;
-            let Value::String(id) = id else { return Err(part_of.id.place().error("the record does not say whose part it is")) };
+            let Value::String(id) = id else {
+                return Err(part_of.id.place().error("the record does not say whose part it is"));
+            };
             drawn.part_of = Some(id);
         }
         Ok(drawn)
@@ -126,7 +128,9 @@ impl Hint {
                 Value::Null => {}
                 Value::String(text) => aliases.extend(Alias::new(self.kind, &text)),
                 Value::Number(number) => aliases.extend(Alias::new(self.kind, &number.to_string())),
-                other => return Err(self.value.place().error(format!("a text is expected, this is {}", type_name(&other)))),
+                other => {
+                    return Err(self.value.place().error(format!("a text is expected, this is {}", type_name(&other))));
+                }
             }
         }
         Ok(aliases)
@@ -134,7 +138,13 @@ impl Hint {
 }
 
 /// Reads the rest of a file that says `from = "connection.collection"`.
-pub(super) fn read(root: &Section<'_, '_>, doc: &Doc<'_>, place: Place, ends: (String, String), entity: EntityKind) -> FromMapping {
+pub(super) fn read(
+    root: &Section<'_, '_>,
+    doc: &Doc<'_>,
+    place: Place,
+    ends: (String, String),
+    entity: EntityKind,
+) -> FromMapping {
     let part_of = root.section("part_of").and_then(|section| read_part_of(&section));
     let table = if part_of.is_some() { TURN } else { types::fields(entity) };
     let mut fields = Vec::new();
@@ -206,7 +216,10 @@ fn read_fields(section: &Section<'_, '_>, prefix: &str, table: &'static [Field],
         let Some((path, field)) = path.and_then(|path| types::find(table, &path).map(|field| (path, field))) else {
             let names = || table.iter().filter(|field| field.set != Set::Engine).map(|field| field.path);
             let mend = super::problem::nearest(&dotted, names());
-            let mend = mend.map_or_else(|| format!("there are {}", names().collect::<Vec<_>>().join(", ")), |near| format!("did you mean `{near}`?"));
+            let mend = mend.map_or_else(
+                || format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
             let problem = item.doc.problem(item.key_span.clone(), Some(&item.path), "the schema has no such field");
             item.doc.note(problem.mend(mend));
             continue;
@@ -217,7 +230,10 @@ fn read_fields(section: &Section<'_, '_>, prefix: &str, table: &'static [Field],
                 continue;
             }
             Set::People => {
-                item.note("a source cannot name an entity", "use the [customer] section; themes are people's and models'");
+                item.note(
+                    "a source cannot name an entity",
+                    "use the [customer] section; themes are people's and models'",
+                );
                 continue;
             }
             Set::Anyone | Set::Source => {}

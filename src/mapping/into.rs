@@ -54,7 +54,13 @@ impl IntoMapping {
 }
 
 /// Reads the rest of a file that says `into = "connection.collection"`.
-pub(super) fn read(root: &Section<'_, '_>, doc: &Doc<'_>, place: Place, ends: (String, String), entity: EntityKind) -> IntoMapping {
+pub(super) fn read(
+    root: &Section<'_, '_>,
+    doc: &Doc<'_>,
+    place: Place,
+    ends: (String, String),
+    entity: EntityKind,
+) -> IntoMapping {
     let key = root.string("key");
     let adopt = root.boolean("adopt").unwrap_or(false);
     let mut fields = BTreeMap::new();
@@ -76,24 +82,43 @@ pub(super) fn read(root: &Section<'_, '_>, doc: &Doc<'_>, place: Place, ends: (S
         doc.note(problem.mend("add a section per field: [fields.\"Summary\"]"));
     }
     if adopt && named && !fields.values().any(|lens| lens.flow != Flow::Push) {
-        let problem = doc.problem(0..0, Some("adopt"), "records that people make would become entities that nothing is known of");
+        let problem =
+            doc.problem(0..0, Some("adopt"), "records that people make would become entities that nothing is known of");
         doc.note(problem.mend("let at least the name flow both ways: both = \".name\""));
     }
-    IntoMapping { file: doc.file.to_owned(), connection: ends.0, collection: ends.1, entity, key, adopt, fields, place, digest: digest(doc.text) }
+    IntoMapping {
+        file: doc.file.to_owned(),
+        connection: ends.0,
+        collection: ends.1,
+        entity,
+        key,
+        adopt,
+        fields,
+        place,
+        digest: digest(doc.text),
+    }
 }
 
 fn read_lens(item: &Item<'_, '_>, entity: EntityKind) -> Option<Lens> {
     let section = item.section()?;
     let place = section.doc.place(&item.key_span, &item.path);
     let before = ["from", "both", "pull", "link", "template"].map(|key| (key, section.get(key)));
-    let mut sources: Vec<(&str, Item<'_, '_>)> = before.into_iter().filter_map(|(key, item)| item.map(|item| (key, item))).collect();
+    let mut sources: Vec<(&str, Item<'_, '_>)> =
+        before.into_iter().filter_map(|(key, item)| item.map(|item| (key, item))).collect();
     // `both = true` is a mark beside `link`, not a source.
     let both_mark = sources.iter().any(|(key, _)| *key == "link")
         && sources.iter().any(|(key, item)| *key == "both" && !item.is_string() && item.boolean() == Some(true));
     sources.retain(|(key, item)| *key != "both" || item.is_string() || !both_mark);
     if sources.len() != 1 {
-        let what = if sources.is_empty() { "it is not said where the value comes from" } else { "several sources for one field" };
-        item.note(what, "give one of from = '…', both = \".path\", pull = \".path\", link = \".path\", template = \"\"\"…\"\"\"");
+        let what = if sources.is_empty() {
+            "it is not said where the value comes from"
+        } else {
+            "several sources for one field"
+        };
+        item.note(
+            what,
+            "give one of from = '…', both = \".path\", pull = \".path\", link = \".path\", template = \"\"\"…\"\"\"",
+        );
         return None;
     }
     let (source, value) = sources.remove(0);
@@ -143,7 +168,10 @@ fn read_link(lens: &mut Lens, value: &Item<'_, '_>, section: &Section<'_, '_>, e
         Some(Type::Entity(kind)) => kind,
         _ if path.dotted() == "id" => entity,
         _ => {
-            value.note(format!("{path} names no entity"), "link .customer, .theme, or .id for the entity's own record elsewhere");
+            value.note(
+                format!("{path} names no entity"),
+                "link .customer, .theme, or .id for the entity's own record elsewhere",
+            );
             return None;
         }
     };
@@ -207,9 +235,13 @@ fn read_settable(lens: &mut Lens, value: &Item<'_, '_>, entity: EntityKind) -> O
     let path = read_path(value)?;
     let table = types::fields(entity);
     let Some(field) = types::find(table, &path) else {
-        let settable = || table.iter().filter(|field| matches!(field.set, Set::Anyone | Set::People)).map(|field| field.path);
+        let settable =
+            || table.iter().filter(|field| matches!(field.set, Set::Anyone | Set::People)).map(|field| field.path);
         let near = nearest(&path.dotted(), settable());
-        let mend = near.map_or_else(|| format!("what can be set: {}", settable().collect::<Vec<_>>().join(", ")), |near| format!("did you mean `.{near}`?"));
+        let mend = near.map_or_else(
+            || format!("what can be set: {}", settable().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean `.{near}`?"),
+        );
         value.note(format!("{} has no `{path}`", entity.name()), mend);
         return None;
     };
@@ -220,7 +252,10 @@ fn read_settable(lens: &mut Lens, value: &Item<'_, '_>, entity: EntityKind) -> O
         }
         (Set::Anyone | Set::People, _) => {}
         (Set::Source, _) => {
-            value.note(format!("`{path}` is what the customer said; nobody edits it from here"), format!("write from = \"{path}\""));
+            value.note(
+                format!("`{path}` is what the customer said; nobody edits it from here"),
+                format!("write from = \"{path}\""),
+            );
             return None;
         }
         (Set::Engine, _) => {
@@ -238,7 +273,10 @@ fn read_path(value: &Item<'_, '_>) -> Option<Path> {
     let text = value.string()?;
     let path = text.parse().ok();
     if path.is_none() {
-        value.note("what flows back must be a plain path, so that it can be set", "write it as \".status\" or \".tags.category\"; an expression can only be pushed, with `from`");
+        value.note(
+            "what flows back must be a plain path, so that it can be set",
+            "write it as \".status\" or \".tags.category\"; an expression can only be pushed, with `from`",
+        );
     }
     path
 }
@@ -261,8 +299,12 @@ fn read_kind(lens: &mut Lens, section: &Section<'_, '_>, item: &Item<'_, '_>) {
     if let Some(given) = &given {
         let Some(name) = given.string() else { return };
         let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == name) else {
-            let mend = nearest(&name, KINDS.iter().map(|(name, _)| *name)).map(|near| format!("did you mean `{near}`?"));
-            given.note(format!("there is no type `{name}`"), mend.unwrap_or_else(|| KINDS.map(|(name, _)| name).join(", ")));
+            let mend =
+                nearest(&name, KINDS.iter().map(|(name, _)| *name)).map(|near| format!("did you mean `{near}`?"));
+            given.note(
+                format!("there is no type `{name}`"),
+                mend.unwrap_or_else(|| KINDS.map(|(name, _)| name).join(", ")),
+            );
             return;
         };
         if lens.link.is_some() {
@@ -279,7 +321,10 @@ fn read_kind(lens: &mut Lens, section: &Section<'_, '_>, item: &Item<'_, '_>) {
         && !ty.fits(lens.kind)
     {
         let at = given.as_ref().unwrap_or(item);
-        at.note("a field of this type cannot give back what the entity holds", "choose another `type`, or push it with `from`");
+        at.note(
+            "a field of this type cannot give back what the entity holds",
+            "choose another `type`, or push it with `from`",
+        );
     }
 }
 
@@ -301,7 +346,10 @@ fn read_wins(lens: &mut Lens, section: &Section<'_, '_>) {
     match (lens.flow, wins) {
         (Flow::Pull, _) => item.note("what is only pulled has no conflict to win", "leave `wins` out"),
         (Flow::Push, Wins::Newest | Wins::Ask) => {
-            item.note("a field that is only pushed is ours, or theirs once somebody edits it there", "write wins = \"ours\" or \"theirs\", or let it flow with `both`");
+            item.note(
+                "a field that is only pushed is ours, or theirs once somebody edits it there",
+                "write wins = \"ours\" or \"theirs\", or let it flow with `both`",
+            );
         }
         _ => lens.wins = wins,
     }

@@ -87,7 +87,9 @@ impl Lens {
             return self.links(link, view.value);
         }
         let value = match (&self.value, &self.path) {
-            (Source::Path, Some(path)) => super::expr::bounded(path.get(view.value)).map_err(|what| self.place.error(what))?,
+            (Source::Path, Some(path)) => {
+                super::expr::bounded(path.get(view.value)).map_err(|what| self.place.error(what))?
+            }
             (Source::Path, None) => Value::Null,
             (Source::Expression(expression), _) => expression.eval(view)?,
             (Source::Template(template), _) => Value::String(template.render(view.value)?),
@@ -142,13 +144,17 @@ impl Lens {
     /// A value in the form of the field's kind.
     fn outward(&self, value: Value) -> Result<Value, String> {
         use FieldKind as K;
-        let wrong = |value: &Value, wanted: &str| Err(format!("{wanted} is expected for a field of this type, this is {}", type_name(value)));
+        let wrong = |value: &Value, wanted: &str| {
+            Err(format!("{wanted} is expected for a field of this type, this is {}", type_name(value)))
+        };
         Ok(match (self.kind, value) {
             (_, Value::Null) => Value::Null,
             (_, Value::String(text)) if text.trim().is_empty() => Value::Null,
             (K::Text | K::LongText | K::Select | K::Url, Value::String(text)) => Value::String(text),
             (K::Text | K::LongText | K::Select, Value::Number(number)) => Value::String(number.to_string()),
-            (K::Text | K::LongText, Value::Array(items)) => lines(&items, if self.kind == K::Text { ", " } else { "\n" })?,
+            (K::Text | K::LongText, Value::Array(items)) => {
+                lines(&items, if self.kind == K::Text { ", " } else { "\n" })?
+            }
             (K::Text | K::LongText | K::Select | K::Url, other) => return wrong(&other, "a text"),
             (K::Number | K::Currency, Value::Number(number)) => Value::Number(number),
             (K::Number | K::Currency, other) => return wrong(&other, "a number"),
@@ -174,7 +180,9 @@ impl Lens {
         }
         let bounded = super::expr::bounded(theirs).map_err(|what| self.place.error(what))?;
         let meant = match bounded {
-            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.words.inward(&item).unwrap_or(item)).collect()),
+            Value::Array(items) => {
+                Value::Array(items.into_iter().map(|item| self.words.inward(&item).unwrap_or(item)).collect())
+            }
             one => self.words.inward(&one).unwrap_or(one),
         };
         let Some(ty) = self.ty else { return Ok(meant) };

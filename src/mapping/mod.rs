@@ -31,8 +31,8 @@ pub use compile::{Compiled, Mapping, compile};
 pub(crate) use compile::{read_ends, read_entity};
 pub use example::{Example, run_examples};
 pub use expr::Expression;
-pub use from::{Drawn, FromMapping, PartOf};
 pub(crate) use from::expression;
+pub use from::{Drawn, FromMapping, PartOf};
 pub use into::IntoMapping;
 pub use lens::{Flow, Lens, LinkTo, Wanted, Wins};
 pub(crate) use problem::nearest;
@@ -85,7 +85,9 @@ impl Mappings {
     /// hangs on another record of the same entity.
     pub fn home(&self, connection: &str, kind: EntityKind) -> Option<&str> {
         let own = |into: &&IntoMapping| into.connection == connection && into.entity == kind;
-        let hangs = |into: &IntoMapping| into.fields.values().any(|lens| lens.link.as_ref().is_some_and(|link| link.path.dotted() == "id"));
+        let hangs = |into: &IntoMapping| {
+            into.fields.values().any(|lens| lens.link.as_ref().is_some_and(|link| link.path.dotted() == "id"))
+        };
         let mut homes = self.into.iter().filter(own).filter(|into| !hangs(into));
         let first = homes.next()?;
         // Where there are several, the one that keeps the entity's id.
@@ -112,7 +114,9 @@ impl Mappings {
                     description: lens.description.clone(),
                 };
                 match shape.fields.iter_mut().find(|known| known.name == *name) {
-                    Some(known) => known.options.extend(field.options.into_iter().filter(|new| !lens.options.is_empty() && !new.is_empty())),
+                    Some(known) => known
+                        .options
+                        .extend(field.options.into_iter().filter(|new| !lens.options.is_empty() && !new.is_empty())),
                     None => shape.fields.push(field),
                 }
             }
@@ -157,10 +161,16 @@ impl Mappings {
                 let last = path.keys().last().map(String::as_str).unwrap_or_default();
                 let name = if last == "status" { format!("{}_status", entity.name()) } else { last.to_owned() };
                 let status = || crate::schema::Status::ALL.iter().map(|status| status.name().to_owned()).collect();
-                let words: Vec<String> = if lens.ty == Some(Type::Status) { status() } else { vocabularies.get(&name).cloned().unwrap_or_default() };
+                let words: Vec<String> = if lens.ty == Some(Type::Status) {
+                    status()
+                } else {
+                    vocabularies.get(&name).cloned().unwrap_or_default()
+                };
                 for word in words {
                     let theirs = lens.words.outward(serde_json::Value::String(word));
-                    if let Some(theirs) = theirs.as_str().filter(|theirs| !lens.options.iter().any(|known| known == theirs)) {
+                    if let Some(theirs) =
+                        theirs.as_str().filter(|theirs| !lens.options.iter().any(|known| known == theirs))
+                    {
                         lens.options.push(theirs.to_owned());
                     }
                 }
@@ -176,7 +186,10 @@ pub(crate) fn unreadable(kind: EntityKind, keys: &[String]) -> Option<String> {
         return None;
     }
     let near = nearest(&keys.join("."), types::readable_names(kind));
-    Some(near.map_or_else(|| "see the list of fields in docs/mappings.md".to_owned(), |near| format!("did you mean `.{near}`?")))
+    Some(near.map_or_else(
+        || "see the list of fields in docs/mappings.md".to_owned(),
+        |near| format!("did you mean `.{near}`?"),
+    ))
 }
 
 /// Bump when the meaning of mappings changes without their text.

@@ -82,8 +82,7 @@ impl Problem {
         if let Some((line, width)) = self.excerpt.as_deref() {
             let indent = usize::try_from(self.column.saturating_sub(1)).unwrap_or(0);
             // A tab moves the caret as it moves the text.
-            let before: String =
-                line.chars().take(indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let before: String = line.chars().take(indent).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             let room = line.chars().count().saturating_sub(indent).max(1);
             let caret = "^".repeat((*width).clamp(1, room));
             text.push_str(&format!("{margin} |\n{number} | {line}\n{margin} | {before}{caret}\n"));
@@ -156,7 +155,8 @@ pub(crate) fn excerpt(text: &str, start: usize, end: usize) -> (u32, u32, (Strin
     let column = text[line_start..start].chars().count() + 1;
     let end = floor_boundary(text, end.clamp(start, line_end));
     let width = text[start..end].chars().count();
-    let shown: String = text[line_start..line_end].trim_end_matches('\r').chars().take(EXCERPT.max(column + 40)).collect();
+    let shown: String =
+        text[line_start..line_end].trim_end_matches('\r').chars().take(EXCERPT.max(column + 40)).collect();
     (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX), (shown, width))
 }
 

@@ -171,7 +171,10 @@ impl<'d, 't> Item<'d, 't> {
     }
 
     fn expected(&self, wanted: &str, sample: &str) {
-        self.note(format!("{wanted} is expected here, this is {}", type_name(self.value)), format!("write it as {sample}"));
+        self.note(
+            format!("{wanted} is expected here, this is {}", type_name(self.value)),
+            format!("write it as {sample}"),
+        );
     }
 
     pub(crate) fn is_table(&self) -> bool {
@@ -210,7 +213,11 @@ impl<'d, 't> Item<'d, 't> {
         let value = value.filter(|value| allowed.contains(value));
         if value.is_none() {
             let (least, most) = (allowed.start(), allowed.end());
-            let what = if *most == u64::MAX { format!("a whole number, at least {least}, is expected") } else { format!("a whole number from {least} to {most} is expected") };
+            let what = if *most == u64::MAX {
+                format!("a whole number, at least {least}, is expected")
+            } else {
+                format!("a whole number from {least} to {most} is expected")
+            };
             self.note(what, format!("write for instance {least}"));
         }
         value
@@ -255,7 +262,13 @@ impl<'d, 't> Item<'d, 't> {
             return None;
         };
         // A `[header]` spans its brackets; for problems about the whole, the key is the better place.
-        Some(Section { doc: self.doc, path: self.path.clone(), span: self.key_span.clone(), table, asked: RefCell::default() })
+        Some(Section {
+            doc: self.doc,
+            path: self.path.clone(),
+            span: self.key_span.clone(),
+            table,
+            asked: RefCell::default(),
+        })
     }
 
     /// The value as JSON. Times become text.
@@ -303,12 +316,14 @@ fn json(value: &DeValue<'_>) -> Value {
             let number = signed.or_else(|_| u64::from_str_radix(number.as_str(), radix).map(Number::from));
             number.map_or(Value::Null, Value::Number)
         }
-        DeValue::Float(number) => number.as_str().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number),
+        DeValue::Float(number) => {
+            number.as_str().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
+        }
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(time) => Value::String(time.to_string()),
         DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(table) => {
-            Value::Object(table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect::<Map<_, _>>())
-        }
+        DeValue::Table(table) => Value::Object(
+            table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect::<Map<_, _>>(),
+        ),
     }
 }

@@ -35,7 +35,11 @@ pub(crate) struct Broken {
 impl Template {
     pub(crate) fn compile(text: &str, place: Place) -> Result<Self, Broken> {
         if text.len() > MAX_TEXT {
-            return Err(Broken { at: 0..0, what: format!("the template has more than {MAX_TEXT} bytes"), mend: "shorten it".into() });
+            return Err(Broken {
+                at: 0..0,
+                what: format!("the template has more than {MAX_TEXT} bytes"),
+                mend: "shorten it".into(),
+            });
         }
         for (at, rest) in text.match_indices("{%").map(|(at, _)| (at, &text[at + 2..])) {
             let word = rest.trim_start_matches(['-', '+']).trim_start();
@@ -47,12 +51,21 @@ impl Template {
         }
         // Recursive loops could go on with fuel left for a very deep stack.
         if let Some(at) = text.find("recursive") {
-            return Err(Broken { at: at..at + 9, what: "`recursive` loops are not for these templates".into(), mend: "use a plain for".into() });
+            return Err(Broken {
+                at: at..at + 9,
+                what: "`recursive` loops are not for these templates".into(),
+                mend: "use a plain for".into(),
+            });
         }
         if let Some((at, name)) = unknown_filter(text) {
             let near = super::problem::nearest(&name, FILTERS.iter().copied());
-            let mend = near.map_or_else(|| format!("there are {}", FILTERS.join(", ")), |near| format!("did you mean `{near}`?"));
-            return Err(Broken { at: at..at + name.len(), what: format!("there is no filter `{name}` for templates"), mend });
+            let mend = near
+                .map_or_else(|| format!("there are {}", FILTERS.join(", ")), |near| format!("did you mean `{near}`?"));
+            return Err(Broken {
+                at: at..at + name.len(),
+                what: format!("there is no filter `{name}` for templates"),
+                mend,
+            });
         }
         let mut environment = Environment::empty();
         environment.set_fuel(Some(FUEL));
@@ -79,7 +92,8 @@ impl Template {
         environment.add_test("defined", minijinja::tests::is_defined);
         environment.add_test("none", minijinja::tests::is_none);
         environment.add_template_owned("text", text.to_owned()).map_err(|error| {
-            let before: usize = text.split_inclusive('\n').take(error.line().unwrap_or(1).saturating_sub(1)).map(str::len).sum();
+            let before: usize =
+                text.split_inclusive('\n').take(error.line().unwrap_or(1).saturating_sub(1)).map(str::len).sum();
             let line = text[before..].lines().next().unwrap_or_default();
             let at = before..before + line.len();
             Broken { at, what: tell(&error), mend: "see `Templates` in docs/mappings.md".into() }
@@ -118,7 +132,13 @@ fn tell(error: &minijinja::Error) -> String {
     match (error.kind(), error.detail()) {
         (ErrorKind::OutOfFuel, _) => "it does too much work".into(),
         (ErrorKind::WriteFailure, _) => "it makes more than 1 MiB of text".into(),
-        (kind @ (ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction), Some(detail)) => {
+        (
+            kind @ (ErrorKind::SyntaxError
+            | ErrorKind::UnknownFilter
+            | ErrorKind::UnknownTest
+            | ErrorKind::UnknownFunction),
+            Some(detail),
+        ) => {
             format!("{kind}: {detail}")
         }
         (kind, _) => kind.to_string(),

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use super::types::{self, TURN, Type};
 use super::*;
-use crate::schema::{Alias, AliasKind, Author, Body, Customer, Decision, Entity, EntityId, Feedback, Origin, Status, Tags, Theme, Turn, Verdict};
+use crate::schema::{
+    Alias, AliasKind, Author, Body, Customer, Decision, Entity, EntityId, Feedback, Origin, Status, Tags, Theme, Turn,
+    Verdict,
+};
 
 fn problems(text: &str) -> Vec<Problem> {
     match compile("test.toml", text) {
@@ -34,7 +37,8 @@ fn feedback_field(field: &str) -> String {
 #[test]
 fn every_shipped_mapping_compiles_has_two_examples_and_they_hold() {
     for (file, text) in crate::config::SHIPPED {
-        let compiled = compile(file, text).unwrap_or_else(|problems| panic!("{}", problems.iter().map(Problem::render).collect::<String>()));
+        let compiled = compile(file, text)
+            .unwrap_or_else(|problems| panic!("{}", problems.iter().map(Problem::render).collect::<String>()));
         assert!(compiled.examples.len() >= 2, "{file}");
         let failed = run_examples(&compiled);
         assert!(failed.is_empty(), "{}", failed.iter().map(Problem::render).collect::<String>());
@@ -63,8 +67,23 @@ fn full() -> [Entity; 3] {
         customer: Some(id),
         theme: Some(id),
         status: Status::Building,
-        tags: Tags { model: text(), product: text(), category: text(), severity: text(), segment: text(), region: text(), use_case: text() },
-        thread: vec![Turn { id: "1".into(), author: text(), customer: true, at: Some(at), text: "t".into(), url: text() }],
+        tags: Tags {
+            model: text(),
+            product: text(),
+            category: text(),
+            severity: text(),
+            segment: text(),
+            region: text(),
+            use_case: text(),
+        },
+        thread: vec![Turn {
+            id: "1".into(),
+            author: text(),
+            customer: true,
+            at: Some(at),
+            text: "t".into(),
+            url: text(),
+        }],
         thread_state: text(),
         hints: vec![alias.clone()],
         enrichment: [("tags.category".to_owned(), verdict)].into(),
@@ -97,7 +116,8 @@ fn full() -> [Entity; 3] {
         decided: decided.into(),
         withdrawn: true,
     };
-    [Body::Feedback(Box::new(feedback)), Body::Customer(Box::new(customer)), Body::Theme(Box::new(theme))].map(|body| Entity { id, body })
+    [Body::Feedback(Box::new(feedback)), Body::Customer(Box::new(customer)), Body::Theme(Box::new(theme))]
+        .map(|body| Entity { id, body })
 }
 
 /// The keys of an object, going into those objects that the table goes into.
@@ -142,7 +162,9 @@ fn a_record_is_drawn_with_its_customer_and_what_it_lacks_is_empty() {
          status = { from = '.state', values = { shipped = [\"done\", \"closed\"], new = \"open\" } }\ntags.product = '.product'\n\
          [customer]\nmatch = ['.contacts[0].company_id', '.email | domain', { name = '.company' }]\n",
     );
-    let drawn = mapping.draw(&json!({"body": "  Hi <b>  ", "at": 0, "state": "Closed", "email": "a@lumen.example.com", "company": "Lumen"}));
+    let drawn = mapping.draw(
+        &json!({"body": "  Hi <b>  ", "at": 0, "state": "Closed", "email": "a@lumen.example.com", "company": "Lumen"}),
+    );
     let drawn = drawn.expect("drawn");
     let get = |path: &str| drawn.fields[&path.parse().expect("a path")].clone();
     assert_eq!(get(".verbatim"), json!("  Hi <b>  "), "a customer's words are not touched");
@@ -185,7 +207,13 @@ fn values_translate_both_ways_and_unknown_words_pass_where_the_vocabulary_is_ope
     assert_eq!(wanted(json!({"tags": {"category": "bug"}})), Wanted::Value(json!("Bug")));
     assert_eq!(wanted(json!({"tags": {"category": "odd"}})), Wanted::Value(json!("odd")));
     assert_eq!(wanted(json!({})), Wanted::Value(json!(null)));
-    for (theirs, meant) in [(json!("Bug"), json!("bug")), (json!(" bug"), json!("bug")), (json!("New one"), json!("New one")), (json!(null), json!(null)), (json!(""), json!(null))] {
+    for (theirs, meant) in [
+        (json!("Bug"), json!("bug")),
+        (json!(" bug"), json!("bug")),
+        (json!("New one"), json!("New one")),
+        (json!(null), json!(null)),
+        (json!(""), json!(null)),
+    ] {
         assert_eq!(lens.read_back(&theirs), Ok(meant), "{theirs}");
     }
     assert!(lens.read_back(&json!(["Bug"])).expect_err("a list").what.contains("a list"));
@@ -199,8 +227,16 @@ fn values_translate_both_ways_and_unknown_words_pass_where_the_vocabulary_is_ope
 #[test]
 fn what_goes_out_comes_back_as_itself() {
     for (field, view, path) in [
-        ("both = \".tags.severity\"\nvalues = { critical = 1, high = 2 }\nempty = 0", json!({"tags": {"severity": "critical"}}), ".tags.severity"),
-        ("both = \".tags.severity\"\nvalues = { critical = 1, high = 2 }\nempty = 0", json!({"tags": {"severity": null}}), ".tags.severity"),
+        (
+            "both = \".tags.severity\"\nvalues = { critical = 1, high = 2 }\nempty = 0",
+            json!({"tags": {"severity": "critical"}}),
+            ".tags.severity",
+        ),
+        (
+            "both = \".tags.severity\"\nvalues = { critical = 1, high = 2 }\nempty = 0",
+            json!({"tags": {"severity": null}}),
+            ".tags.severity",
+        ),
         ("both = \".status\"", json!({"status": "wont_do"}), ".status"),
         ("both = \".title\"", json!({"title": "T"}), ".title"),
         ("both = \".summary\"", json!({"summary": "a\nb"}), ".summary"),
@@ -241,7 +277,8 @@ fn mistakes_are_told_with_place_and_mend() {
         ("template = \"{{ title\"", "syntax error", "Templates"),
     ] {
         let found = problems(&feedback_field(field));
-        let hit = found.iter().find(|problem| problem.what.contains(what)).unwrap_or_else(|| panic!("{field}: {found:?}"));
+        let hit =
+            found.iter().find(|problem| problem.what.contains(what)).unwrap_or_else(|| panic!("{field}: {found:?}"));
         assert!(hit.mend.as_deref().is_some_and(|text| text.contains(mend)), "{field}: {hit:?}");
         assert!(hit.line >= 3 && hit.column >= 1 && hit.excerpt.is_some(), "{field}: {hit:?}");
     }
@@ -267,12 +304,17 @@ fn all_mistakes_of_a_file_are_found_at_once() {
         assert!(found.iter().any(|told| told.contains(part)), "{part} is not in {found:#?}");
     }
     assert!(problems("a = = 1\nfrom = [").iter().any(|problem| problem.what.contains("not TOML")));
-    assert!(problems("into = \"a.b\"\nfrom = \"a.b\"\nentity = \"theme\"").iter().any(|problem| problem.what.contains("one way")));
+    assert!(
+        problems("into = \"a.b\"\nfrom = \"a.b\"\nentity = \"theme\"")
+            .iter()
+            .any(|problem| problem.what.contains("one way"))
+    );
 }
 
 #[test]
 fn a_problem_is_shown_as_a_compiler_shows_it() {
-    let found = problems("into = \"x.y\"\nentity = \"feedback\"\n[fields.\"Sevérité\"]\nfrom = '.title | ascii_downcas'\n");
+    let found =
+        problems("into = \"x.y\"\nentity = \"feedback\"\n[fields.\"Sevérité\"]\nfrom = '.title | ascii_downcas'\n");
     let expected = "error: fields.\"Sevérité\".from: there is no filter `ascii_downcas` for mappings\n \
                     --> test.toml:4:18\n  |\n4 | from = '.title | ascii_downcas'\n  |                  ^^^^^^^^^^^^^\n  = did you mean `ascii_downcase`?\n";
     assert_eq!(found[0].render(), expected);
@@ -280,8 +322,12 @@ fn a_problem_is_shown_as_a_compiler_shows_it() {
 
 #[test]
 fn links_lead_home_and_shapes_name_what_is_needed() {
-    let shipped: Vec<Mapping> = crate::config::SHIPPED.iter().filter_map(|(file, text)| Some(compile(file, text).ok()?.mapping)).collect();
-    let vocabularies = BTreeMap::from([("product".to_owned(), vec!["sdk".to_owned()]), ("category".to_owned(), vec!["bug".to_owned(), "legal".to_owned()])]);
+    let shipped: Vec<Mapping> =
+        crate::config::SHIPPED.iter().filter_map(|(file, text)| Some(compile(file, text).ok()?.mapping)).collect();
+    let vocabularies = BTreeMap::from([
+        ("product".to_owned(), vec!["sdk".to_owned()]),
+        ("category".to_owned(), vec!["bug".to_owned(), "legal".to_owned()]),
+    ]);
     let mappings = Mappings::new(shipped, &vocabularies);
     assert_eq!(mappings.home("airtable", EntityKind::Customer), Some("Customers"));
     assert_eq!(mappings.home("linear", EntityKind::Feedback), Some("issue"));
@@ -292,7 +338,10 @@ fn links_lead_home_and_shapes_name_what_is_needed() {
     assert_eq!(field("Customer").links_to.as_deref(), Some("Customers"));
     assert_eq!(field("Theme").links_to.as_deref(), Some("Themes"));
     assert_eq!(field("Product").options, ["sdk"]);
-    assert!(field("Category").options.contains(&"legal".to_owned()) && !field("Category").options.contains(&"bug".to_owned()));
+    assert!(
+        field("Category").options.contains(&"legal".to_owned())
+            && !field("Category").options.contains(&"bug".to_owned())
+    );
     assert_eq!(field("Status").options.len(), 6);
     assert!(mappings.from_for("github", "comment").is_some_and(|from| from.part_of.is_some()));
     assert!(mappings.into_for("airtable", "Feedback", EntityKind::Theme).is_none());
@@ -305,7 +354,10 @@ fn a_link_that_flows_back_gives_the_records_of_the_other_side_untouched() {
     assert_eq!((lens.flow, lens.path.as_ref().map(ToString::to_string).as_deref()), (Flow::Both, Some(".customer")));
     assert_eq!(lens.read_back(&json!(["rec1"])), Ok(json!(["rec1"])));
     let id = EntityId::derive("a", "b", "c");
-    assert_eq!(mapping.desire(&json!({"customer": id})).expect("desired")["F"], Wanted::Links { collection: None, ids: vec![id] });
+    assert_eq!(
+        mapping.desire(&json!({"customer": id})).expect("desired")["F"],
+        Wanted::Links { collection: None, ids: vec![id] }
+    );
     assert!(mapping.desire(&json!({"customer": "lumen"})).expect_err("no id").what.contains("names no entity"));
 }
 
@@ -314,11 +366,22 @@ fn templates_end_and_stay_small() {
     let mapping = |text: &str| into(&feedback_field(&format!("template = '''{text}'''")));
     let render = |text: &str, view: Value| mapping(text).desire(&view);
     let view = json!({"title": "T", "thread": vec!["x"; 3000], "arr": 1_234_567.5, "quote": "a\n\nb"});
-    assert_eq!(render("{{ title }} {{ nothing.at.all }}{{ arr | money }}\n{{ quote | quote }}", view.clone()).expect("text")["F"], Wanted::Value(json!("T 1,234,568\n> a\n>\n> b")));
-    for text in ["{% for a in thread %}{% for b in thread %}{% for c in thread %}x{% endfor %}{% endfor %}{% endfor %}", "{{ title * 1000000000 }}", "{% for a in thread %}{{ title * 100000 }}{% endfor %}"] {
+    assert_eq!(
+        render("{{ title }} {{ nothing.at.all }}{{ arr | money }}\n{{ quote | quote }}", view.clone()).expect("text")["F"],
+        Wanted::Value(json!("T 1,234,568\n> a\n>\n> b"))
+    );
+    for text in [
+        "{% for a in thread %}{% for b in thread %}{% for c in thread %}x{% endfor %}{% endfor %}{% endfor %}",
+        "{{ title * 1000000000 }}",
+        "{% for a in thread %}{{ title * 100000 }}{% endfor %}",
+    ] {
         assert!(render(text, view.clone()).is_err(), "{text}");
     }
-    assert_eq!(render("{{ title * 3 }}", json!({"title": "<b>"})).expect("text")["F"], Wanted::Value(json!("<b><b><b>")), "nothing is escaped");
+    assert_eq!(
+        render("{{ title * 3 }}", json!({"title": "<b>"})).expect("text")["F"],
+        Wanted::Value(json!("<b><b><b>")),
+        "nothing is escaped"
+    );
 }
 
 #[test]

@@ -131,11 +131,27 @@ pub(crate) const TURN: &[Field] = &[
 pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
     match kind {
         EntityKind::Feedback => &[
-            "id", "short_id", "kind", "links", "derived.customer_name", "derived.arr", "derived.tier", "derived.segment",
-            "derived.industry", "derived.region", "derived.theme_name", "derived.urls",
+            "id",
+            "short_id",
+            "kind",
+            "links",
+            "derived.customer_name",
+            "derived.arr",
+            "derived.tier",
+            "derived.segment",
+            "derived.industry",
+            "derived.region",
+            "derived.theme_name",
+            "derived.urls",
         ],
         EntityKind::Customer => &[
-            "id", "short_id", "kind", "links", "derived.days_as_customer", "derived.feedback_count", "derived.open_count",
+            "id",
+            "short_id",
+            "kind",
+            "links",
+            "derived.days_as_customer",
+            "derived.feedback_count",
+            "derived.open_count",
         ],
         EntityKind::Theme => &["id", "short_id", "kind", "links", "derived.count", "derived.customers", "derived.arr"],
     }
@@ -215,7 +231,11 @@ impl Type {
         Ok(match (self, value) {
             (_, Value::Null) => Value::Null,
             (Self::Text | Self::Prose | Self::Entity(_), Value::String(text)) => {
-                if text.trim().is_empty() { Value::Null } else { Value::String(text) }
+                if text.trim().is_empty() {
+                    Value::Null
+                } else {
+                    Value::String(text)
+                }
             }
             // An id that is a number at one vendor is a text at the next.
             (Self::Text, Value::Number(number)) => Value::String(number.to_string()),
@@ -233,10 +253,14 @@ impl Type {
             (Self::Status, Value::String(text)) => status(&text)?,
             (Self::Status, other) => return wrong(&other, "a status as text"),
             (Self::Texts, Value::String(text)) => Value::Array(vec![Value::String(text)]),
-            (Self::Texts, Value::Array(items)) => Value::Array(items.into_iter().map(text_item).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()),
+            (Self::Texts, Value::Array(items)) => Value::Array(
+                items.into_iter().map(text_item).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
+            ),
             (Self::Texts, other) => return wrong(&other, "a list of texts"),
             (Self::Turns, Value::Array(items)) => Value::Array(items.into_iter().map(turn).collect::<Result<_, _>>()?),
-            (Self::Turns, other) => return wrong(&other, "a list of contributions {id, author, customer, at, text, url}"),
+            (Self::Turns, other) => {
+                return wrong(&other, "a list of contributions {id, author, customer, at, text, url}");
+            }
             (Self::Engine, _) => return Err("the engine sets this".into()),
         })
     }
@@ -253,11 +277,16 @@ fn text_item(value: Value) -> Result<Option<Value>, String> {
 
 /// Each value of a contribution by its own type; unknown keys are a mistake in the mapping.
 fn turn(value: Value) -> Result<Value, String> {
-    let Value::Object(map) = value else { return Err(format!("a contribution is an object, this is {}", type_name(&value))) };
+    let Value::Object(map) = value else {
+        return Err(format!("a contribution is an object, this is {}", type_name(&value)));
+    };
     let mut entries = serde_json::Map::new();
     for (key, value) in map {
         let Some(field) = TURN.iter().find(|field| field.path == key) else {
-            return Err(format!("a contribution has no `{}`; it has id, author, customer, at, text, url", super::expr::truncate(&key, 40)));
+            return Err(format!(
+                "a contribution has no `{}`; it has id, author, customer, at, text, url",
+                super::expr::truncate(&key, 40)
+            ));
         };
         let value = field.ty.take(value).map_err(|what| format!("in a contribution's {key}: {what}"))?;
         if !value.is_null() {
@@ -267,7 +296,8 @@ fn turn(value: Value) -> Result<Value, String> {
     if !entries.contains_key("id") {
         return Err("a contribution has no id".into());
     }
-    let turn: Turn = serde_json::from_value(Value::Object(entries)).map_err(|_| "this is no contribution".to_owned())?;
+    let turn: Turn =
+        serde_json::from_value(Value::Object(entries)).map_err(|_| "this is no contribution".to_owned())?;
     serde_json::to_value(turn).map_err(|_| "this is no contribution".to_owned())
 }
 
@@ -285,7 +315,8 @@ fn time(text: &str) -> Result<Value, String> {
 fn day(text: &str) -> Result<Value, String> {
     let text = text.trim();
     let day = text.get(..10).unwrap_or(text);
-    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").map_err(|_| "a day as YYYY-MM-DD is expected, this text is none".to_owned())?;
+    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d")
+        .map_err(|_| "a day as YYYY-MM-DD is expected, this text is none".to_owned())?;
     let rest = text.get(10..).unwrap_or_default();
     if !rest.is_empty() && !rest.starts_with(['T', 't', ' ']) {
         return Err("a day as YYYY-MM-DD is expected, this text is none".into());

@@ -6,9 +6,9 @@
 
 use serde_json::Value;
 
+use super::Flow;
 use super::expr::type_name;
 use super::source::Item;
-use super::Flow;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Words(Vec<(String, Value)>);
@@ -29,13 +29,21 @@ impl Words {
             };
             for theirs in theirs {
                 if !matches!(theirs, Value::String(_) | Value::Number(_) | Value::Bool(_)) {
-                    entry.note(format!("a word is a text or a number, this is {}", type_name(&theirs)), "write ours = \"theirs\"");
+                    entry.note(
+                        format!("a word is a text or a number, this is {}", type_name(&theirs)),
+                        "write ours = \"theirs\"",
+                    );
                     continue;
                 }
                 let twin = pairs.iter().find(|(_, other)| same(other, &theirs));
                 if let Some((other, _)) = twin.filter(|_| flow != Flow::Push) {
-                    let what = format!("`{other}` and `{ours}` both stand for {theirs}; what comes back could be either");
-                    let mend = if flow == Flow::Both { "give each its own word, or use `from` instead of `both`" } else { "give each word to one of them" };
+                    let what =
+                        format!("`{other}` and `{ours}` both stand for {theirs}; what comes back could be either");
+                    let mend = if flow == Flow::Both {
+                        "give each its own word, or use `from` instead of `both`"
+                    } else {
+                        "give each word to one of them"
+                    };
                     entry.note(what, mend);
                     continue;
                 }
@@ -73,7 +81,9 @@ fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) => a.trim().to_lowercase() == b.trim().to_lowercase(),
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Number(number), Value::String(text)) | (Value::String(text), Value::Number(number)) => text.trim() == number.to_string(),
+        (Value::Number(number), Value::String(text)) | (Value::String(text), Value::Number(number)) => {
+            text.trim() == number.to_string()
+        }
         _ => a == b,
     }
 }

@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use super::{Failed, Refused, text};
 use crate::house::House;
-use crate::ledger::{
-    ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_lane,
-};
+use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_lane};
 use crate::mapping::{Drawn, FromMapping};
 use crate::schema::{Alias, Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
 use crate::sync::follow;
 
 pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
-    let refused = |field: Option<String>, cause: String| Failed::Refused(Refused { field, cause, mapping: Some(mapping.digest()) });
+    let refused = |field: Option<String>, cause: String| {
+        Failed::Refused(Refused { field, cause, mapping: Some(mapping.digest()) })
+    };
     let Some(body) = &input.record.body else {
         return Ok(withdraw(house, tx, mapping, input)?);
     };
@@ -25,7 +25,10 @@ pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input:
         return Ok(());
     }
     if let Some(part_of) = &mapping.part_of {
-        let parent = drawn.part_of.clone().ok_or_else(|| refused(Some("part_of".into()), "it does not say what it is part of".into()))?;
+        let parent = drawn
+            .part_of
+            .clone()
+            .ok_or_else(|| refused(Some("part_of".into()), "it does not say what it is part of".into()))?;
         return part(house, tx, mapping, &Key::new(&part_of.collection, parent), input, &drawn);
     }
     whole(house, tx, mapping, input, &drawn).map_err(|error| match error {
@@ -56,7 +59,12 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     if let Some(changed) = changed {
         entity = changed;
     }
-    let origin = Origin { connection: connection.clone(), collection: key.collection.clone(), id: key.id.clone(), url: input.record.url.clone() };
+    let origin = Origin {
+        connection: connection.clone(),
+        collection: key.collection.clone(),
+        id: key.id.clone(),
+        url: input.record.url.clone(),
+    };
     if before.is_none() {
         set_origin(&mut entity, origin);
     }
@@ -74,7 +82,10 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     }
     tx.put_base(id, connection, &key.collection, &base)?;
     if before.is_none() {
-        tx.log(id, &entry(now, connection, What::Created, Some(key.collection.clone()), Some(Value::from(key.id.as_str()))))?;
+        tx.log(
+            id,
+            &entry(now, connection, What::Created, Some(key.collection.clone()), Some(Value::from(key.id.as_str()))),
+        )?;
     }
     for line in &lines {
         tx.log(id, line)?;
@@ -203,7 +214,8 @@ fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn) {
                 }
             }
             let tier = customer.arr.and_then(|arr| {
-                let mut tiers: Vec<_> = house.config.customers.tiers.iter().filter(|tier| tier.from_arr <= arr).collect();
+                let mut tiers: Vec<_> =
+                    house.config.customers.tiers.iter().filter(|tier| tier.from_arr <= arr).collect();
                 tiers.sort_by(|a, b| a.from_arr.total_cmp(&b.from_arr));
                 tiers.last().map(|tier| tier.name.clone())
             });
@@ -223,7 +235,8 @@ pub fn name_customer(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<
     for alias in customer.aliases.iter().cloned().chain(domains).chain(name) {
         match tx.customer_by(&alias)? {
             Some(owner) if owner != entity.id => {
-                let what = format!("{alias} names two customers ({} and {}): it stays with the first", entity.id, owner);
+                let what =
+                    format!("{alias} names two customers ({} and {}): it stays with the first", entity.id, owner);
                 tx.raise("customers", &alias.to_string(), &what, false, house.now())?;
             }
             Some(_) => {}
@@ -239,7 +252,12 @@ pub fn name_customer(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<
 }
 
 /// The customer by whose names a piece of feedback goes; notes what it waits for when there is none.
-pub fn recognise(house: &House, tx: &mut Tx<'_>, id: EntityId, hints: &[Alias]) -> Result<Option<EntityId>, LedgerError> {
+pub fn recognise(
+    house: &House,
+    tx: &mut Tx<'_>,
+    id: EntityId,
+    hints: &[Alias],
+) -> Result<Option<EntityId>, LedgerError> {
     for alias in hints {
         if let Some(customer) = tx.customer_by(alias)? {
             for alias in hints {
@@ -259,7 +277,10 @@ pub fn recognise(house: &House, tx: &mut Tx<'_>, id: EntityId, hints: &[Alias]) 
         }
         if tx.entity(customer)?.is_none() {
             tx.put_entity(&entity)?;
-            tx.log(customer, &entry(house.now(), "customers", What::Created, None, Some(Value::from(domain.value.as_str()))))?;
+            tx.log(
+                customer,
+                &entry(house.now(), "customers", What::Created, None, Some(Value::from(domain.value.as_str()))),
+            )?;
             name_customer(house, tx, &entity)?;
             follow(house, tx, &entity, None, When::Now)?;
         }
@@ -279,7 +300,9 @@ fn withdraw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input
         return remove_turn(house, tx, input);
     }
     let Some(id) = tx.linked(connection, &key.collection, &key.id)? else { return Ok(()) };
-    let (Some(before), Some(mut link)) = (tx.entity(id)?, tx.link(id, connection, &key.collection)?) else { return Ok(()) };
+    let (Some(before), Some(mut link)) = (tx.entity(id)?, tx.link(id, connection, &key.collection)?) else {
+        return Ok(());
+    };
     if !link.is_live() {
         return Ok(());
     }
@@ -287,7 +310,9 @@ fn withdraw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input
     tx.put_link(id, connection, &key.collection, &link)?;
     tx.log(id, &entry(now, connection, What::GoneThere, Some(key.collection.clone()), None))?;
     let mut entity = before.clone();
-    let came_from_here = |origin: &Option<Origin>| origin.as_ref().is_some_and(|origin| origin.connection == *connection && origin.id == key.id);
+    let came_from_here = |origin: &Option<Origin>| {
+        origin.as_ref().is_some_and(|origin| origin.connection == *connection && origin.id == key.id)
+    };
     match &mut entity.body {
         Body::Feedback(body) if came_from_here(&body.origin) => body.withdrawn = true,
         Body::Customer(body) if came_from_here(&body.origin) => body.withdrawn = true,
@@ -299,7 +324,14 @@ fn withdraw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input
 }
 
 /// A part (a comment) becomes a turn of its parent's thread; it waits if the parent is not known yet.
-fn part(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, parent: &Key, input: &Input, drawn: &Drawn) -> Result<(), Failed> {
+fn part(
+    house: &House,
+    tx: &mut Tx<'_>,
+    mapping: &FromMapping,
+    parent: &Key,
+    input: &Input,
+    drawn: &Drawn,
+) -> Result<(), Failed> {
     let connection = &input.connection;
     let Some(id) = tx.linked(connection, &parent.collection, &parent.id)? else {
         tx.park(parent, input)?;
@@ -307,8 +339,12 @@ fn part(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, parent: &Key, inp
         return Ok(());
     };
     let Some(before) = tx.entity(id)? else { return Ok(()) };
-    let fields: serde_json::Map<String, Value> =
-        drawn.fields.iter().filter(|(_, value)| !value.is_null()).map(|(path, value)| (path.dotted(), value.clone())).collect();
+    let fields: serde_json::Map<String, Value> = drawn
+        .fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(path, value)| (path.dotted(), value.clone()))
+        .collect();
     let mut turn: Turn = serde_json::from_value(Value::Object(fields)).map_err(|error| {
         Failed::Refused(Refused {
             field: None,

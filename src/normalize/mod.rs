@@ -153,7 +153,9 @@ fn read(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), Failed> {
 
 fn refuse(error: ObserveError, mapping: Option<u64>) -> Failed {
     match error {
-        ObserveError::Ledger(error) | ObserveError::Desire(crate::sync::DesireError::Ledger(error)) => Failed::Ledger(error),
+        ObserveError::Ledger(error) | ObserveError::Desire(crate::sync::DesireError::Ledger(error)) => {
+            Failed::Ledger(error)
+        }
         ObserveError::Refused { field, cause } => Failed::Refused(Refused { field: Some(field), cause, mapping }),
         ObserveError::Desire(crate::sync::DesireError::Map(error)) => {
             Failed::Refused(Refused { field: Some(error.field.clone()), cause: error.to_string(), mapping })
@@ -205,9 +207,16 @@ pub fn redrive(house: &House) -> Result<usize, LedgerError> {
             (Letter::Input { input }, Some(_)) => mappings
                 .from_for(&input.connection, &input.record.key.collection)
                 .map(crate::mapping::FromMapping::digest)
-                .or_else(|| mappings.intos(&input.connection, &input.record.key.collection).next().map(crate::mapping::IntoMapping::digest)),
+                .or_else(|| {
+                    mappings
+                        .intos(&input.connection, &input.record.key.collection)
+                        .next()
+                        .map(crate::mapping::IntoMapping::digest)
+                }),
             (Letter::Sync { collection, entity }, Some(_)) => match house.ledger.entity(*entity)? {
-                Some(entity) => mappings.into_for(&dead.connection, collection, entity.kind()).map(crate::mapping::IntoMapping::digest),
+                Some(entity) => mappings
+                    .into_for(&dead.connection, collection, entity.kind())
+                    .map(crate::mapping::IntoMapping::digest),
                 None => None,
             },
             _ => None,
@@ -242,7 +251,13 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
                 }
             }
             Letter::Message { id } => {
-                tx.queue(&crate::ledger::close_lane(&dead.connection), 0, id.as_bytes(), crate::ledger::When::Now, now)?;
+                tx.queue(
+                    &crate::ledger::close_lane(&dead.connection),
+                    0,
+                    id.as_bytes(),
+                    crate::ledger::When::Now,
+                    now,
+                )?;
             }
             Letter::Fetch { key } => {
                 let lane = crate::ledger::fetch_lane(&dead.connection);

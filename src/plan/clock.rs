@@ -18,7 +18,10 @@ pub struct RealPause;
 
 #[async_trait]
 impl Pause for RealPause {
-    #[expect(clippy::disallowed_methods, reason = "a command that reads under a quota waits for it; no room is held up")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a command that reads under a quota waits for it; no room is held up"
+    )]
     async fn pause(&self, wait: Duration) {
         tokio::time::sleep(wait).await;
     }

@@ -26,12 +26,15 @@ use crate::enrich::Classifier;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Ledger, LedgerError, What};
 
+/// The way out, per connection name.
+pub type WayOut = Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync>;
+
 /// What planning is given.
 pub struct Given<'a> {
     pub config: Config,
     pub world: &'a dyn World,
     pub ledger: &'a Ledger,
-    pub transport: Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync>,
+    pub transport: WayOut,
     /// The time by which real reads are paced.
     pub clock: Arc<dyn Clock>,
     pub pause: Arc<dyn Pause>,
@@ -148,6 +151,8 @@ fn due_now(house: &House) -> Result<(), LedgerError> {
     crate::normalize::redrive(house).map(|_| ())
 }
 
+type Rooms = Vec<Box<dyn Stage>>;
+
 struct Rehearsing<'a> {
     house: &'a Arc<House>,
     clock: &'a Jumping,
@@ -163,8 +168,9 @@ impl Rehearsing<'_> {
     /// Lets the rooms work until nothing is left to do.
     async fn play(&mut self, tell: &mut (dyn FnMut(u64, u64) + Send)) -> Result<(), PlanError> {
         // Writing waits until all that comes before is quiet: so batches are as full as under a quota.
-        let (mut writing, mut before): (Vec<Box<dyn Stage>>, Vec<Box<dyn Stage>>) =
-            daemon::rooms(self.house).into_iter().partition(|room| room.name().starts_with("sync ") || room.name().starts_with("close "));
+        let writes = |name: &str| name.starts_with("sync ") || name.starts_with("close ");
+        let (mut writing, mut before): (Rooms, Rooms) =
+            daemon::rooms(self.house).into_iter().partition(|room| writes(&room.name()));
         loop {
             let (worked, next) = round(&mut before, usize::MAX).await?;
             tell(self.read(), self.written());
@@ -211,7 +217,9 @@ impl Rehearsing<'_> {
             return Ok(false);
         }
         for (name, rehearsal) in self.rehearsals {
-            if rehearsal.given_up().is_some() || self.house.config.connections.get(name).is_some_and(|config| !config.poll) {
+            if rehearsal.given_up().is_some()
+                || self.house.config.connections.get(name).is_some_and(|config| !config.poll)
+            {
                 continue;
             }
             for stream in connectors::Source::streams(&**rehearsal) {
@@ -283,7 +291,9 @@ fn told(
                 What::Conflict => "conflict",
                 What::Edited => "taken",
                 What::Overtaken => "overtaken",
-                What::EditedThere if note.as_deref().is_some_and(|note| note.starts_with("ours is put back")) => "put back",
+                What::EditedThere if note.as_deref().is_some_and(|note| note.starts_with("ours is put back")) => {
+                    "put back"
+                }
                 What::EditedThere => "kept",
                 _ => continue,
             };
@@ -298,10 +308,14 @@ fn told(
             });
         }
     }
-    plan.messages_prepared = house.ledger.messages()?.iter().filter(|(_, message)| message.prepared >= began).count() as u64;
+    plan.messages_prepared =
+        house.ledger.messages()?.iter().filter(|(_, message)| message.prepared >= began).count() as u64;
     for (number, dead) in house.ledger.dead()? {
         if dead.at >= began {
-            let what = dead.key.map_or_else(|| format!("letter {number}"), |key| format!("{} {} of {}", key.collection, key.id, dead.connection));
+            let what = dead.key.map_or_else(
+                || format!("letter {number}"),
+                |key| format!("{} {} of {}", key.collection, key.id, dead.connection),
+            );
             plan.dead.push((what, dead.cause));
         }
     }

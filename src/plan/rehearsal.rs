@@ -12,9 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{
-    Clock as _,
-    CollectionSpec, Connector, Cursor, Fault, IdPage, Identity, Key, Message, Messenger, Meter, Pace, Page, Receipt, Record, Sent,
-    Shape, Sink, Source, Stream, Write, Written,
+    Clock as _, CollectionSpec, Connector, Cursor, Fault, IdPage, Identity, Key, Message, Messenger, Meter, Pace, Page,
+    Receipt, Record, Sent, Shape, Sink, Source, Stream, Write, Written,
 };
 use serde_json::{Map, Value};
 
@@ -102,7 +101,10 @@ impl Rehearsal {
     }
 
     /// Repeats a read while the quota, or the vendor, says later.
-    async fn patiently<T, F: Future<Output = Result<T, Fault>>>(&self, call: impl Fn() -> F + Send) -> Result<T, Fault> {
+    async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        call: impl Fn() -> F + Send,
+    ) -> Result<T, Fault> {
         let mut waited = Duration::ZERO;
         for _ in 0..TRIES {
             let fault = match call().await {
@@ -152,7 +154,8 @@ impl Rehearsal {
         let mut all = BTreeMap::new();
         let mut after: Option<Cursor> = None;
         loop {
-            let (records, next) = self.patiently(|| async { self.sink_or()?.list(collection, after.as_ref()).await }).await?;
+            let (records, next) =
+                self.patiently(|| async { self.sink_or()?.list(collection, after.as_ref()).await }).await?;
             all.extend(records);
             match next {
                 Some(next) => after = Some(next),
@@ -169,7 +172,8 @@ impl Rehearsal {
             Some(id) => Some((id.clone(), None)),
             None => self.known(collection, &write.external_id).await?.map(|record| (record.key.id, record.url)),
         };
-        let (id, url) = found.clone().unwrap_or_else(|| (write.external_id.clone(), Some(made_up(collection, &write.external_id))));
+        let (id, url) =
+            found.clone().unwrap_or_else(|| (write.external_id.clone(), Some(made_up(collection, &write.external_id))));
         let mut fields = Map::new();
         for (name, value) in &write.fields {
             let stored = self.sink_or()?.canonical(collection, name, value.clone());
@@ -189,14 +193,23 @@ impl Rehearsal {
         held.extend(fields.clone());
         for (name, change) in &write.tags {
             let tags = held.entry(name.clone()).or_insert(Value::Null);
-            let mut set: BTreeSet<String> = tags.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            let mut set: BTreeSet<String> =
+                tags.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
             set.retain(|tag| !change.remove.contains(tag));
             set.extend(change.add.iter().cloned());
             *tags = set.into_iter().collect();
             fields.insert(name.clone(), tags.clone());
         }
         let created = found.is_none();
-        Ok(Written::Stored(Receipt { id, url, version: None, fields, replaced: Map::new(), skipped: BTreeMap::new(), created }))
+        Ok(Written::Stored(Receipt {
+            id,
+            url,
+            version: None,
+            fields,
+            replaced: Map::new(),
+            skipped: BTreeMap::new(),
+            created,
+        }))
     }
 
     /// A record as it would be by now.
@@ -323,7 +336,8 @@ impl Sink for Rehearsal {
     async fn read(&self, collection: &str, ids: &[String]) -> Result<Vec<Record>, Fault> {
         self.book().tallies.entry(collection.to_owned()).or_default().calls += 1;
         self.spend_call();
-        let real: Vec<String> = ids.iter().filter(|id| self.made_here(&Key::new(collection, *id)).is_none()).cloned().collect();
+        let real: Vec<String> =
+            ids.iter().filter(|id| self.made_here(&Key::new(collection, *id)).is_none()).cloned().collect();
         let mut there = Vec::new();
         if !real.is_empty() {
             there = self.patiently(|| async { self.sink_or()?.read(collection, &real).await }).await?;
@@ -347,7 +361,11 @@ impl Sink for Rehearsal {
         Ok(found)
     }
 
-    async fn list(&self, collection: &str, after: Option<&Cursor>) -> Result<(Vec<(String, Record)>, Option<Cursor>), Fault> {
+    async fn list(
+        &self,
+        collection: &str,
+        after: Option<&Cursor>,
+    ) -> Result<(Vec<(String, Record)>, Option<Cursor>), Fault> {
         self.patiently(|| async { self.sink_or()?.list(collection, after).await }).await
     }
 }

@@ -126,7 +126,12 @@ pub fn status(house: &House, daemon: bool) -> Result<Status, LedgerError> {
         };
         Connection {
             name: open.name.clone(),
-            kind: house.config.connections.get(&open.name).map(|config| config.kind.name().to_owned()).unwrap_or_default(),
+            kind: house
+                .config
+                .connections
+                .get(&open.name)
+                .map(|config| config.kind.name().to_owned())
+                .unwrap_or_default(),
             state,
             webhook: open.webhook,
             calls: meter.calls,
@@ -184,7 +189,8 @@ fn needs(status: &Status) -> Vec<Need> {
     let mut need = |what: String, mend: &str| needs.push(Need { what, mend: mend.to_owned() });
     for connection in &status.connections {
         for condition in connection.conditions.iter().filter(|condition| condition.stops) {
-            let mend = format!("mend it at the vendor or in the configuration, then `loopd check --live {}`", connection.name);
+            let mend =
+                format!("mend it at the vendor or in the configuration, then `loopd check --live {}`", connection.name);
             need(format!("{} is {}: {}", connection.name, condition.name, condition.what), &mend);
         }
     }
@@ -198,10 +204,16 @@ fn needs(status: &Status) -> Vec<Need> {
         }
     }
     if status.dead > 0 {
-        need(count(status.dead, "record could not pass", "records could not pass"), "`loopd dead` says why, `loopd dead retry` sends them again");
+        need(
+            count(status.dead, "record could not pass", "records could not pass"),
+            "`loopd dead` says why, `loopd dead retry` sends them again",
+        );
     }
     if status.questions > 0 {
-        need(count(status.questions, "conflict waits for a decision", "conflicts wait for a decision"), "`loopd review`");
+        need(
+            count(status.questions, "conflict waits for a decision", "conflicts wait for a decision"),
+            "`loopd review`",
+        );
     }
     if status.messages > 0 {
         need(count(status.messages, "message waits for approval", "messages wait for approval"), "`loopd close`");

@@ -112,9 +112,14 @@ fn by_name(house: &House, text: &str) -> Result<Found, LedgerError> {
     let mut found = Vec::new();
     house.ledger.each_entity(|entity| {
         let known = entity.short_id();
-        let mut meant = known == short || origin(&entity).is_some_and(|origin| same(&url, origin.url.as_deref(), &origin.id, text));
+        let mut meant =
+            known == short || origin(&entity).is_some_and(|origin| same(&url, origin.url.as_deref(), &origin.id, text));
         if !meant && url.is_some() {
-            meant = house.ledger.links(entity.id)?.iter().any(|(_, _, link)| same(&url, link.url.as_deref(), &link.id, text));
+            meant = house
+                .ledger
+                .links(entity.id)?
+                .iter()
+                .any(|(_, _, link)| same(&url, link.url.as_deref(), &link.id, text));
         }
         if meant {
             found.push((format!("{known}  {}", title(&entity)), entity.id));
@@ -157,7 +162,11 @@ pub fn title(entity: &Entity) -> String {
     };
     let name = name.unwrap_or_default();
     let line = name.lines().next().unwrap_or_default();
-    if line.chars().count() > 80 { format!("{}…", line.chars().take(79).collect::<String>()) } else { line.to_owned() }
+    if line.chars().count() > 80 {
+        format!("{}…", line.chars().take(79).collect::<String>())
+    } else {
+        line.to_owned()
+    }
 }
 
 /// How an entity's values came to be; with `field`, one of them (an entity's path or a field's name at a destination).
@@ -205,8 +214,12 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
     if let Some(wanted) = field {
         let named = |field: &Field| field.path == wanted || field.there.iter().any(|there| there.field == wanted);
         fields.retain(named);
-        let names: BTreeSet<&str> =
-            fields.iter().flat_map(|field| std::iter::once(field.path.as_str()).chain(field.there.iter().map(|there| there.field.as_str()))).collect();
+        let names: BTreeSet<&str> = fields
+            .iter()
+            .flat_map(|field| {
+                std::iter::once(field.path.as_str()).chain(field.there.iter().map(|there| there.field.as_str()))
+            })
+            .collect();
         history.retain(|entry| entry.field.as_deref().is_some_and(|name| name == wanted || names.contains(name)));
     }
     let place = |origin: &Origin| Place {
@@ -243,7 +256,8 @@ fn fields(
             leaves(name, value, &mut values);
         }
     }
-    let suggestions: BTreeMap<String, Verdict> = entity.as_feedback().map(|feedback| feedback.enrichment.clone()).unwrap_or_default();
+    let suggestions: BTreeMap<String, Verdict> =
+        entity.as_feedback().map(|feedback| feedback.enrichment.clone()).unwrap_or_default();
     let mut fields: Vec<Field> = values
         .into_iter()
         .map(|(path, value)| {
@@ -265,12 +279,23 @@ fn fields(
                 path,
             }
         })
-        .filter(|field| !is_empty(&field.value) || field.at.is_some() || field.suggested.is_some() || !field.there.is_empty())
+        .filter(|field| {
+            !is_empty(&field.value) || field.at.is_some() || field.suggested.is_some() || !field.there.is_empty()
+        })
         .collect();
     // What destinations show that is no path of the entity: texts and counts made for them.
     for (name, there) in std::mem::take(there) {
         let value = there.first().map(|there| there.value.clone()).unwrap_or_default();
-        fields.push(Field { path: name, value, by: None, what: None, at: None, decided: false, suggested: None, there });
+        fields.push(Field {
+            path: name,
+            value,
+            by: None,
+            what: None,
+            at: None,
+            decided: false,
+            suggested: None,
+            there,
+        });
     }
     fields
 }

@@ -41,7 +41,9 @@ pub fn desired(house: &House, mapping: &IntoMapping, entity: &Entity, view: &Val
             Wanted::Value(value) => value,
             Wanted::Tags(tags) => tags.into_iter().map(Value::from).collect(),
             Wanted::Links { collection, ids } => {
-                let Some(ids) = resolve(house, mapping, entity, collection.as_deref(), &ids, &field, &mut desired.unresolved)? else {
+                let Some(ids) =
+                    resolve(house, mapping, entity, collection.as_deref(), &ids, &field, &mut desired.unresolved)?
+                else {
                     continue;
                 };
                 ids
@@ -67,7 +69,11 @@ fn resolve(
     for id in ids {
         let home = match collection {
             Some(collection) => Some(collection.to_owned()),
-            None => match if *id == entity.id { Some(entity.kind()) } else { house.ledger.entity(*id)?.map(|target| target.kind()) } {
+            None => match if *id == entity.id {
+                Some(entity.kind())
+            } else {
+                house.ledger.entity(*id)?.map(|target| target.kind())
+            } {
                 Some(kind) => house.config.mappings.home(&mapping.connection, kind).map(str::to_owned),
                 None => None,
             },

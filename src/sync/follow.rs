@@ -30,7 +30,13 @@ pub fn rank(house: &House, connection: &str, collection: &str, kind: EntityKind)
 }
 
 /// Queues every record of `entity` that its routes name, and what depends on how it changed.
-pub fn follow(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entity>, when: When) -> Result<(), LedgerError> {
+pub fn follow(
+    house: &House,
+    tx: &mut Tx<'_>,
+    entity: &Entity,
+    before: Option<&Entity>,
+    when: When,
+) -> Result<(), LedgerError> {
     records(house, tx, entity, when)?;
     neighbours(house, tx, entity, before)?;
     if let Body::Feedback(feedback) = &entity.body {
@@ -64,10 +70,18 @@ pub fn records(house: &House, tx: &mut Tx<'_>, entity: &Entity, when: When) -> R
 }
 
 /// The view of what is committed, with the links that this transaction is about to make: an attachment follows its issue.
-fn with_new_links(house: &House, tx: &mut Tx<'_>, entity: &Entity, mut view: serde_json::Value) -> Result<serde_json::Value, LedgerError> {
+fn with_new_links(
+    house: &House,
+    tx: &mut Tx<'_>,
+    entity: &Entity,
+    mut view: serde_json::Value,
+) -> Result<serde_json::Value, LedgerError> {
     for route in house.config.routes.iter().filter(|route| route.entity == entity.kind()) {
-        if let Some(link) = tx.link(entity.id, &route.connection, &route.collection)?.filter(crate::ledger::Link::is_live) {
-            view["links"][format!("{}.{}", route.connection, route.collection)] = serde_json::json!({ "id": link.id, "url": link.url });
+        if let Some(link) =
+            tx.link(entity.id, &route.connection, &route.collection)?.filter(crate::ledger::Link::is_live)
+        {
+            view["links"][format!("{}.{}", route.connection, route.collection)] =
+                serde_json::json!({ "id": link.id, "url": link.url });
         }
     }
     Ok(view)

@@ -92,7 +92,7 @@ pub fn merge(look: &Look<'_>) -> Merged {
 fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
     let theirs = seen(look, name, lens);
     let Some(base) = look.base.fields.get(name) else {
-        return first_sight(look, name, lens, theirs, merged);
+        return first_sight(look, name, lens, &theirs, merged);
     };
     if theirs == base.theirs {
         return;
@@ -113,7 +113,13 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
         return;
     }
     let ours = ours(look, name, lens);
-    let mut next = FieldBase { ours: base.ours.clone(), theirs: theirs.clone(), was: None, held: base.held, restore: base.restore };
+    let mut next = FieldBase {
+        ours: base.ours.clone(),
+        theirs: theirs.clone(),
+        was: None,
+        held: base.held,
+        restore: base.restore,
+    };
     // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person.
     let lately = look.base.written_at.is_some_and(|at| look.now - at < REACTION);
     merged.rewritten |= base.was.is_some() && lately && !(lens.flow == Flow::Push && lens.wins == Wins::Theirs);
@@ -123,31 +129,42 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
         next.held = held;
         // Back to what we want anyway is no reason to write.
         next.restore = !held && look.desired.get(name).is_some_and(|ours| canonical(look, name, lens, ours) != theirs);
-        let note = if held { "kept there: this field is only pushed, and its mapping lets an edit stand" } else { "ours is put back: this field is only pushed" };
+        let note = if held {
+            "kept there: this field is only pushed, and its mapping lets an edit stand"
+        } else {
+            "ours is put back: this field is only pushed"
+        };
         merged.log.push(entry(look, What::EditedThere, name, Some(&base.theirs), Some(&theirs), Some(note)));
     } else if ours == Some(&base.ours) || ours.is_none() || (lens.flow == Flow::Pull && lens.wins == Wins::Theirs) {
         take(look, name, lens, &theirs, &mut next, merged, What::Edited, Some(&base.theirs));
     } else if ours.is_some_and(|ours| canonical(look, name, lens, ours) == theirs) {
         next.ours = ours.cloned().unwrap_or_default();
         merged.edited = true;
-        merged.log.push(entry(look, What::Edited, name, Some(&base.theirs), Some(&theirs), Some("both sides say the same")));
+        merged.log.push(entry(
+            look,
+            What::Edited,
+            name,
+            Some(&base.theirs),
+            Some(&theirs),
+            Some("both sides say the same"),
+        ));
     } else {
-        conflict(look, name, lens, &theirs, ours.cloned().unwrap_or_default(), &mut next, merged);
+        conflict(look, name, lens, &theirs, ours.unwrap_or(&Value::Null), &mut next, merged);
     }
     merged.base.fields.insert(name.to_owned(), next);
 }
 
 /// A field without a base: it was never written, or the record was found rather than made.
-fn first_sight(look: &Look<'_>, name: &str, lens: &Lens, theirs: Value, merged: &mut Merged) {
+fn first_sight(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, merged: &mut Merged) {
     if theirs.is_null() {
         return;
     }
     let mut next = FieldBase { ours: Value::Null, theirs: theirs.clone(), ..FieldBase::default() };
-    let same = ours(look, name, lens).filter(|ours| canonical(look, name, lens, ours) == theirs);
+    let same = ours(look, name, lens).filter(|ours| canonical(look, name, lens, ours) == *theirs);
     match (lens.flow, same) {
         (_, Some(ours)) => next.ours = ours.clone(),
         (Flow::Push, None) => next.restore = true,
-        (Flow::Both | Flow::Pull, None) => take(look, name, lens, &theirs, &mut next, merged, What::Edited, None),
+        (Flow::Both | Flow::Pull, None) => take(look, name, lens, theirs, &mut next, merged, What::Edited, None),
     }
     merged.base.fields.insert(name.to_owned(), next);
 }
@@ -179,7 +196,15 @@ fn take(
     }
 }
 
-fn conflict(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, ours: Value, next: &mut FieldBase, merged: &mut Merged) {
+fn conflict(
+    look: &Look<'_>,
+    name: &str,
+    lens: &Lens,
+    theirs: &Value,
+    ours: &Value,
+    next: &mut FieldBase,
+    merged: &mut Merged,
+) {
     merged.edited = true;
     let theirs_wins = match lens.wins {
         Wins::Theirs => true,
@@ -193,17 +218,24 @@ fn conflict(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, ours: Valu
             merged.questions.push((name.to_owned(), path.dotted(), mine, theirs));
         }
         let note = "a person is asked (`loopd review`)";
-        merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(&ours), Some(note)));
+        merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(ours), Some(note)));
     } else if theirs_wins {
         let before = merged.takes.len();
-        take(look, name, lens, theirs, next, merged, What::Conflict, Some(&ours));
+        take(look, name, lens, theirs, next, merged, What::Conflict, Some(ours));
         if merged.takes.len() == before {
-            merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(&ours), Some("ours stays: theirs cannot be read")));
+            merged.log.push(entry(
+                look,
+                What::Conflict,
+                name,
+                Some(theirs),
+                Some(ours),
+                Some("ours stays: theirs cannot be read"),
+            ));
         }
     } else {
         // Ours is still to be written; what it replaces is kept in the log.
         next.restore = true;
-        merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(&ours), Some("ours wins")));
+        merged.log.push(entry(look, What::Conflict, name, Some(theirs), Some(ours), Some("ours wins")));
     }
 }
 
@@ -216,7 +248,8 @@ fn history(look: &Look<'_>, edit: &Edit, merged: &mut Merged) {
     if stands {
         return;
     }
-    let ours_stands = look.base.fields.get(&edit.field).is_some_and(|base| base.theirs == seen(look, &edit.field, lens));
+    let ours_stands =
+        look.base.fields.get(&edit.field).is_some_and(|base| base.theirs == seen(look, &edit.field, lens));
     let overwritten_by_us = edit.overwritten && ours_stands;
     let takes_it = overwritten_by_us && lens.flow != Flow::Push && matches!(lens.wins, Wins::Theirs | Wins::Newest);
     if takes_it && let (Ok(value), Some(path)) = (inward(look, lens, &value), path_of(lens)) {
@@ -227,7 +260,11 @@ fn history(look: &Look<'_>, edit: &Edit, merged: &mut Merged) {
             base.restore = true;
         }
     }
-    let note = if takes_it { "it was overwritten before it was seen, and is put back" } else { "it was replaced before it was seen" };
+    let note = if takes_it {
+        "it was overwritten before it was seen, and is put back"
+    } else {
+        "it was replaced before it was seen"
+    };
     let mut line = entry(look, What::Overtaken, &edit.field, None, Some(&value), Some(note));
     line.at = edit.at.unwrap_or(look.now);
     merged.log.push(line);
@@ -255,14 +292,18 @@ fn projected(look: &Look<'_>, name: &str, lens: &Lens, value: Value) -> Value {
         .collect();
     // Vendors take "bug" for the "Bug" that they have: in our spelling it is the same.
     let ours = |tag: &str| known.iter().copied().find(|known| known.to_lowercase() == tag.to_lowercase());
-    let members: BTreeSet<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(ours).collect();
+    let members: BTreeSet<&str> =
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(ours).collect();
     if members.is_empty() { Value::Null } else { members.into_iter().map(Value::from).collect() }
 }
 
 /// What our last write would look like there.
 fn written(effect: &Effect, name: &str, lens: &Lens) -> Option<Value> {
     if lens.kind == FieldKind::Tags {
-        return effect.ours.get(name).map(|tags| if tags.as_array().is_some_and(Vec::is_empty) { Value::Null } else { tags.clone() });
+        return effect
+            .ours
+            .get(name)
+            .map(|tags| if tags.as_array().is_some_and(Vec::is_empty) { Value::Null } else { tags.clone() });
     }
     effect.write.fields.get(name).cloned()
 }
@@ -311,7 +352,14 @@ fn edited_at(look: &Look<'_>, name: &str) -> DateTime<Utc> {
     look.edits.iter().rev().find(|edit| edit.field == name).and_then(|edit| edit.at).unwrap_or(look.now)
 }
 
-fn entry(look: &Look<'_>, what: What, field: &str, old: Option<&Value>, new: Option<&Value>, note: Option<&str>) -> Entry {
+fn entry(
+    look: &Look<'_>,
+    what: What,
+    field: &str,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    note: Option<&str>,
+) -> Entry {
     Entry {
         at: look.now,
         by: look.by.to_owned(),

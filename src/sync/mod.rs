@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Fault, Record, Sink, Written};
 
-pub use desired::{Desired, DesireError, desired, difference};
+pub use desired::{DesireError, Desired, desired, difference};
 pub use follow::{RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
 pub use observe::{ObserveError, adopt, gone, observe};
@@ -140,7 +140,11 @@ impl Room<'_> {
             }
         }
         let Some(first) = batch.first() else {
-            return Ok(if settled > 0 { Step::Worked } else { Step::Idle { until: self.house.ledger.next_due(self.lane, RANKS)? } });
+            return Ok(if settled > 0 {
+                Step::Worked
+            } else {
+                Step::Idle { until: self.house.ledger.next_due(self.lane, RANKS)? }
+            });
         };
         match first.task {
             Task::Find { .. } => self.find(batch).await,
@@ -161,7 +165,9 @@ impl Room<'_> {
         };
         self.connection.went_well();
         for (planned, record) in batch.iter().zip(found.into_iter().chain(std::iter::repeat_with(|| None))) {
-            self.house.ledger.transact(|tx| outcome::found(self.house, self.connection, tx, planned, record.as_ref(), seen_at))?;
+            self.house
+                .ledger
+                .transact(|tx| outcome::found(self.house, self.connection, tx, planned, record.as_ref(), seen_at))?;
         }
         Ok(Step::Worked)
     }
@@ -212,12 +218,23 @@ impl Room<'_> {
     async fn look(&self, batch: &[Planned]) -> Result<Vec<Record>, Fault> {
         let ids: Vec<String> = batch.iter().map(|planned| planned.target().unwrap_or_default().to_owned()).collect();
         let records = self.sink.read(&batch[0].collection, &ids).await?;
-        if records.len() == batch.len() { Ok(records) } else { Err(Fault::unknown("fewer records came back than were asked for")) }
+        if records.len() == batch.len() {
+            Ok(records)
+        } else {
+            Err(Fault::unknown("fewer records came back than were asked for"))
+        }
     }
 
     /// Hands a look to normalize, and puts the work off until it is merged.
-    fn merge_first(&self, tx: &mut crate::ledger::Tx<'_>, planned: &Planned, record: &Record, seen_at: DateTime<Utc>) -> Result<(), LedgerError> {
-        let input = Input { connection: self.connection.name.clone(), record: record.clone(), via: Via::Fence, seen_at };
+    fn merge_first(
+        &self,
+        tx: &mut crate::ledger::Tx<'_>,
+        planned: &Planned,
+        record: &Record,
+        seen_at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let input =
+            Input { connection: self.connection.name.clone(), record: record.clone(), via: Via::Fence, seen_at };
         tx.reingest(&input)?;
         let again = self.now + TimeDelta::milliseconds(250);
         tx.requeue(self.lane, &planned.claim.item, |slot| slot.due = again)
@@ -277,17 +294,22 @@ impl Room<'_> {
                     })?;
                 }
                 Err(Fault::Rejected { why, field }) => {
-                    self.house.ledger.transact(|tx| outcome::rejected(self.house, self.connection, tx, planned, why, field.as_deref()))?;
+                    self.house.ledger.transact(|tx| {
+                        outcome::rejected(self.house, self.connection, tx, planned, why, field.as_deref())
+                    })?;
                 }
                 Ok(Written::Gone) => {
                     self.house.ledger.transact(|tx| outcome::vanished(self.house, self.connection, tx, planned))?;
                 }
                 Ok(Written::Stored(receipt)) => {
-                    self.house.ledger.transact(|tx| outcome::stored(self.house, self.connection, self.sink, tx, planned, receipt))?;
+                    self.house
+                        .ledger
+                        .transact(|tx| outcome::stored(self.house, self.connection, self.sink, tx, planned, receipt))?;
                 }
             }
         }
-        let put_off: Vec<Planned> = batch.into_iter().zip(later).filter(|(_, later)| *later).map(|(planned, _)| planned).collect();
+        let put_off: Vec<Planned> =
+            batch.into_iter().zip(later).filter(|(_, later)| *later).map(|(planned, _)| planned).collect();
         if let (Some(looked), false) = (looked, put_off.is_empty()) {
             *self.put_off.lock().unwrap_or_else(PoisonError::into_inner) = Some((looked, put_off));
         }
@@ -298,10 +320,14 @@ impl Room<'_> {
     fn wait(&self, batch: &[Planned], fault: &Fault) -> Result<Step, Stop> {
         if let Fault::Rejected { why, field } = fault {
             if let [planned] = batch {
-                self.house.ledger.transact(|tx| outcome::rejected(self.house, self.connection, tx, planned, why, field.as_deref()))?;
+                self.house.ledger.transact(|tx| {
+                    outcome::rejected(self.house, self.connection, tx, planned, why, field.as_deref())
+                })?;
             } else {
                 self.house.ledger.transact(|tx| {
-                    batch.iter().try_for_each(|planned| tx.requeue(self.lane, &planned.claim.item, |slot| slot.split += 1))
+                    batch
+                        .iter()
+                        .try_for_each(|planned| tx.requeue(self.lane, &planned.claim.item, |slot| slot.split += 1))
                 })?;
             }
             return Ok(Step::Worked);

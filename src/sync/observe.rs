@@ -33,7 +33,13 @@ pub enum ObserveError {
 const ROUNDS: u32 = 3;
 
 /// Merges `input`, a look at the record of `entity`.
-pub fn observe(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, entity: &Entity, input: &Input) -> Result<(), ObserveError> {
+pub fn observe(
+    house: &House,
+    tx: &mut Tx<'_>,
+    mapping: &IntoMapping,
+    entity: &Entity,
+    input: &Input,
+) -> Result<(), ObserveError> {
     let (connection, collection) = (&mapping.connection, &mapping.collection);
     let now = house.now();
     let Some(mut link) = tx.link(entity.id, connection, collection)? else { return Ok(()) };
@@ -194,10 +200,10 @@ fn take_over(
     }
     let mut value = entity.to_value();
     for take in takes {
-        let path: crate::schema::Path = take
-            .path
-            .parse()
-            .map_err(|_| ObserveError::Refused { field: take.field.clone(), cause: format!("{} is no path", take.path) })?;
+        let path: crate::schema::Path = take.path.parse().map_err(|_| ObserveError::Refused {
+            field: take.field.clone(),
+            cause: format!("{} is no path", take.path),
+        })?;
         path.set(&mut value, take.value.clone());
     }
     let mut changed = Entity::from_value(entity.id, entity.kind(), value)
@@ -209,7 +215,11 @@ fn take_over(
 }
 
 /// What the record should hold once the entity has changed.
-fn agreed_after(house: &House, mapping: &IntoMapping, entity: &Entity) -> Result<BTreeMap<String, Value>, ObserveError> {
+fn agreed_after(
+    house: &House,
+    mapping: &IntoMapping,
+    entity: &Entity,
+) -> Result<BTreeMap<String, Value>, ObserveError> {
     let view = view(&house.ledger, entity, house.now())?;
     Ok(desired(house, mapping, entity, &view)?.fields)
 }
@@ -236,13 +246,26 @@ pub fn gone(
     follow(house, tx, entity, Some(entity), When::Now)
 }
 
-fn stopped(house: &House, tx: &mut Tx<'_>, entity: &Entity, connection: &str, collection: &str, mut link: Link) -> Result<(), LedgerError> {
+fn stopped(
+    house: &House,
+    tx: &mut Tx<'_>,
+    entity: &Entity,
+    connection: &str,
+    collection: &str,
+    mut link: Link,
+) -> Result<(), LedgerError> {
     let now = house.now();
     let why = format!("{collection} changed what loopd wrote {ROUNDS} times in a row (an automation there?)");
     link.state = LinkState::Stopped { at: now, why: why.clone() };
     tx.put_link(entity.id, connection, collection, &link)?;
     tx.log(entity.id, &line(now, connection, What::Stopped, collection, &why))?;
-    tx.raise(connection, &format!("rewrites {collection}"), &format!("{why}; `loopd why {}` shows it, `loopd dead retry` goes on", entity.short_id()), false, now)?;
+    tx.raise(
+        connection,
+        &format!("rewrites {collection}"),
+        &format!("{why}; `loopd why {}` shows it, `loopd dead retry` goes on", entity.short_id()),
+        false,
+        now,
+    )?;
     tx.bury(&crate::ledger::Dead {
         at: now,
         room: "sync".into(),
@@ -257,7 +280,13 @@ fn stopped(house: &House, tx: &mut Tx<'_>, entity: &Entity, connection: &str, co
     Ok(())
 }
 
-fn look_again(house: &House, tx: &mut Tx<'_>, connection: &str, record: &Record, at: chrono::DateTime<chrono::Utc>) -> Result<(), LedgerError> {
+fn look_again(
+    house: &House,
+    tx: &mut Tx<'_>,
+    connection: &str,
+    record: &Record,
+    at: chrono::DateTime<chrono::Utc>,
+) -> Result<(), LedgerError> {
     let item = crate::intake::fetch_item(&record.key);
     tx.queue(&fetch_lane(connection), 0, &item, When::At(at), house.now())
 }
@@ -281,14 +310,19 @@ fn resolve(house: &House, mapping: &IntoMapping, lens: &Lens, outside: &str) -> 
 }
 
 /// Fields that link to a record which loopd has never read, and would adopt.
-fn just_made(house: &House, mapping: &IntoMapping, theirs: &serde_json::Map<String, Value>) -> Result<Vec<(String, connectors::Key)>, LedgerError> {
+fn just_made(
+    house: &House,
+    mapping: &IntoMapping,
+    theirs: &serde_json::Map<String, Value>,
+) -> Result<Vec<(String, connectors::Key)>, LedgerError> {
     let mut found = Vec::new();
     for (name, lens) in mapping.fields.iter().filter(|(_, lens)| lens.flow != Flow::Push) {
         let home = lens.link.as_ref().and_then(|link| link.collection.as_deref());
         let id = theirs.get(name).and_then(Value::as_array).and_then(|ids| ids.first()).and_then(Value::as_str);
         let (Some(home), Some(id)) = (home, id) else { continue };
         let adopts = house.config.mappings.intos(&mapping.connection, home).any(|into| into.adopt);
-        let stranger = resolve(house, mapping, lens, id).is_none() && house.ledger.raw(&mapping.connection, home, id)?.is_none();
+        let stranger =
+            resolve(house, mapping, lens, id).is_none() && house.ledger.raw(&mapping.connection, home, id)?.is_none();
         if adopts && stranger {
             found.push((name.clone(), connectors::Key::new(home, id)));
         }
@@ -319,7 +353,9 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
         base.fields.insert(name.clone(), FieldBase { theirs: seen.clone(), ..FieldBase::default() });
         let path = lens.path.as_ref().filter(|_| lens.flow != Flow::Push);
         if let Some(path) = path {
-            let inward = lens.read_back(&seen).map_err(|error| ObserveError::Refused { field: name.clone(), cause: error.to_string() })?;
+            let inward = lens
+                .read_back(&seen)
+                .map_err(|error| ObserveError::Refused { field: name.clone(), cause: error.to_string() })?;
             path.set(&mut value, inward);
             takes.push((name.clone(), path.dotted()));
         }
@@ -332,7 +368,12 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
     for (_, path) in &takes {
         entity.decided_mut().insert(path.clone(), Decision { by: connection.clone(), at: now });
     }
-    let origin = Origin { connection: connection.clone(), collection: collection.clone(), id: record.key.id.clone(), url: record.url.clone() };
+    let origin = Origin {
+        connection: connection.clone(),
+        collection: collection.clone(),
+        id: record.key.id.clone(),
+        url: record.url.clone(),
+    };
     crate::normalize::set_origin(&mut entity, origin);
     let agreed = agreed_after(house, mapping, &entity)?;
     for (name, _) in &takes {
@@ -341,7 +382,8 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
         }
     }
     tx.put_entity(&entity)?;
-    let link = Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
+    let link =
+        Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
     tx.put_link(id, connection, collection, &link)?;
     tx.put_base(id, connection, collection, &base)?;
     tx.log(id, &line(now, connection, What::Created, collection, "a row that a person made there"))?;

@@ -1,7 +1,7 @@
 //! What a write brought, put into the books: one transaction a record.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use connectors::{Edit, Receipt, Record, Sink, Version};
+use connectors::{Edit, Receipt, Record, Sink};
 use serde_json::{Map, Value};
 
 use super::follow::{item, records};
@@ -77,7 +77,8 @@ fn settle_fields(
     let Some(write) = planned.write() else { return };
     let stale = now + TimeDelta::seconds(house.config.sync.stale_read_seconds.into());
     let tags = write.tags.keys().map(|name| (name, planned.desired.get(name).cloned().unwrap_or_default()));
-    let sent: Vec<(&String, Value)> = write.fields.iter().map(|(name, value)| (name, value.clone())).chain(tags).collect();
+    let sent: Vec<(&String, Value)> =
+        write.fields.iter().map(|(name, value)| (name, value.clone())).chain(tags).collect();
     for (name, value) in sent {
         if receipt.skipped.contains_key(name) {
             continue;
@@ -87,7 +88,13 @@ fn settle_fields(
         // the record tells the rest.
         let theirs = match receipt.fields.get(name) {
             Some(stored) if !found && !is_tags => sink.canonical(&planned.collection, name, stored.clone()),
-            _ if is_tags => if value.as_array().is_some_and(Vec::is_empty) { Value::Null } else { value },
+            _ if is_tags => {
+                if value.as_array().is_some_and(Vec::is_empty) {
+                    Value::Null
+                } else {
+                    value
+                }
+            }
             _ => value,
         };
         let before = base.fields.get(name).map(|field| field.theirs.clone());
@@ -119,7 +126,14 @@ fn settle_fields(
     }
 }
 
-fn log(tx: &mut Tx<'_>, planned: &Planned, by: &str, receipt: &Receipt, creates: bool, at: DateTime<Utc>) -> Result<(), LedgerError> {
+fn log(
+    tx: &mut Tx<'_>,
+    planned: &Planned,
+    by: &str,
+    receipt: &Receipt,
+    creates: bool,
+    at: DateTime<Utc>,
+) -> Result<(), LedgerError> {
     let Some(write) = planned.write() else { return Ok(()) };
     let names: Vec<&str> = write.fields.keys().chain(write.tags.keys()).map(String::as_str).collect();
     let entry = Entry {
@@ -135,8 +149,16 @@ fn log(tx: &mut Tx<'_>, planned: &Planned, by: &str, receipt: &Receipt, creates:
 }
 
 /// Something stood there that we had not seen: hand it to the merge as a look, with what was replaced as history.
-fn look_closer(name: &str, tx: &mut Tx<'_>, planned: &Planned, base: &Base, receipt: &Receipt, now: DateTime<Utc>) -> Result<(), LedgerError> {
-    let mut body: Map<String, Value> = base.fields.iter().map(|(field, base)| (field.clone(), base.theirs.clone())).collect();
+fn look_closer(
+    name: &str,
+    tx: &mut Tx<'_>,
+    planned: &Planned,
+    base: &Base,
+    receipt: &Receipt,
+    now: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    let mut body: Map<String, Value> =
+        base.fields.iter().map(|(field, base)| (field.clone(), base.theirs.clone())).collect();
     body.extend(receipt.fields.clone());
     let edits = receipt
         .replaced
@@ -149,7 +171,7 @@ fn look_closer(name: &str, tx: &mut Tx<'_>, planned: &Planned, base: &Base, rece
     }
     let record = Record {
         key: connectors::Key::new(&planned.collection, &receipt.id),
-        version: receipt.version.map(|Version(at)| Version(at)),
+        version: receipt.version,
         body: Some(Value::Object(body)),
         url: receipt.url.clone(),
         edits,
@@ -163,9 +185,13 @@ fn linked(house: &House, tx: &mut Tx<'_>, planned: &Planned, connection: &str) -
     records(house, tx, &entity, When::Now)?;
     for other in house.ledger.referrers(planned.entity)? {
         let Some(other) = tx.entity(other)? else { continue };
-        for route in house.config.routes.iter().filter(|route| route.entity == other.kind() && route.connection == connection) {
+        for route in
+            house.config.routes.iter().filter(|route| route.entity == other.kind() && route.connection == connection)
+        {
             let record = item(other.id, &route.collection);
-            if tx.link(other.id, connection, &route.collection)?.is_some() || tx.slot(&sync_lane(connection), &record)?.is_some() {
+            if tx.link(other.id, connection, &route.collection)?.is_some()
+                || tx.slot(&sync_lane(connection), &record)?.is_some()
+            {
                 let rank = super::rank(house, connection, &route.collection, other.kind());
                 tx.queue(&sync_lane(connection), rank, &record, When::Now, house.now())?;
             }
@@ -191,7 +217,8 @@ pub(super) fn found(
         // It did not happen: make it, in the next step.
         return Ok(());
     };
-    let link = Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
+    let link =
+        Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
     tx.put_link(planned.entity, name, &planned.collection, &link)?;
     // What we sent is what was agreed; what stands there now may differ by an edit, and the merge sees to that.
     let mut base = Base { written_at: Some(effect.at), ..Base::default() };
@@ -253,10 +280,17 @@ pub(super) fn rejected(
 }
 
 /// The record was deleted there while we were about to write to it.
-pub(super) fn vanished(house: &House, connection: &Connection, tx: &mut Tx<'_>, planned: &Planned) -> Result<(), LedgerError> {
+pub(super) fn vanished(
+    house: &House,
+    connection: &Connection,
+    tx: &mut Tx<'_>,
+    planned: &Planned,
+) -> Result<(), LedgerError> {
     let name = &connection.name;
     tx.finish(&sync_lane(name), &planned.claim.item, planned.claim.slot.stamp, house.now())?;
-    if let (Some(entity), Some(link)) = (tx.entity(planned.entity)?, tx.link(planned.entity, name, &planned.collection)?) {
+    if let (Some(entity), Some(link)) =
+        (tx.entity(planned.entity)?, tx.link(planned.entity, name, &planned.collection)?)
+    {
         super::gone(house, tx, &entity, name, &planned.collection, link)?;
     }
     tx.drop_effect(planned.entity, name, &planned.collection);

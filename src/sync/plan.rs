@@ -33,11 +33,17 @@ pub struct Planned {
 #[derive(Debug)]
 pub enum Task {
     /// A create whose outcome is not in the books.
-    Find { effect: Box<Effect> },
+    Find {
+        effect: Box<Effect>,
+    },
     /// An update whose outcome is not in the books.
     Read,
-    Create { write: Box<Write> },
-    Update { write: Box<Write> },
+    Create {
+        write: Box<Write>,
+    },
+    Update {
+        write: Box<Write>,
+    },
 }
 
 impl Planned {
@@ -100,15 +106,16 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
     let name = &connection.name;
     let lane = sync_lane(name);
     let now = house.now();
-    let finish = |claim: &Claim| {
-        house.ledger.transact(|tx| tx.finish(&lane, &claim.item, claim.slot.stamp, now)).map(|()| None)
-    };
+    let finish =
+        |claim: &Claim| house.ledger.transact(|tx| tx.finish(&lane, &claim.item, claim.slot.stamp, now)).map(|()| None);
     let Some((id, collection)) = read_item(&claim.item) else { return finish(&claim) };
     let Some(entity) = house.ledger.entity(id)? else { return finish(&claim) };
     let Some(mapping) = house.config.mappings.into_for(name, &collection, entity.kind()) else { return finish(&claim) };
     let Some(spec) = connection.collection(&collection) else {
         // The plan of that account does not have it (Linear customers): said once, and left out.
-        let what = format!("{name} has no {collection} (not in this account's plan, or not configured): its routes are left out");
+        let what = format!(
+            "{name} has no {collection} (not in this account's plan, or not configured): its routes are left out"
+        );
         if house.ledger.condition(name, &format!("no {collection}"))?.is_none() {
             tracing::warn!(connection = %name, "{what}");
             house.ledger.transact(|tx| tx.raise(name, &format!("no {collection}"), &what, false, now))?;
@@ -180,7 +187,9 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
     if let (Some(key), false, None) = (&mapping.key, create, planned.base.written_at) {
         // A row that people made does not carry our id yet.
         let id = Value::from(write.external_id.as_str());
-        if planned.base.fields.get(key).is_none_or(|field| field.theirs != id) && !matches!(spec.fields, Fields::Fixed(_)) {
+        if planned.base.fields.get(key).is_none_or(|field| field.theirs != id)
+            && !matches!(spec.fields, Fields::Fixed(_))
+        {
             planned.desired.insert(key.clone(), id.clone());
             write.fields.insert(key.clone(), id);
         }
@@ -190,14 +199,25 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
         agree(house, name, &planned, &changed)?;
         return finish(&planned.claim);
     }
-    planned.task = if create { Task::Create { write: Box::new(write) } } else { Task::Update { write: Box::new(write) } };
+    planned.task =
+        if create { Task::Create { write: Box::new(write) } } else { Task::Update { write: Box::new(write) } };
     Ok(Some(planned))
 }
 
 /// Some route sends entities like this one there.
-fn takes(house: &House, connection: &str, collection: &str, kind: EntityKind, view: &Value) -> Result<bool, crate::mapping::MapError> {
+fn takes(
+    house: &House,
+    connection: &str,
+    collection: &str,
+    kind: EntityKind,
+    view: &Value,
+) -> Result<bool, crate::mapping::MapError> {
     for route in &house.config.routes {
-        if route.entity == kind && route.connection == connection && route.collection == collection && route.takes(view)? {
+        if route.entity == kind
+            && route.connection == connection
+            && route.collection == collection
+            && route.takes(view)?
+        {
             return Ok(true);
         }
     }
@@ -211,7 +231,12 @@ fn waits_for_itself(wanted: &Desired, id: EntityId) -> bool {
 
 /// A linked record that is itself still queued is made first; it spares a second write.
 /// `Some`: when that is due.
-fn waits_for_others(house: &House, connection: &str, lane: &str, wanted: &Desired) -> Result<Option<DateTime<Utc>>, LedgerError> {
+fn waits_for_others(
+    house: &House,
+    connection: &str,
+    lane: &str,
+    wanted: &Desired,
+) -> Result<Option<DateTime<Utc>>, LedgerError> {
     for missing in &wanted.unresolved {
         let queued = house.ledger.slot(lane, &item(missing.target, &missing.collection))?;
         let spec = house.connections.get(connection).and_then(|open| open.collection(&missing.collection));
@@ -278,7 +303,12 @@ fn members(value: &Value) -> Vec<String> {
 }
 
 /// Where should-be is worded anew but stores the same, only the base moves.
-fn agree(house: &House, connection: &str, planned: &Planned, changed: &std::collections::BTreeSet<String>) -> Result<(), LedgerError> {
+fn agree(
+    house: &House,
+    connection: &str,
+    planned: &Planned,
+    changed: &std::collections::BTreeSet<String>,
+) -> Result<(), LedgerError> {
     if changed.is_empty() {
         return Ok(());
     }
@@ -293,7 +323,14 @@ fn agree(house: &House, connection: &str, planned: &Planned, changed: &std::coll
     })
 }
 
-fn bury(house: &House, connection: &str, planned: &Planned, mapping: &IntoMapping, cause: &str, field: Option<&str>) -> Result<(), LedgerError> {
+fn bury(
+    house: &House,
+    connection: &str,
+    planned: &Planned,
+    mapping: &IntoMapping,
+    cause: &str,
+    field: Option<&str>,
+) -> Result<(), LedgerError> {
     let dead = Dead {
         at: house.now(),
         room: "sync".into(),

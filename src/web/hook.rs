@@ -49,7 +49,11 @@ impl Turned {
     }
 }
 
-pub(super) async fn receive(State(web): State<Arc<Web>>, Path(connection): Path<String>, request: Request) -> StatusCode {
+pub(super) async fn receive(
+    State(web): State<Arc<Web>>,
+    Path(connection): Path<String>,
+    request: Request,
+) -> StatusCode {
     let house = web.house();
     let (parts, body) = request.into_parts();
     let known = house.connections.get(&connection).is_some_and(|open| open.webhook);
@@ -86,7 +90,12 @@ pub(super) async fn receive(State(web): State<Arc<Web>>, Path(connection): Path<
 }
 
 /// The whole body, and the hold on the memory it takes.
-async fn read(web: &Web, headers: &HeaderMap, body: Body, limit: usize) -> Result<(Bytes, OwnedSemaphorePermit), Turned> {
+async fn read(
+    web: &Web,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<(Bytes, OwnedSemaphorePermit), Turned> {
     // No vendor of ours compresses, and what is not inflated cannot blow up.
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
     if encoding.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")) {
@@ -99,7 +108,9 @@ async fn read(web: &Web, headers: &HeaderMap, body: Body, limit: usize) -> Resul
     // Where no length is given, the most that may come is held.
     let most = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(limit);
     let kib = u32::try_from(most.div_ceil(1024).clamp(1, super::BODIES_KIB)).unwrap_or(u32::MAX);
-    let Ok(Ok(held)) = timeout(SLOW, web.bodies.clone().acquire_many_owned(kib)).await else { return Err(Turned::Busy) };
+    let Ok(Ok(held)) = timeout(SLOW, web.bodies.clone().acquire_many_owned(kib)).await else {
+        return Err(Turned::Busy);
+    };
     match timeout(SLOW, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok((collected.to_bytes(), held)),
         Ok(Err(error)) if is_too_large(&*error) => Err(Turned::TooLarge),

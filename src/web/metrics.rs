@@ -94,17 +94,29 @@ fn render(web: &Arc<Web>, status: &Status, now: DateTime<Utc>) -> String {
     }
     page.family("queue_oldest_seconds", "gauge", "How long the oldest work of a lane has been queued.");
     for queue in &status.queues {
-        page.sample("queue_oldest_seconds", &[("lane", &queue.name)], queue.oldest.map_or(0, |oldest| age(now, oldest)));
+        page.sample(
+            "queue_oldest_seconds",
+            &[("lane", &queue.name)],
+            queue.oldest.map_or(0, |oldest| age(now, oldest)),
+        );
     }
     page.family("stream_age_seconds", "gauge", "Since when a stream has not been read to its end.");
     for stream in &status.streams {
         if let Some(caught_up) = stream.caught_up {
-            page.sample("stream_age_seconds", &[("connection", &stream.connection), ("stream", &stream.name)], age(now, caught_up));
+            page.sample(
+                "stream_age_seconds",
+                &[("connection", &stream.connection), ("stream", &stream.name)],
+                age(now, caught_up),
+            );
         }
     }
     page.family("stream_records_total", "counter", "Records that a stream has brought.");
     for stream in &status.streams {
-        page.sample("stream_records_total", &[("connection", &stream.connection), ("stream", &stream.name)], stream.records);
+        page.sample(
+            "stream_records_total",
+            &[("connection", &stream.connection), ("stream", &stream.name)],
+            stream.records,
+        );
     }
 
     page.family("dead_letters", "gauge", "Records that could not pass.");
@@ -116,7 +128,11 @@ fn render(web: &Arc<Web>, status: &Status, now: DateTime<Utc>) -> String {
     page.family("ledger_bytes", "gauge", "The ledger's size on disk.");
     page.sample("ledger_bytes", &[], status.ledger_bytes);
     if let Some(amplification) = amplification(web, now) {
-        page.family("ledger_amplification", "gauge", "Bytes on disk for each byte alive, measured twice a day. `loopd ledger compact` brings it down.");
+        page.family(
+            "ledger_amplification",
+            "gauge",
+            "Bytes on disk for each byte alive, measured twice a day. `loopd ledger compact` brings it down.",
+        );
         page.sample("ledger_amplification", &[], amplification);
     }
     page.family("disk_free_bytes", "gauge", "Room where the ledger is.");
@@ -150,7 +166,10 @@ fn connections(status: &Status, now: DateTime<Utc>, page: &mut Page) {
         page.sample("throttled_total", &[("connection", &connection.name)], connection.throttled);
     }
     page.family("condition_seconds", "gauge", "Since when something is wrong, by connection and name.");
-    let own = status.connections.iter().flat_map(|open| open.conditions.iter().map(|condition| (open.name.as_str(), condition)));
+    let own = status
+        .connections
+        .iter()
+        .flat_map(|open| open.conditions.iter().map(|condition| (open.name.as_str(), condition)));
     for (connection, condition) in own.chain(status.conditions.iter().map(|condition| ("", condition))) {
         let stops = if condition.stops { "true" } else { "false" };
         let labels = [("connection", connection), ("name", condition.name.as_str()), ("stops", stops)];

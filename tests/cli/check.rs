@@ -12,7 +12,8 @@ fn a_good_configuration_is_good() {
 
 #[test]
 fn all_mistakes_are_told_at_once_with_their_places() {
-    let config = GITHUB.replace("public_url", "publik_url").replace("\"github\"", "\"githug\"").replace("65536", "\"many\"");
+    let config =
+        GITHUB.replace("public_url", "publik_url").replace("\"github\"", "\"githug\"").replace("65536", "\"many\"");
     let place = Place::with(&config);
     let said = place.loopd(&["check"]).ends(2);
     for (at, mend) in [("config.toml:7:1", "public_url"), ("config.toml:8:18", ""), ("config.toml:11:8", "github")] {
@@ -37,7 +38,10 @@ fn a_missing_secret_is_told_and_none_is_shown() {
 #[test]
 fn a_broken_mapping_is_told_in_its_own_file() {
     let place = Place::with(&format!("{GITHUB}\n[mappings]\ndir = \"mine\"\n"));
-    place.write("mine/github.issue.toml", "from = \"github.issue\"\nentity = \"feedback\"\n\n[fields]\nverbatim = \".body | frobnicate\"\n");
+    place.write(
+        "mine/github.issue.toml",
+        "from = \"github.issue\"\nentity = \"feedback\"\n\n[fields]\nverbatim = \".body | frobnicate\"\n",
+    );
     place.loopd(&["check"]).ends(2).says("mine/github.issue.toml:5:").says("frobnicate");
 }
 

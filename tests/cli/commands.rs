@@ -3,8 +3,24 @@
 use crate::support::{GITHUB, Place};
 
 const COMMANDS: [&str; 18] = [
-    "demo", "init", "check", "setup", "plan", "run", "status", "why", "dead", "close", "review", "test", "backfill", "import",
-    "ledger", "sandbox", "completions", "man",
+    "demo",
+    "init",
+    "check",
+    "setup",
+    "plan",
+    "run",
+    "status",
+    "why",
+    "dead",
+    "close",
+    "review",
+    "test",
+    "backfill",
+    "import",
+    "ledger",
+    "sandbox",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -113,9 +129,13 @@ fn a_ledger_travels_as_text() {
 #[test]
 fn the_sandbox_says_where_it_is_and_ends_in_time() {
     let place = Place::empty();
-    let said = place.loopd(&["sandbox", "--for", "1", "--json", "--seed", "7", "--faults", "slow=0.1:20"]).ends(0).json();
+    let said =
+        place.loopd(&["sandbox", "--for", "1", "--json", "--seed", "7", "--faults", "slow=0.1:20"]).ends(0).json();
     for vendor in ["github", "intercom", "airtable", "linear"] {
-        assert!(said["vendors"][vendor]["base_url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{said}");
+        assert!(
+            said["vendors"][vendor]["base_url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")),
+            "{said}"
+        );
     }
     place.loopd(&["sandbox", "--faults", "gremlins=1"]).ends(2).says("fail_before");
     place.loopd(&["sandbox", "--ports", "1,2"]).ends(2).says("four ports");

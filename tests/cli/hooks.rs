@@ -120,7 +120,9 @@ fn a_body_that_trickles_is_given_up() {
     let daemon = place.run();
     let mut stream = TcpStream::connect(&daemon.address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.write_all(b"POST /hooks/github HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{").expect("it takes it");
+    stream
+        .write_all(b"POST /hooks/github HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{")
+        .expect("it takes it");
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("it answers");
     assert_eq!(&answer, b"HTTP/1.1 408");

@@ -28,7 +28,10 @@ fn a_bad_configuration_is_refused_loudly_and_the_old_one_stays() {
 fn a_new_configuration_is_used_from_then_on() {
     let place = Place::with(GITHUB);
     let mut daemon = place.run();
-    place.write("config.toml", &GITHUB.replace("[connection.github]", "[connection.hub]").replace("127.0.0.1:0", "127.0.0.1:9"));
+    place.write(
+        "config.toml",
+        &GITHUB.replace("[connection.github]", "[connection.hub]").replace("127.0.0.1:0", "127.0.0.1:9"),
+    );
     daemon.signal(Signal::HUP);
     let said = daemon.wait_for("takes a restart");
     assert_eq!(said["key"], "http.listen");

@@ -17,7 +17,11 @@ fn it_starts_answers_and_stops_cleanly() {
     assert_eq!(ready["connections"]["github"], "waiting");
     assert_eq!(ready["ledger"], "open");
     let metrics = daemon.get("/metrics").body;
-    for name in ["loopd_queue_items{lane=\"normalize\"} 0", "loopd_connection_up{connection=\"github\",kind=\"github\"} 0", "loopd_dead_letters 0"] {
+    for name in [
+        "loopd_queue_items{lane=\"normalize\"} 0",
+        "loopd_connection_up{connection=\"github\",kind=\"github\"} 0",
+        "loopd_dead_letters 0",
+    ] {
         assert!(metrics.contains(name), "{name} is not in:\n{metrics}");
     }
     assert_eq!(daemon.get("/nothing").status, 404);

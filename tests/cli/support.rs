@@ -91,8 +91,7 @@ impl Place {
 
     /// Starts the daemon, and returns when it is ready.
     pub(crate) fn run(&self) -> Daemon {
-        let mut child =
-            self.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = self.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stderr = child.stderr.take().expect("piped");
         let (lines, log) = channel();
         std::thread::spawn(move || {
@@ -157,7 +156,8 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn wait_for(&mut self, message: &str) -> Value {
         loop {
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {message:?} in the log:\n{}", self.seen));
+            let line =
+                self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {message:?} in the log:\n{}", self.seen));
             self.seen.push_str(&line);
             self.seen.push('\n');
             let entry: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -189,7 +189,12 @@ impl Daemon {
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
-        self.send(&format!("POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"), body)
+        self.send(
+            &format!(
+                "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+            ),
+            body,
+        )
     }
 
     /// A request as it is on the wire.

@@ -42,7 +42,10 @@ fn no_vendor_lacks_a_part() {
             }
         };
         need(mains.contains(&format!("\nmod {name};\n")), format!("tests/contract/{name}.rs, as a module of main.rs"));
-        need(Vendor::ALL.iter().any(|vendor| vendor.name() == name), format!("a stand-in: sandbox::Vendor named {name}"));
+        need(
+            Vendor::ALL.iter().any(|vendor| vendor.name() == name),
+            format!("a stand-in: sandbox::Vendor named {name}"),
+        );
         need(
             mappings.iter().any(|file| file.starts_with(&format!("{name}.")) && file.ends_with(".toml")),
             format!("mappings/{name}.COLLECTION.toml"),
@@ -50,7 +53,10 @@ fn no_vendor_lacks_a_part() {
         need(repository().join(format!("docs/vendors/{name}.md")).exists(), format!("docs/vendors/{name}.md"));
         need(repository().join(format!("connectors/{name}/tests.rs")).exists(), format!("connectors/{name}/tests.rs"));
         need(Kind::parse(name) == Some(kind), format!("Kind::parse({name:?})"));
-        need(kind.secrets().iter().all(|secret| !secret.about.is_empty()), format!("where a person gets each secret of {name}"));
+        need(
+            kind.secrets().iter().all(|secret| !secret.about.is_empty()),
+            format!("where a person gets each secret of {name}"),
+        );
     }
     assert!(missing.is_empty(), "missing: {missing:#?}");
 }

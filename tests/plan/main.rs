@@ -18,7 +18,7 @@ use loopd::daemon::{self, Materials};
 use loopd::enrich::Offline;
 use loopd::house::{House, Step};
 use loopd::ledger::{Ledger, MemoryStore, NoProbe, What, verify};
-use loopd::plan::{Given, Pause, Plan, plan};
+use loopd::plan::{Given, Pause, Plan, WayOut, plan};
 use loopd::{rebuild, setup};
 use sandbox::github::NewIssue;
 use sandbox::{Vendor, World};
@@ -134,11 +134,12 @@ impl Scene {
     }
 
     fn open_issue(&self, title: &str, labels: &[&str]) {
-        let new = NewIssue { title, body: Some("It is as it is."), author: "ada-example", labels, ..NewIssue::default() };
+        let new =
+            NewIssue { title, body: Some("It is as it is."), author: "ada-example", labels, ..NewIssue::default() };
         self.world.github(|github, cx| github.open_issue("acme/app", &new, cx)).expect("it opens");
     }
 
-    fn transport(&self) -> Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync> {
+    fn transport(&self) -> WayOut {
         let (world, clock) = (self.world.clone(), self.clock.clone());
         Arc::new(move |name: &str| {
             let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name).expect("a vendor of that name");
@@ -160,7 +161,8 @@ impl Scene {
         let house = self.house();
         for name in ["airtable", "linear"] {
             setup::all(&house, &house.connections[name], &Moving(self.clock.clone())).await.expect("it is set up");
-            let left = setup::plan(&house, &house.connections[name], &Moving(self.clock.clone())).await.expect("planned");
+            let left =
+                setup::plan(&house, &house.connections[name], &Moving(self.clock.clone())).await.expect("planned");
             assert!(left.iter().all(|change| change.by_hand.is_some()), "{name}: a second plan is empty: {left:?}");
         }
     }
@@ -184,8 +186,12 @@ impl Scene {
             }
             let positions = self.ledger.positions().expect("positions");
             let mut streams = positions.iter().filter(|(_, stream, _)| !stream.starts_with('('));
-            let read = streams.clone().count() >= 5 && streams.all(|(.., position)| position.caught_up.is_some_and(|at| at >= began));
-            if read && self.ledger.queues().expect("queues").is_empty() && self.ledger.inbox(1).expect("inbox").is_empty() {
+            let read = streams.clone().count() >= 5
+                && streams.all(|(.., position)| position.caught_up.is_some_and(|at| at >= began));
+            if read
+                && self.ledger.queues().expect("queues").is_empty()
+                && self.ledger.inbox(1).expect("inbox").is_empty()
+            {
                 return;
             }
             let wait = (next.expect("something is due") - house.now()).to_std().unwrap_or_default();
@@ -210,11 +216,12 @@ impl Scene {
     /// Creates and updates so far, by connection and collection, as the audit log has them.
     fn written(&self) -> BTreeMap<String, (u64, u64)> {
         let mut ids = Vec::new();
-        self.ledger.each_entity(|entity| {
-            ids.push(entity.id);
-            Ok(())
-        })
-        .expect("entities");
+        self.ledger
+            .each_entity(|entity| {
+                ids.push(entity.id);
+                Ok(())
+            })
+            .expect("entities");
         let mut written: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         for entry in ids.into_iter().flat_map(|id| self.ledger.history(id).expect("history")) {
             let place = written.entry(format!("{}.{}", entry.by, entry.field.unwrap_or_default())).or_default();
@@ -245,7 +252,10 @@ fn foretold(plan: &Plan) -> BTreeMap<String, (u64, u64)> {
     told
 }
 
-fn difference(after: &BTreeMap<String, (u64, u64)>, before: &BTreeMap<String, (u64, u64)>) -> BTreeMap<String, (u64, u64)> {
+fn difference(
+    after: &BTreeMap<String, (u64, u64)>,
+    before: &BTreeMap<String, (u64, u64)>,
+) -> BTreeMap<String, (u64, u64)> {
     let less = |(place, (creates, updates)): (&String, &(u64, u64))| {
         let (c, u) = before.get(place).copied().unwrap_or_default();
         (place.clone(), (creates - c, updates - u))
@@ -270,12 +280,22 @@ async fn a_plan_foretells_the_run() {
     assert_eq!(foretold(&again), BTreeMap::new(), "nothing is left to do");
 
     // People and customers go on.
-    let row = scene.rows("Feedback").into_iter().find(|row| row["fields"]["Summary"] == "Dark mode, please").expect("its row");
-    scene.world.airtable(|airtable, cx| airtable.edit_cell(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), "Status", &json!("Validated")));
+    let row = scene
+        .rows("Feedback")
+        .into_iter()
+        .find(|row| row["fields"]["Summary"] == "Dark mode, please")
+        .expect("its row");
+    scene.world.airtable(|airtable, cx| {
+        airtable.edit_cell(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), "Status", &json!("Validated"))
+    });
     scene.open_issue("It crashes", &["bug", "p1"]);
     let before = scene.written();
     let planned = scene.plan().await;
-    assert!(planned.at_stake.iter().any(|edit| edit.what == "taken" && edit.field == "Feedback.Status"), "{:?}", planned.at_stake);
+    assert!(
+        planned.at_stake.iter().any(|edit| edit.what == "taken" && edit.field == "Feedback.Status"),
+        "{:?}",
+        planned.at_stake
+    );
     scene.run().await;
     assert_eq!(foretold(&planned), difference(&scene.written(), &before));
 }
@@ -285,9 +305,15 @@ async fn a_lost_ledger_comes_back_and_nothing_is_made_twice() {
     let mut scene = Scene::new();
     scene.set_up().await;
     scene.run().await;
-    let row = scene.rows("Feedback").into_iter().find(|row| row["fields"]["Summary"] == "Dark mode, please").expect("its row");
+    let row = scene
+        .rows("Feedback")
+        .into_iter()
+        .find(|row| row["fields"]["Summary"] == "Dark mode, please")
+        .expect("its row");
     let edit = json!({"Status": "Validated", "Category": "Praise"});
-    scene.world.airtable(|airtable, cx| airtable.edit_row(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), &edit));
+    scene.world.airtable(|airtable, cx| {
+        airtable.edit_row(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), &edit)
+    });
     scene.run().await;
     let (rows, issues) = (scene.rows("Feedback"), scene.world.linear(|linear, _| linear.issues()));
 

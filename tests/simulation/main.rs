@@ -50,14 +50,11 @@ fn weather(rng: &mut Rng) -> Weather {
     Weather { faults, acts: 20 + rng.below(60), crash: some(rng, 0.1), power_loss: rng.chance(0.5) }
 }
 
-/// Streams are read more often than in life, so that a run need not last a day.
-const SCHEDULES: &str = "";
-
 /// One run. Returns a digest of all that happened.
 fn run(seed: u64) -> u64 {
     let mut rng = Rng::seeded(seed);
     let weather = weather(&mut rng);
-    let mut town = Town::with(seed, SCHEDULES);
+    let mut town = Town::new(seed);
     let mut people = people::People::default();
     town.run_for(Duration::from_secs(30));
     town.world.set_faults(weather.faults);
@@ -74,7 +71,8 @@ fn run(seed: u64) -> u64 {
             }
         }
         if rng.chance(weather.crash) {
-            let kept = weather.power_loss.then(|| usize::try_from(rng.below(town.store.at_risk() as u64 + 1)).unwrap_or(0));
+            let kept =
+                weather.power_loss.then(|| usize::try_from(rng.below(town.store.at_risk() as u64 + 1)).unwrap_or(0));
             town.restart(kept);
         }
         if rng.chance(0.5) {

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-use connectors::Clock;
 use sandbox::faults::Rng;
 use sandbox::github::{Edit, NewIssue};
 use sandbox::intercom::NewCompany;
@@ -13,26 +11,25 @@ use crate::town::{BASE, REPO, Town};
 
 /// An edit that a person made in a destination.
 #[derive(Clone, Debug)]
-pub struct Typed {
-    pub vendor: &'static str,
-    pub table: &'static str,
-    pub record: String,
-    pub field: &'static str,
-    pub value: Value,
-    pub at: DateTime<Utc>,
+pub(super) struct Typed {
+    pub(super) vendor: &'static str,
+    pub(super) table: &'static str,
+    pub(super) record: String,
+    pub(super) field: &'static str,
+    pub(super) value: Value,
 }
 
 #[derive(Default)]
-pub struct People {
+pub(super) struct People {
     /// Issues that were opened and not deleted, by number.
-    pub issues: BTreeSet<u64>,
-    pub conversations: BTreeSet<u64>,
+    pub(super) issues: BTreeSet<u64>,
+    pub(super) conversations: BTreeSet<u64>,
     /// The last edit of each field, and those before it.
-    pub typed: Vec<Typed>,
+    pub(super) typed: Vec<Typed>,
     /// Rows that people deleted: `Loopd ID` values that may have no row.
-    pub deleted_rows: BTreeSet<String>,
-    pub deleted_issues: BTreeSet<u64>,
-    pub trashed: BTreeSet<String>,
+    pub(super) deleted_rows: BTreeSet<String>,
+    pub(super) deleted_issues: BTreeSet<u64>,
+    pub(super) trashed: BTreeSet<String>,
     contacts: Vec<String>,
     companies: u64,
     said: BTreeMap<&'static str, u64>,
@@ -48,7 +45,7 @@ const BUGS: [&str; 6] = [
 ];
 
 impl People {
-    pub fn act(&mut self, town: &mut Town, rng: &mut Rng) {
+    pub(super) fn act(&mut self, town: &mut Town, rng: &mut Rng) {
         match rng.below(21) {
             0..=4 => self.open_issue(town, rng),
             5 => self.edit_issue(town, rng),
@@ -113,7 +110,13 @@ impl People {
         let (name, id, site) = (format!("Company {n} Example"), format!("c-{n}"), format!("https://c{n}.example.com"));
         let spend = rng.below(90_000);
         let contact = town.world.intercom(|desk, cx| {
-            let new = NewCompany { name: &name, company_id: &id, website: Some(&site), monthly_spend: spend.cast_signed(), ..NewCompany::default() };
+            let new = NewCompany {
+                name: &name,
+                company_id: &id,
+                website: Some(&site),
+                monthly_spend: spend.cast_signed(),
+                ..NewCompany::default()
+            };
             let company = desk.add_company(&new, cx);
             desk.add_contact(&format!("Person {n}"), &format!("person@c{n}.example.com"), Some(&company), cx)
         });
@@ -161,16 +164,20 @@ impl People {
             return;
         }
         town.world.airtable(|desk, cx| desk.edit_cell(cx, BASE, "Feedback", &record, field, &value));
-        let at = town.clock.now();
-        self.typed.push(Typed { vendor: "airtable", table: "Feedback", record, field, value, at });
+        self.typed.push(Typed { vendor: "airtable", table: "Feedback", record, field, value });
     }
 
     fn theme(&mut self, town: &Town, _rng: &mut Rng) {
         let name = format!("Theme {}", self.say("theme"));
         let cells = json!({"Name": name});
         let record = town.world.airtable(|desk, cx| desk.add_row(cx, BASE, "Themes", &cells));
-        let at = town.clock.now();
-        self.typed.push(Typed { vendor: "airtable", table: "Themes", record, field: "Name", value: cells["Name"].clone(), at });
+        self.typed.push(Typed {
+            vendor: "airtable",
+            table: "Themes",
+            record,
+            field: "Name",
+            value: cells["Name"].clone(),
+        });
     }
 
     fn delete_row(&mut self, town: &Town, rng: &mut Rng) {
@@ -196,7 +203,6 @@ impl People {
 
     fn linear(&mut self, town: &Town, rng: &mut Rng) {
         let Some(issue) = Self::issue(town, rng) else { return };
-        let at = town.clock.now();
         let before = town.world.linear(|desk, _| desk.issue(&issue)).unwrap_or_default();
         let (field, value) = match rng.below(4) {
             0 => {
@@ -223,7 +229,7 @@ impl People {
                 ("description", json!(text))
             }
         };
-        self.typed.push(Typed { vendor: "linear", table: "issue", record: issue, field, value, at });
+        self.typed.push(Typed { vendor: "linear", table: "issue", record: issue, field, value });
     }
 
     fn trash(&mut self, town: &Town, rng: &mut Rng) {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::people::{People, Typed};
 use crate::town::{BASE, REPO, Town};
 
-pub fn check(town: &mut Town, people: &People) {
+pub(super) fn check(town: &mut Town, people: &People) {
     town.assert_quiet();
     let dead = town.house.ledger.dead().expect("memory");
     assert!(dead.is_empty(), "dead letters: {dead:#?}");
@@ -37,7 +37,8 @@ fn writes(town: &Town) -> BTreeMap<String, u64> {
         for (operation, count) in town.world.books(vendor).by_operation {
             let name = format!("{} {operation}", vendor.name());
             let method = ["PATCH", "PUT", "DELETE"].iter().any(|method| operation.starts_with(method));
-            let mutation = ["Create", "Update", "Upsert", "Delete", "Archive"].iter().any(|word| operation.contains(word));
+            let mutation =
+                ["Create", "Update", "Upsert", "Delete", "Archive"].iter().any(|word| operation.contains(word));
             let said = operation.contains("reply") || operation.starts_with("POST") && operation.contains("comments");
             if method || mutation || said {
                 writes.insert(name, count);
@@ -92,7 +93,10 @@ fn last_of_each_field(people: &People) -> Vec<&Typed> {
 
 fn outside(town: &Town, typed: &Typed) -> Option<Value> {
     match typed.vendor {
-        "airtable" => town.world.airtable(|desk, _| desk.row(BASE, typed.table, &typed.record)).map(|row| row["fields"][typed.field].clone()),
+        "airtable" => town
+            .world
+            .airtable(|desk, _| desk.row(BASE, typed.table, &typed.record))
+            .map(|row| row["fields"][typed.field].clone()),
         _ => town.world.linear(|desk, _| desk.issue(&typed.record)).map(|issue| issue[typed.field].clone()),
     }
 }
@@ -120,31 +124,54 @@ fn converged(town: &Town) {
     let house = &town.house;
     let mut checked = 0;
     let mut entities: Vec<Entity> = Vec::new();
-    house.ledger.each_entity(|entity| { entities.push(entity); Ok(()) }).expect("memory");
+    house
+        .ledger
+        .each_entity(|entity| {
+            entities.push(entity);
+            Ok(())
+        })
+        .expect("memory");
     for entity in entities {
         let seen = view(&house.ledger, &entity, house.now()).expect("memory");
         for (connection, collection, link) in house.ledger.links(entity.id).expect("memory") {
-            let Some(mapping) = house.config.mappings.into_for(&connection, &collection, entity.kind()) else { continue };
+            let Some(mapping) = house.config.mappings.into_for(&connection, &collection, entity.kind()) else {
+                continue;
+            };
             let Some(sink) = house.connections[&connection].connector.sink() else { continue };
             assert!(!matches!(link.state, LinkState::Stopped { .. }), "{entity:?} was given up in {collection}");
             if !link.is_live() {
                 continue;
             }
             let there = match (connection.as_str(), collection.as_str()) {
-                ("airtable", table) => town.world.airtable(|desk, _| desk.row(BASE, table, &link.id)).map(|row| row["fields"].clone()),
+                ("airtable", table) => {
+                    town.world.airtable(|desk, _| desk.row(BASE, table, &link.id)).map(|row| row["fields"].clone())
+                }
                 ("linear", "issue") => town.world.linear(|desk, _| desk.issue(&link.id)),
                 _ => continue,
             };
-            let Some(there) = there else { panic!("{connection} {collection} {} is linked and does not exist", link.id) };
+            let Some(there) = there else {
+                panic!("{connection} {collection} {} is linked and does not exist", link.id)
+            };
             let base = house.ledger.base(entity.id, &connection, &collection).expect("memory").unwrap_or_default();
             let wanted = loopd::sync::desired(house, mapping, &entity, &seen).expect("a mapping that works");
             for (field, value) in wanted.fields {
-                if base.fields.get(&field).is_some_and(|base| base.held) || field == "labels" || base.owed.contains_key(&field) {
+                if base.fields.get(&field).is_some_and(|base| base.held)
+                    || field == "labels"
+                    || base.owed.contains_key(&field)
+                {
                     continue;
                 }
                 let should = sink.canonical(&collection, &field, value);
                 let is = sink.canonical(&collection, &field, there[&field].clone());
-                assert_eq!(is, should, "{connection} {collection}.{field} of {} ({})\nbase: {:#?}\nhistory: {:#?}", entity.short_id(), entity.id, base.fields.get(&field), house.ledger.history(entity.id));
+                assert_eq!(
+                    is,
+                    should,
+                    "{connection} {collection}.{field} of {} ({})\nbase: {:#?}\nhistory: {:#?}",
+                    entity.short_id(),
+                    entity.id,
+                    base.fields.get(&field),
+                    house.ledger.history(entity.id)
+                );
                 checked += 1;
             }
         }

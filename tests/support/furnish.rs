@@ -1,5 +1,6 @@
 //! What a town's accounts hold before loopd comes: the tables, fields and labels that the mappings name, made by
 //! loopd's own setup, as ops would.
+#![expect(unreachable_pub, reason = "each test binary includes this file as a module")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! What several test binaries share: time that only moves when told, and the sandbox as an in-process transport.
 #![expect(unreachable_pub, reason = "each test binary includes this file as a module")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -63,4 +63,3 @@ impl Transport for InProcess {
         reply
     }
 }
-

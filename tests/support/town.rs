@@ -1,5 +1,6 @@
 //! A town: the whole engine and the whole sandbox on one thread, under one clock that only moves when nothing is left
 //! to do now. The engine can be stopped anywhere, lose its power, and come back; the vendors remember.
+#![expect(unreachable_pub, reason = "each test binary includes this file as a module")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,8 @@ impl Machine for NoMachine {
     fn read(&self, path: &Path) -> std::io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
-    fn list(&self, _folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-        Ok(Vec::new())
+    fn list(&self, folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+        Ok(self.files.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
     }
     fn env(&self, name: &str) -> Option<String> {
         Some(match name {
@@ -122,22 +123,31 @@ to = "linear.customer"
     )
 }
 
+/// A room, and when it wants to work again.
+type Waiting = (Box<dyn Stage>, Option<DateTime<Utc>>);
+
 pub struct Town {
     pub world: Arc<World>,
     pub clock: Arc<TestClock>,
     pub store: Arc<MemoryStore>,
     pub house: Arc<House>,
-    rooms: Vec<(Box<dyn Stage>, Option<DateTime<Utc>>)>,
-    text: String,
+    rooms: Vec<Waiting>,
+    /// What lies on the machine: `config.toml`, and mappings. A change is read at the next start.
+    pub files: BTreeMap<PathBuf, String>,
     runtime: tokio::runtime::Runtime,
     pub steps: u64,
     /// A room failed; the reason is kept for the test to see.
     pub failures: Vec<String>,
 }
 
-fn house(world: &Arc<World>, clock: &Arc<TestClock>, store: &Arc<MemoryStore>, text: &str) -> Arc<House> {
+fn house(
+    world: &Arc<World>,
+    clock: &Arc<TestClock>,
+    store: &Arc<MemoryStore>,
+    files: &BTreeMap<PathBuf, String>,
+) -> Arc<House> {
     let path = PathBuf::from("config.toml");
-    let machine = NoMachine { files: [(path.clone(), text.to_owned())].into() };
+    let machine = NoMachine { files: files.clone() };
     let config: Config = loopd::config::load(&path, &machine).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let ledger = Ledger::over(store.clone(), Arc::new(NoProbe)).expect("a ledger in memory");
     let (transport_world, transport_clock) = (world.clone(), clock.clone());
@@ -146,7 +156,10 @@ fn house(world: &Arc<World>, clock: &Arc<TestClock>, store: &Arc<MemoryStore>, t
         ledger,
         clock: clock.clone(),
         transport: Arc::new(move |name: &str| {
-            let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name).expect("connections are named as their vendor");
+            let vendor = Vendor::ALL
+                .into_iter()
+                .find(|vendor| vendor.name() == name)
+                .expect("connections are named as their vendor");
             Arc::new(InProcess { world: transport_world.clone(), vendor, clock: transport_clock.clone() })
         }),
         classifier,
@@ -161,6 +174,11 @@ impl Town {
     }
 
     pub fn with(seed: u64, extra: &str) -> Self {
+        Self::furnished(seed, extra, BTreeMap::new())
+    }
+
+    /// A town whose machine has these files beside its configuration.
+    pub fn furnished(seed: u64, extra: &str, mut files: BTreeMap<PathBuf, String>) -> Self {
         let clock = TestClock::new();
         let world = World::new(seed, clock.hands());
         for vendor in Vendor::ALL {
@@ -174,14 +192,14 @@ impl Town {
         world.intercom(|desk, _| desk.set_webhook("https://loopd.example.com/hooks/intercom", SECRET));
         crate::furnish::accounts(&world);
         let store = Arc::new(MemoryStore::new());
-        let text = config(extra);
-        let house = house(&world, &clock, &store, &text);
+        files.insert("config.toml".into(), config(extra));
+        let house = house(&world, &clock, &store, &files);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         for connection in ["airtable", "linear"] {
             runtime.block_on(crate::furnish::setup(&house, &clock, connection));
         }
         let rooms = rooms(&house).into_iter().map(|room| (room, None)).collect();
-        Self { world, clock, store, house, rooms, text, runtime, steps: 0, failures: Vec::new() }
+        Self { world, clock, store, house, rooms, files, runtime, steps: 0, failures: Vec::new() }
     }
 
     /// The engine ends here and now, and begins again. With `kept`: the machine loses its power, and of what was not
@@ -191,7 +209,7 @@ impl Town {
             self.store.lose_power(kept);
         }
         self.rooms.clear();
-        self.house = house(&self.world, &self.clock, &self.store, &self.text);
+        self.house = house(&self.world, &self.clock, &self.store, &self.files);
         self.rooms = rooms(&self.house).into_iter().map(|room| (room, None)).collect();
     }
 

@@ -27,7 +27,13 @@ pub(super) struct Scratch {
 }
 
 /// The cell to store, `None` for an empty one.
-pub(super) fn accept(base: &Base, field: &Field, value: &Value, scratch: &mut Scratch, rng: &mut Rng) -> Answer<Option<Value>> {
+pub(super) fn accept(
+    base: &Base,
+    field: &Field,
+    value: &Value,
+    scratch: &mut Scratch,
+    rng: &mut Rng,
+) -> Answer<Option<Value>> {
     if fields::is_computed(&field.kind) {
         let message = format!("Field \"{}\" cannot accept a value because the field is computed", field.name);
         return Err(Refusal::value(message));
@@ -106,7 +112,9 @@ fn rating(field: &Field, value: &Value) -> Answer<Value> {
 fn checkbox(field: &Field, value: &Value, typecast: bool) -> Answer<Value> {
     match value {
         Value::Bool(_) => Ok(value.clone()),
-        Value::String(text) if typecast => Ok(json!(matches!(text.to_lowercase().as_str(), "true" | "1" | "yes" | "checked"))),
+        Value::String(text) if typecast => {
+            Ok(json!(matches!(text.to_lowercase().as_str(), "true" | "1" | "yes" | "checked")))
+        }
         Value::Number(number) if typecast => Ok(json!(number.as_f64() != Some(0.0))),
         _ => Err(refused(field)),
     }
@@ -208,9 +216,7 @@ fn named_row(base: &Base, table: &str, name: &str, scratch: &mut Scratch, rng: &
 fn collaborator(field: &Field, value: &Value) -> Answer<Value> {
     render::people()
         .into_iter()
-        .find(|person| {
-            ["id", "email"].iter().any(|key| value.get(*key).is_some_and(|given| *given == person[*key]))
-        })
+        .find(|person| ["id", "email"].iter().any(|key| value.get(*key).is_some_and(|given| *given == person[*key])))
         .ok_or_else(|| refused(field))
 }
 

@@ -71,7 +71,15 @@ impl Transaction {
 }
 
 /// Sets a cell, its inverse links, and remembers what it was.
-pub(super) fn put(base: &mut Base, txn: &mut Transaction, table: usize, row: &str, field: &str, cell: Option<Value>, now: DateTime<Utc>) {
+pub(super) fn put(
+    base: &mut Base,
+    txn: &mut Transaction,
+    table: usize,
+    row: &str,
+    field: &str,
+    cell: Option<Value>,
+    now: DateTime<Utc>,
+) {
     let held = &base.tables[table];
     let (Some(old_row), Some(spec)) = (held.rows.get(row), held.field(field)) else { return };
     let before = old_row.cells.get(&spec.id).cloned();
@@ -188,7 +196,14 @@ impl Wanted<'_> {
         out
     }
 
-    fn records_of(&self, base: &Base, table: usize, change: &TableChange, now: DateTime<Utc>, body: &mut Map<String, Value>) {
+    fn records_of(
+        &self,
+        base: &Base,
+        table: usize,
+        change: &TableChange,
+        now: DateTime<Utc>,
+        body: &mut Map<String, Value>,
+    ) {
         let held = &base.tables[table];
         let watched = |field: &str| self.watched.as_ref().is_none_or(|ids| ids.iter().any(|id| id == field));
         let mut created = Map::new();
@@ -200,7 +215,8 @@ impl Wanted<'_> {
                 .map(|f| (f.id.clone(), render::v2(base, held, row, f, row.cells.get(&f.id), now)))
                 .collect();
             if self.watched.is_none() || cells.keys().any(|id| watched(id)) {
-                created.insert(row.id.clone(), json!({"createdTime": stamp(row.created), "cellValuesByFieldId": cells}));
+                created
+                    .insert(row.id.clone(), json!({"createdTime": stamp(row.created), "cellValuesByFieldId": cells}));
             }
         }
         let mut changed = Map::new();
@@ -240,8 +256,12 @@ impl Wanted<'_> {
     fn fields_of(&self, base: &Base, table: usize, change: &TableChange, body: &mut Map<String, Value>) {
         let held = &base.tables[table];
         let shown = |id: &str| held.field(id).map(|f| json!({"name": f.name, "type": f.kind}));
-        let created: Map<String, Value> =
-            change.created_fields.iter().filter(|_| self.wants("add")).filter_map(|id| Some((id.clone(), shown(id)?))).collect();
+        let created: Map<String, Value> = change
+            .created_fields
+            .iter()
+            .filter(|_| self.wants("add"))
+            .filter_map(|id| Some((id.clone(), shown(id)?)))
+            .collect();
         let changed: Map<String, Value> = change
             .changed_fields
             .iter()

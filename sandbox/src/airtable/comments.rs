@@ -39,7 +39,12 @@ impl Comment {
 /// Newest first, by pages whose offset is the next comment's id.
 pub(super) fn list(base: &mut Base, table: &str, id: &str, asked: &Map<String, Value>) -> Answer {
     let row = row(base, table, id)?;
-    let size = asked.get("pageSize").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(PAGE).clamp(1, PAGE);
+    let size = asked
+        .get("pageSize")
+        .and_then(Value::as_u64)
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(PAGE)
+        .clamp(1, PAGE);
     let mut rest = row.comments.iter().rev().peekable();
     if let Some(offset) = asked.get("offset").and_then(Value::as_str) {
         while rest.peek().is_some_and(|c| c.id != offset) {
@@ -50,7 +55,13 @@ pub(super) fn list(base: &mut Base, table: &str, id: &str, asked: &Map<String, V
     Ok(json!({"comments": page, "offset": rest.next().map(|c| c.id.clone())}))
 }
 
-pub(super) fn create(base: &mut Base, table: &str, id: &str, body: &Map<String, Value>, cx: &mut Context<'_>) -> Answer {
+pub(super) fn create(
+    base: &mut Base,
+    table: &str,
+    id: &str,
+    body: &Map<String, Value>,
+    cx: &mut Context<'_>,
+) -> Answer {
     let text = text(body)?;
     let row = row(base, table, id)?;
     let parent = body.get("parentCommentId").and_then(Value::as_str).map(str::to_owned);
@@ -64,7 +75,14 @@ pub(super) fn create(base: &mut Base, table: &str, id: &str, body: &Map<String, 
     Ok(out)
 }
 
-pub(super) fn update(base: &mut Base, table: &str, id: &str, comment: &str, body: &Map<String, Value>, cx: &Context<'_>) -> Answer {
+pub(super) fn update(
+    base: &mut Base,
+    table: &str,
+    id: &str,
+    comment: &str,
+    body: &Map<String, Value>,
+    cx: &Context<'_>,
+) -> Answer {
     let text = text(body)?;
     let comment = row(base, table, id)?.comments.iter_mut().find(|c| c.id == comment).ok_or_else(Refusal::not_found)?;
     comment.text = text;

@@ -23,7 +23,7 @@ fn must<T>(what: &str, answer: Result<T, Refusal>) -> T {
 }
 
 impl Airtable {
-    /// A base with loopd's own tables: Feedback Items, Customers, Themes.
+    /// A base with loopd's own tables: Feedback, Customers, Themes.
     #[track_caller]
     pub fn create_base(&mut self, cx: &mut Context<'_>, id: &str, name: &str) {
         self.create_base_with(cx, id, name, &Value::Array(template::tables()));
@@ -48,7 +48,15 @@ impl Airtable {
 
     /// A person types into a cell; `null` clears it. Values are as the API takes them.
     #[track_caller]
-    pub fn edit_cell(&mut self, cx: &mut Context<'_>, base: &str, table: &str, record: &str, field: &str, value: &Value) {
+    pub fn edit_cell(
+        &mut self,
+        cx: &mut Context<'_>,
+        base: &str,
+        table: &str,
+        record: &str,
+        field: &str,
+        value: &Value,
+    ) {
         self.edit_row(cx, base, table, record, &json!({ field: value }));
     }
 
@@ -109,7 +117,9 @@ impl Airtable {
     pub fn delete_field(&mut self, cx: &mut Context<'_>, base: &str, table: &str, field: &str) {
         let base = self.held(base);
         let at = place(base, table);
-        let Some(held) = base.tables[at].field(field).cloned() else { panic!("Airtable desk: no field {field} in {table}") };
+        let Some(held) = base.tables[at].field(field).cloned() else {
+            panic!("Airtable desk: no field {field} in {table}")
+        };
         assert!(held.id != base.tables[at].primary, "Airtable desk: the primary field cannot be deleted");
         let mut txn = Transaction::new(Source::Person);
         drop_field(base, &mut txn, at, &held.id);
@@ -122,14 +132,26 @@ impl Airtable {
 
     /// A person changes a column's type. Cells that do not fit the new type are emptied, as Airtable does.
     #[track_caller]
-    pub fn retype_field(&mut self, cx: &mut Context<'_>, base: &str, table: &str, field: &str, kind: &str, options: &Value) {
+    pub fn retype_field(
+        &mut self,
+        cx: &mut Context<'_>,
+        base: &str,
+        table: &str,
+        field: &str,
+        kind: &str,
+        options: &Value,
+    ) {
         let held_base = self.held(base);
         let at = place(held_base, table);
-        let Some(old) = held_base.tables[at].field(field).cloned() else { panic!("Airtable desk: no field {field} in {table}") };
+        let Some(old) = held_base.tables[at].field(field).cloned() else {
+            panic!("Airtable desk: no field {field} in {table}")
+        };
         let shown: BTreeMap<String, Value> = held_base.tables[at]
             .rows
             .values()
-            .filter_map(|row| Some((row.id.clone(), render::rest(held_base, &held_base.tables[at], row, &old, cx.now, 0)?)))
+            .filter_map(|row| {
+                Some((row.id.clone(), render::rest(held_base, &held_base.tables[at], row, &old, cx.now, 0)?))
+            })
             .collect();
         let mut new = old.clone();
         new.kind = kind.to_owned();
@@ -140,7 +162,9 @@ impl Airtable {
             .map(|(row, value)| (row, cells::accept(held_base, &new, value, &mut scratch, cx.rng).unwrap_or(None)))
             .collect();
         let mut txn = Transaction::new(Source::Person);
-        txn.table(&held_base.tables[at].id).changed_fields.insert(old.id.clone(), json!({"name": old.name, "type": old.kind}));
+        txn.table(&held_base.tables[at].id)
+            .changed_fields
+            .insert(old.id.clone(), json!({"name": old.name, "type": old.kind}));
         held_base.tables[at].forget_index(&old.id);
         if let Some(held) = held_base.tables[at].field_mut(&old.id) {
             *held = new;
@@ -162,7 +186,15 @@ impl Airtable {
     }
 
     #[track_caller]
-    pub fn rename_option(&mut self, cx: &mut Context<'_>, base: &str, table: &str, field: &str, option: &str, name: &str) {
+    pub fn rename_option(
+        &mut self,
+        cx: &mut Context<'_>,
+        base: &str,
+        table: &str,
+        field: &str,
+        option: &str,
+        name: &str,
+    ) {
         self.change_field(cx, base, table, field, |held| {
             let choices = held.options.get_mut("choices").and_then(Value::as_array_mut);
             if let Some(choice) = choices.and_then(|list| list.iter_mut().find(|c| c["name"] == option)) {
@@ -176,11 +208,16 @@ impl Airtable {
     pub fn remove_option(&mut self, cx: &mut Context<'_>, base: &str, table: &str, field: &str, option: &str) {
         let held = self.held(base);
         let at = place(held, table);
-        let Some(spec) = held.tables[at].field(field).cloned() else { panic!("Airtable desk: no field {field} in {table}") };
+        let Some(spec) = held.tables[at].field(field).cloned() else {
+            panic!("Airtable desk: no field {field} in {table}")
+        };
         let Some(choice) = spec.choices().find(|c| c["name"] == option).map(|c| c["id"].clone()) else { return };
         let mut txn = Transaction::new(Source::Person);
-        let rows: Vec<(String, Value)> =
-            held.tables[at].rows.values().filter_map(|r| Some((r.id.clone(), r.cells.get(&spec.id)?.clone()))).collect();
+        let rows: Vec<(String, Value)> = held.tables[at]
+            .rows
+            .values()
+            .filter_map(|r| Some((r.id.clone(), r.cells.get(&spec.id)?.clone())))
+            .collect();
         for (row, cell) in rows {
             let left = match cell {
                 Value::Array(ids) => {
@@ -191,7 +228,9 @@ impl Airtable {
             };
             changes::put(held, &mut txn, at, &row, &spec.id, left, cx.now);
         }
-        if let Some(list) = held.tables[at].field_mut(&spec.id).and_then(|f| f.options.get_mut("choices")).and_then(Value::as_array_mut) {
+        if let Some(list) =
+            held.tables[at].field_mut(&spec.id).and_then(|f| f.options.get_mut("choices")).and_then(Value::as_array_mut)
+        {
             list.retain(|c| c["id"] != choice);
         }
         txn.table(&held.tables[at].id).changed_fields.insert(spec.id, json!({"name": spec.name, "type": spec.kind}));
@@ -277,7 +316,14 @@ impl Airtable {
     }
 
     #[track_caller]
-    fn change_field(&mut self, cx: &mut Context<'_>, base: &str, table: &str, field: &str, change: impl FnOnce(&mut super::model::Field)) {
+    fn change_field(
+        &mut self,
+        cx: &mut Context<'_>,
+        base: &str,
+        table: &str,
+        field: &str,
+        change: impl FnOnce(&mut super::model::Field),
+    ) {
         let base = self.held(base);
         let at = place(base, table);
         let Some(held) = base.tables[at].field_mut(field) else { panic!("Airtable desk: no field {field} in {table}") };

@@ -26,7 +26,8 @@ impl FormulaRow for RowView<'_> {
     }
 
     fn modified(&self, fields: Option<&[String]>) -> DateTime<Utc> {
-        let ids: Option<Vec<String>> = fields.map(|names| names.iter().filter_map(|n| Some(self.table.field(n)?.id.clone())).collect());
+        let ids: Option<Vec<String>> =
+            fields.map(|names| names.iter().filter_map(|n| Some(self.table.field(n)?.id.clone())).collect());
         self.row.modified(ids.as_deref())
     }
 
@@ -38,11 +39,16 @@ impl FormulaRow for RowView<'_> {
         let Some(field) = self.table.field(field) else { return Cell::Blank };
         if field.kind == "multipleRecordLinks" {
             let other = field.option("linkedTableId").and_then(|id| self.base.at(id)).map(|at| &self.base.tables[at]);
-            let (Some(Value::Array(ids)), Some(other)) = (self.row.cells.get(&field.id), other) else { return Cell::Blank };
-            let names = ids.iter().filter_map(Value::as_str).map(|id| Cell::Text(render::primary_text(self.base, other, id)));
+            let (Some(Value::Array(ids)), Some(other)) = (self.row.cells.get(&field.id), other) else {
+                return Cell::Blank;
+            };
+            let names =
+                ids.iter().filter_map(Value::as_str).map(|id| Cell::Text(render::primary_text(self.base, other, id)));
             return Cell::List(names.collect());
         }
-        let Some(value) = render::rest(self.base, self.table, self.row, field, self.now, self.depth) else { return Cell::Blank };
+        let Some(value) = render::rest(self.base, self.table, self.row, field, self.now, self.depth) else {
+            return Cell::Blank;
+        };
         if matches!(field.kind.as_str(), "date" | "dateTime" | "createdTime" | "lastModifiedTime")
             && let Some(at) = value.as_str().and_then(parse_date)
         {

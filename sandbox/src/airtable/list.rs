@@ -47,9 +47,8 @@ struct Offset {
 pub(super) fn list(base: &Base, table: &str, asked: &Map<String, Value>, now: DateTime<Utc>) -> Answer {
     let table = base.table(table)?;
     let request = check(table, asked, now)?;
-    let passes = |row: &&Row| {
-        request.formula.as_ref().is_none_or(|f| f.passes(&RowView { base, table, row, now, depth: 0 }))
-    };
+    let passes =
+        |row: &&Row| request.formula.as_ref().is_none_or(|f| f.passes(&RowView { base, table, row, now, depth: 0 }));
     let given = request.offset.as_ref().map_or(0, |o| o.given);
     let room = request.page.min(request.most.saturating_sub(given));
     let (page, more): (Vec<&Row>, bool) = if request.sort.is_empty() {
@@ -86,7 +85,11 @@ pub(super) fn list(base: &Base, table: &str, asked: &Map<String, Value>, now: Da
 }
 
 fn gone() -> Refusal {
-    Refusal::new(422, "LIST_RECORDS_ITERATOR_NOT_AVAILABLE", "The iterator is not available any more; start the list again")
+    Refusal::new(
+        422,
+        "LIST_RECORDS_ITERATOR_NOT_AVAILABLE",
+        "The iterator is not available any more; start the list again",
+    )
 }
 
 fn check<'t>(table: &'t Table, asked: &Map<String, Value>, now: DateTime<Utc>) -> Answer<Request<'t>> {

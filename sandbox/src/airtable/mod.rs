@@ -173,13 +173,24 @@ impl Airtable {
         token.must(if asked.method == Method::GET { "schema.bases:read" } else { "schema.bases:write" })?;
         match (&asked.method, path) {
             (&Method::GET, []) => {
-                let bases: Vec<Value> =
-                    self.bases.values().map(|b| json!({"id": b.id, "name": b.name, "permissionLevel": "create"})).collect();
+                let bases: Vec<Value> = self
+                    .bases
+                    .values()
+                    .map(|b| json!({"id": b.id, "name": b.name, "permissionLevel": "create"}))
+                    .collect();
                 Ok(json!({ "bases": bases }))
             }
             (&Method::POST, []) => {
-                let name = asked.body.get("name").and_then(Value::as_str).ok_or_else(|| Refusal::missing("A base needs a name"))?;
-                asked.body.get("workspaceId").and_then(Value::as_str).ok_or_else(|| Refusal::missing("workspaceId is required"))?;
+                let name = asked
+                    .body
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .ok_or_else(|| Refusal::missing("A base needs a name"))?;
+                asked
+                    .body
+                    .get("workspaceId")
+                    .and_then(Value::as_str)
+                    .ok_or_else(|| Refusal::missing("workspaceId is required"))?;
                 let tables = asked.body.get("tables").and_then(Value::as_array).filter(|tables| !tables.is_empty());
                 let tables = tables.ok_or_else(|| Refusal::missing("A base needs at least one table"))?;
                 let base = schema::new_base(model::mint(cx.rng, "app"), name.to_owned(), tables, false, cx.rng)?;
@@ -224,7 +235,9 @@ fn rows(base: &mut Base, table: &str, rest: &[&str], asked: &Asked, cx: &mut Con
         (&Method::POST, ["listRecords"]) => list::list(base, table, &asked.body, cx.now),
         (&Method::GET, [row]) => list::get(base, table, row, by_id, cx.now),
         (&Method::POST, []) => records::create(base, table, &asked.body, cx),
-        (method @ (&Method::PATCH | &Method::PUT), []) => records::update(base, table, &asked.body, method == Method::PUT, cx),
+        (method @ (&Method::PATCH | &Method::PUT), []) => {
+            records::update(base, table, &asked.body, method == Method::PUT, cx)
+        }
         (method @ (&Method::PATCH | &Method::PUT), [row]) => {
             records::update_one(base, table, row, &asked.body, method == Method::PUT, cx)
         }

@@ -36,7 +36,13 @@ impl Default for Quota {
 
 impl Quota {
     /// Counts the call against its user and its base, or refuses it.
-    pub(super) fn admit(&mut self, user: Option<&str>, base: Option<&str>, meta: bool, now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub(super) fn admit(
+        &mut self,
+        user: Option<&str>,
+        base: Option<&str>,
+        meta: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
         let limits = [(user, self.per_user), (base, self.per_base)];
         for (who, most) in limits.iter().filter_map(|(who, most)| Some(((*who)?, *most))) {
             let window = self.windows.entry(who.to_owned()).or_default();

@@ -35,12 +35,22 @@ fn batch(body: &Map<String, Value>) -> Answer<Vec<&Map<String, Value>>> {
     let records = body.get("records").and_then(Value::as_array);
     let records = records.ok_or_else(|| Refusal::missing("Could not find field \"records\" in the request body"))?;
     if records.is_empty() || records.len() > MOST {
-        return Err(Refusal::new(422, "INVALID_RECORDS", format!("A request takes 1 to {MOST} records, this has {}", records.len())));
+        return Err(Refusal::new(
+            422,
+            "INVALID_RECORDS",
+            format!("A request takes 1 to {MOST} records, this has {}", records.len()),
+        ));
     }
     records.iter().map(|r| r.as_object().ok_or_else(|| Refusal::malformed("Every record must be an object"))).collect()
 }
 
-fn cells_of(base: &Base, table: usize, record: &Map<String, Value>, scratch: &mut Scratch, rng: &mut Rng) -> Answer<Cells> {
+fn cells_of(
+    base: &Base,
+    table: usize,
+    record: &Map<String, Value>,
+    scratch: &mut Scratch,
+    rng: &mut Rng,
+) -> Answer<Cells> {
     let Some(Value::Object(given)) = record.get("fields") else {
         return Err(Refusal::missing("Could not find field \"fields\" in the request body"));
     };
@@ -71,7 +81,14 @@ pub(super) fn create(base: &mut Base, table: &str, body: &Map<String, Value>, cx
 }
 
 /// `PATCH` (merge) and `PUT` (clears what is left out) of one record.
-pub(super) fn update_one(base: &mut Base, table: &str, row: &str, body: &Map<String, Value>, replace: bool, cx: &mut Context<'_>) -> Answer {
+pub(super) fn update_one(
+    base: &mut Base,
+    table: &str,
+    row: &str,
+    body: &Map<String, Value>,
+    replace: bool,
+    cx: &mut Context<'_>,
+) -> Answer {
     let at = base.at(table).ok_or_else(Refusal::no_model)?;
     if !base.tables[at].rows.contains_key(row) {
         return Err(Refusal::not_found());
@@ -84,7 +101,13 @@ pub(super) fn update_one(base: &mut Base, table: &str, row: &str, body: &Map<Str
 }
 
 /// `PATCH` and `PUT` of up to ten, with or without `performUpsert`.
-pub(super) fn update(base: &mut Base, table: &str, body: &Map<String, Value>, replace: bool, cx: &mut Context<'_>) -> Answer {
+pub(super) fn update(
+    base: &mut Base,
+    table: &str,
+    body: &Map<String, Value>,
+    replace: bool,
+    cx: &mut Context<'_>,
+) -> Answer {
     let at = base.at(table).ok_or_else(Refusal::no_model)?;
     let merge = match body.get("performUpsert") {
         None | Some(Value::Null) => None,
@@ -109,7 +132,9 @@ pub(super) fn update(base: &mut Base, table: &str, body: &Map<String, Value>, re
                 let key = key_of(merge, &cells)?;
                 // What Airtable does with one key twice is not documented (read 2026-11-23): refused, the safer guess.
                 if !seen_keys.insert(serde_json::to_string(&key).unwrap_or_default()) {
-                    return Err(Refusal::malformed("Two records in this request have the same values in the fields to merge on"));
+                    return Err(Refusal::malformed(
+                        "Two records in this request have the same values in the fields to merge on",
+                    ));
                 }
                 matched(base, at, merge, &key)?
             }
@@ -135,10 +160,15 @@ fn merge_fields(base: &Base, table: usize, upsert: &Value) -> Answer<Vec<String>
     names
         .iter()
         .map(|name| {
-            let name = name.as_str().ok_or_else(|| Refusal::malformed("performUpsert.fieldsToMergeOn takes field names or ids"))?;
+            let name = name
+                .as_str()
+                .ok_or_else(|| Refusal::malformed("performUpsert.fieldsToMergeOn takes field names or ids"))?;
             let field = base.tables[table].known_field(name)?;
             if !fields::may_merge(&field.kind) {
-                return Err(Refusal::malformed(format!("Cannot merge on field \"{}\" of type {}", field.name, field.kind)));
+                return Err(Refusal::malformed(format!(
+                    "Cannot merge on field \"{}\" of type {}",
+                    field.name, field.kind
+                )));
             }
             Ok(field.id.clone())
         })
@@ -177,12 +207,19 @@ fn matched(base: &mut Base, table: usize, merge: &[String], key: &[Option<Value>
 /// A replace sets every field that can be set; those not named become empty.
 fn replacing(base: &Base, table: usize, cells: Cells) -> Cells {
     let settable = base.tables[table].fields.iter().filter(|f| !fields::is_computed(&f.kind));
-    let emptied: Cells = settable.filter(|f| !cells.iter().any(|(id, _)| *id == f.id)).map(|f| (f.id.clone(), None)).collect();
+    let emptied: Cells =
+        settable.filter(|f| !cells.iter().any(|(id, _)| *id == f.id)).map(|f| (f.id.clone(), None)).collect();
     cells.into_iter().chain(emptied).collect()
 }
 
 /// Does what was planned. Says the written rows in order, and which of them are new.
-fn apply(base: &mut Base, table: usize, writes: Vec<Write>, scratch: Scratch, cx: &mut Context<'_>) -> (Vec<String>, Vec<String>) {
+fn apply(
+    base: &mut Base,
+    table: usize,
+    writes: Vec<Write>,
+    scratch: Scratch,
+    cx: &mut Context<'_>,
+) -> (Vec<String>, Vec<String>) {
     let mut txn = Transaction::new(Source::Api);
     settle(base, &mut txn, table, scratch, cx.now);
     let (mut rows, mut created) = (Vec::new(), Vec::new());
@@ -221,7 +258,8 @@ pub(super) fn settle(base: &mut Base, txn: &mut Transaction, table: usize, scrat
 
 fn answer(base: &Base, table: usize, rows: &[String], single: bool, by_id: bool, now: DateTime<Utc>) -> Value {
     let held = &base.tables[table];
-    let mut records = rows.iter().filter_map(|id| held.rows.get(id)).map(|row| render::record(base, held, row, by_id, None, now));
+    let mut records =
+        rows.iter().filter_map(|id| held.rows.get(id)).map(|row| render::record(base, held, row, by_id, None, now));
     if single {
         return records.next().unwrap_or(Value::Null);
     }
@@ -241,7 +279,11 @@ pub(super) fn delete_one(base: &mut Base, table: &str, row: &str, cx: &mut Conte
 pub(super) fn delete(base: &mut Base, table: &str, rows: &[String], cx: &mut Context<'_>) -> Answer {
     let at = base.at(table).ok_or_else(Refusal::no_model)?;
     if rows.is_empty() || rows.len() > MOST {
-        return Err(Refusal::new(422, "INVALID_RECORDS", format!("A request deletes 1 to {MOST} records, this has {}", rows.len())));
+        return Err(Refusal::new(
+            422,
+            "INVALID_RECORDS",
+            format!("A request deletes 1 to {MOST} records, this has {}", rows.len()),
+        ));
     }
     if let Some(absent) = rows.iter().find(|row| !base.tables[at].rows.contains_key(*row)) {
         return Err(Refusal::no_row(absent));

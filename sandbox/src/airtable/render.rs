@@ -24,7 +24,14 @@ pub(super) fn number(n: f64) -> Value {
 }
 
 /// A row as the API answers it: empty cells are left out.
-pub(super) fn record(base: &Base, table: &Table, row: &Row, by_id: bool, only: Option<&[String]>, now: DateTime<Utc>) -> Value {
+pub(super) fn record(
+    base: &Base,
+    table: &Table,
+    row: &Row,
+    by_id: bool,
+    only: Option<&[String]>,
+    now: DateTime<Utc>,
+) -> Value {
     let mut cells = Map::new();
     for field in table.fields.iter().filter(|f| only.is_none_or(|only| only.contains(&f.id))) {
         if let Some(value) = rest(base, table, row, field, now, 0) {
@@ -35,7 +42,14 @@ pub(super) fn record(base: &Base, table: &Table, row: &Row, by_id: bool, only: O
 }
 
 /// `depth` counts formulas that read formulas; past a few the value is an error.
-pub(super) fn rest(base: &Base, table: &Table, row: &Row, field: &Field, now: DateTime<Utc>, depth: u8) -> Option<Value> {
+pub(super) fn rest(
+    base: &Base,
+    table: &Table,
+    row: &Row,
+    field: &Field,
+    now: DateTime<Utc>,
+    depth: u8,
+) -> Option<Value> {
     if fields::is_computed(&field.kind) {
         return computed(base, table, row, field, now, depth);
     }
@@ -51,7 +65,14 @@ pub(super) fn rest(base: &Base, table: &Table, row: &Row, field: &Field, now: Da
 }
 
 /// A cell as webhook payloads carry it; an empty one is `null`.
-pub(super) fn v2(base: &Base, table: &Table, row: &Row, field: &Field, cell: Option<&Value>, now: DateTime<Utc>) -> Value {
+pub(super) fn v2(
+    base: &Base,
+    table: &Table,
+    row: &Row,
+    field: &Field,
+    cell: Option<&Value>,
+    now: DateTime<Utc>,
+) -> Value {
     if fields::is_computed(&field.kind) {
         return computed(base, table, row, field, now, 0).unwrap_or(Value::Null);
     }
@@ -89,7 +110,11 @@ fn computed(base: &Base, table: &Table, row: &Row, field: &Field, now: DateTime<
         "autoNumber" => Some(json!(row.number)),
         "createdTime" => Some(json!(stamp(row.created))),
         "lastModifiedTime" => {
-            let watched: Vec<String> = field.options.get("referencedFieldIds").map(|v| ids(v).map(str::to_owned).collect()).unwrap_or_default();
+            let watched: Vec<String> = field
+                .options
+                .get("referencedFieldIds")
+                .map(|v| ids(v).map(str::to_owned).collect())
+                .unwrap_or_default();
             Some(json!(stamp(row.modified((!watched.is_empty()).then_some(&watched)))))
         }
         "createdBy" | "lastModifiedBy" => Some(people()[0].clone()),
@@ -97,7 +122,9 @@ fn computed(base: &Base, table: &Table, row: &Row, field: &Field, now: DateTime<
             let links = row.cells.get(field.option("recordLinkFieldId")?).map_or(0, |cell| ids(cell).count());
             Some(json!(links))
         }
-        "multipleLookupValues" | "lookup" => linked_values(base, table, row, field, now, depth).filter(|v| !v.is_empty()).map(Value::Array),
+        "multipleLookupValues" | "lookup" => {
+            linked_values(base, table, row, field, now, depth).filter(|v| !v.is_empty()).map(Value::Array)
+        }
         "rollup" => {
             let values = linked_values(base, table, row, field, now, depth)?;
             Some(number(values.iter().filter_map(Value::as_f64).sum()))
@@ -120,7 +147,14 @@ fn computed(base: &Base, table: &Table, row: &Row, field: &Field, now: DateTime<
     }
 }
 
-fn linked_values(base: &Base, table: &Table, row: &Row, field: &Field, now: DateTime<Utc>, depth: u8) -> Option<Vec<Value>> {
+fn linked_values(
+    base: &Base,
+    table: &Table,
+    row: &Row,
+    field: &Field,
+    now: DateTime<Utc>,
+    depth: u8,
+) -> Option<Vec<Value>> {
     if depth > 4 {
         return None;
     }

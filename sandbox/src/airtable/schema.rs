@@ -68,7 +68,13 @@ fn split_links(body: &Map<String, Value>) -> Answer<Split<'_>> {
     Ok(all.into_iter().partition(|f| !late(f)))
 }
 
-fn add_table(base: &mut Base, body: &Map<String, Value>, given: &[&Map<String, Value>], by_person: bool, rng: &mut Rng) -> Answer<usize> {
+fn add_table(
+    base: &mut Base,
+    body: &Map<String, Value>,
+    given: &[&Map<String, Value>],
+    by_person: bool,
+    rng: &mut Rng,
+) -> Answer<usize> {
     let name = name(body, "A table")?;
     if base.tables.iter().any(|t| t.name.eq_ignore_ascii_case(&name)) {
         return Err(Refusal::new(422, "DUPLICATE_TABLE_NAME", format!("There is a table {name:?} already")));
@@ -93,7 +99,10 @@ fn add_table(base: &mut Base, body: &Map<String, Value>, given: &[&Map<String, V
 
 fn field(beside: &[Field], body: &Map<String, Value>, by_person: bool, rng: &mut Rng) -> Answer<Field> {
     let name = name(body, "A field")?;
-    let kind = body.get("type").and_then(Value::as_str).ok_or_else(|| Refusal::missing(format!("Field {name:?} needs a type")))?;
+    let kind = body
+        .get("type")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Refusal::missing(format!("Field {name:?} needs a type")))?;
     let options = fields::options(&name, kind, body.get("options").unwrap_or(&Value::Null), by_person, rng)?;
     if beside.iter().any(|f| f.name.eq_ignore_ascii_case(&name)) {
         return Err(Refusal::new(422, "DUPLICATE_OR_EMPTY_FIELD_NAME", format!("There is a field {name:?} already")));
@@ -102,7 +111,13 @@ fn field(beside: &[Field], body: &Map<String, Value>, by_person: bool, rng: &mut
 }
 
 /// Adds a field; a link gets its inverse in the other table. Says which fields are new, by table.
-fn add_field(base: &mut Base, table: usize, body: &Map<String, Value>, by_person: bool, rng: &mut Rng) -> Answer<Vec<(usize, String)>> {
+fn add_field(
+    base: &mut Base,
+    table: usize,
+    body: &Map<String, Value>,
+    by_person: bool,
+    rng: &mut Rng,
+) -> Answer<Vec<(usize, String)>> {
     let mut field = field(&base.tables[table].fields, body, by_person, rng)?;
     if field.kind != "multipleRecordLinks" {
         if by_person {
@@ -113,13 +128,14 @@ fn add_field(base: &mut Base, table: usize, body: &Map<String, Value>, by_person
         return Ok(vec![(table, id)]);
     }
     let other = field.option("linkedTableId").and_then(|t| base.at(t));
-    let other = other.ok_or_else(|| fields::invalid(format!("Field {:?}: options.linkedTableId is not in this base", field.name)))?;
-    let link = |to: &Table, inverse: &str| {
-        json!({"linkedTableId": to.id, "isReversed": false, "prefersSingleRecordLink": false, "inverseLinkFieldId": inverse})
-    };
+    let other = other
+        .ok_or_else(|| fields::invalid(format!("Field {:?}: options.linkedTableId is not in this base", field.name)))?;
+    let link = |to: &Table, inverse: &str| json!({"linkedTableId": to.id, "isReversed": false, "prefersSingleRecordLink": false, "inverseLinkFieldId": inverse});
     let inverse_name = {
         let (wanted, names) = (&base.tables[table].name, &base.tables[other].fields);
-        let free = |name: &str| !names.iter().any(|f| f.name.eq_ignore_ascii_case(name)) && (other != table || name != field.name);
+        let free = |name: &str| {
+            !names.iter().any(|f| f.name.eq_ignore_ascii_case(name)) && (other != table || name != field.name)
+        };
         let numbered = (2..).map(|n| format!("{wanted} {n}"));
         std::iter::once(wanted.clone()).chain(numbered).find(|name| free(name)).unwrap_or_default()
     };
@@ -162,7 +178,8 @@ pub(super) fn create_table(base: &mut Base, body: &Map<String, Value>, cx: &mut 
             return Err(fields::invalid("options.linkedTableId is not in this base".to_owned()));
         }
     }
-    let names: Vec<String> = plain.iter().chain(&links).map(|f| Ok(name(f, "A field")?.to_lowercase())).collect::<Answer<_>>()?;
+    let names: Vec<String> =
+        plain.iter().chain(&links).map(|f| Ok(name(f, "A field")?.to_lowercase())).collect::<Answer<_>>()?;
     if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
         return Err(Refusal::new(422, "DUPLICATE_OR_EMPTY_FIELD_NAME", "Two fields have the same name"));
     }
@@ -203,7 +220,13 @@ pub(super) fn update_table(base: &mut Base, table: &str, body: &Map<String, Valu
     Ok(base.tables[at].describe())
 }
 
-pub(super) fn create_field(base: &mut Base, table: &str, body: &Map<String, Value>, source: Source, cx: &mut Context<'_>) -> Answer {
+pub(super) fn create_field(
+    base: &mut Base,
+    table: &str,
+    body: &Map<String, Value>,
+    source: Source,
+    cx: &mut Context<'_>,
+) -> Answer {
     let at = base.at(table).ok_or_else(Refusal::no_model)?;
     let made = add_field(base, at, body, source == Source::Person, cx.rng)?;
     let mut txn = Transaction::new(source);
@@ -216,14 +239,24 @@ pub(super) fn create_field(base: &mut Base, table: &str, body: &Map<String, Valu
 }
 
 /// Name and description; the options of a select may gain and rename choices, those of a link are fixed.
-pub(super) fn update_field(base: &mut Base, table: &str, field: &str, body: &Map<String, Value>, cx: &mut Context<'_>) -> Answer {
+pub(super) fn update_field(
+    base: &mut Base,
+    table: &str,
+    field: &str,
+    body: &Map<String, Value>,
+    cx: &mut Context<'_>,
+) -> Answer {
     let at = base.at(table).ok_or_else(Refusal::no_model)?;
     let held = base.tables[at].field(field).cloned().ok_or_else(Refusal::no_model)?;
     let mut new = held.clone();
     if body.contains_key("name") {
         new.name = name(body, "A field")?;
         if base.tables[at].fields.iter().any(|f| f.id != held.id && f.name.eq_ignore_ascii_case(&new.name)) {
-            return Err(Refusal::new(422, "DUPLICATE_OR_EMPTY_FIELD_NAME", format!("There is a field {:?} already", new.name)));
+            return Err(Refusal::new(
+                422,
+                "DUPLICATE_OR_EMPTY_FIELD_NAME",
+                format!("There is a field {:?} already", new.name),
+            ));
         }
     }
     if body.contains_key("type") {
@@ -238,9 +271,12 @@ pub(super) fn update_field(base: &mut Base, table: &str, field: &str, body: &Map
         }
         let options = fields::options(&new.name, &held.kind, options, false, cx.rng)?;
         if fields::is_select(&held.kind) {
-            let kept = |id: &Value| options["choices"].as_array().is_some_and(|list| list.iter().any(|c| c["id"] == *id));
+            let kept =
+                |id: &Value| options["choices"].as_array().is_some_and(|list| list.iter().any(|c| c["id"] == *id));
             if !held.choices().all(|choice| kept(&choice["id"])) {
-                return Err(Refusal::malformed("Choices cannot be removed through the API; send every existing choice with its id"));
+                return Err(Refusal::malformed(
+                    "Choices cannot be removed through the API; send every existing choice with its id",
+                ));
             }
         }
         new.options = options;

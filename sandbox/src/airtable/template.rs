@@ -1,4 +1,4 @@
-//! The base that loopd keeps: Feedback Items, Customers and Themes, in the shape that create-base takes, so that
+//! The base that loopd keeps: Feedback, Customers and Themes, in the shape that create-base takes, so that
 //! it can be compared with what a client's own set-up makes.
 
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn link(name: &str, table: &str) -> Value {
 /// The tables of the loopd base.
 pub(super) fn tables() -> Vec<Value> {
     vec![
-        json!({"name": "Feedback Items", "fields": [
+        json!({"name": "Feedback", "fields": [
             text("ID"),
             date("Date"),
             one_of("Source", &["support", "community", "sales", "survey", "in-app", "email", "chat"]),

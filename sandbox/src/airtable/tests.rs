@@ -207,7 +207,9 @@ fn comments() {
 #[test]
 fn names_of_operations() {
     let bench = Bench::new();
-    let name = |method: &str, path: &str| bench.airtable.operation(&Request::builder().method(method).uri(path).body(Bytes::new()).unwrap());
+    let name = |method: &str, path: &str| {
+        bench.airtable.operation(&Request::builder().method(method).uri(path).body(Bytes::new()).unwrap())
+    };
     assert_eq!(name("PATCH", "/v0/appX/Feedback%20Items"), "PATCH records");
     assert_eq!(name("GET", "/appX/tblY/recZ"), "GET record");
     assert_eq!(name("POST", "/v0/appX/tblY/listRecords"), "POST listRecords");

@@ -47,7 +47,9 @@ pub(super) struct Hook {
 pub(super) fn create(base: &mut Base, body: &Map<String, Value>, cx: &mut Context<'_>) -> Answer {
     let specification = body.get("specification").cloned().unwrap_or(Value::Null);
     let filters = &specification["options"]["filters"];
-    let types = filters["dataTypes"].as_array().ok_or_else(|| Refusal::missing("specification.options.filters.dataTypes is required"))?;
+    let types = filters["dataTypes"]
+        .as_array()
+        .ok_or_else(|| Refusal::missing("specification.options.filters.dataTypes is required"))?;
     let known = |t: &Value| matches!(t.as_str(), Some("tableData" | "tableFields" | "tableMetadata"));
     if types.is_empty() || !types.iter().all(known) {
         return Err(Refusal::malformed("specification.options.filters.dataTypes is not valid"));
@@ -80,7 +82,8 @@ pub(super) fn create(base: &mut Base, body: &Map<String, Value>, cx: &mut Contex
         last_success: None,
         last_result: Value::Null,
     };
-    let answer = json!({"id": hook.id, "macSecretBase64": STANDARD.encode(&hook.secret), "expirationTime": stamp(hook.expires)});
+    let answer =
+        json!({"id": hook.id, "macSecretBase64": STANDARD.encode(&hook.secret), "expirationTime": stamp(hook.expires)});
     base.hooks.push(hook);
     Ok(answer)
 }
@@ -123,7 +126,8 @@ pub(super) fn commit(base: &mut Base, txn: &Transaction, cx: &mut Context<'_>) {
 pub(super) fn noted(base: &mut Base, hook: &str, ok: bool, tried_again: bool, cx: &mut Context<'_>) {
     let base_id = base.id.clone();
     let Ok(hook) = find(base, hook) else { return };
-    hook.last_result = json!({"success": ok, "completionTimestamp": stamp(cx.now), "willBeRetried": !ok && tried_again});
+    hook.last_result =
+        json!({"success": ok, "completionTimestamp": stamp(cx.now), "willBeRetried": !ok && tried_again});
     if ok {
         hook.last_success = Some(cx.now);
         hook.pinged = None;
@@ -163,7 +167,8 @@ impl Hook {
     }
 
     pub(super) fn enable(&mut self, body: &Map<String, Value>) -> Answer {
-        let enable = body.get("enable").and_then(Value::as_bool).ok_or_else(|| Refusal::missing("enable is required"))?;
+        let enable =
+            body.get("enable").and_then(Value::as_bool).ok_or_else(|| Refusal::missing("enable is required"))?;
         self.notify = enable;
         Ok(json!({}))
     }
@@ -172,7 +177,9 @@ impl Hook {
     pub(super) fn payloads(&mut self, asked: &Map<String, Value>, now: DateTime<Utc>) -> Answer {
         let number = |name: &str, default: u64| match asked.get(name) {
             None => Ok(default),
-            Some(value) => value.as_u64().filter(|n| *n >= 1).ok_or_else(|| Refusal::malformed(format!("{name} is not valid"))),
+            Some(value) => {
+                value.as_u64().filter(|n| *n >= 1).ok_or_else(|| Refusal::malformed(format!("{name} is not valid")))
+            }
         };
         let cursor = number("cursor", 1)?;
         let limit = usize::try_from(number("limit", PAGE as u64)?).unwrap_or(usize::MAX);
@@ -197,7 +204,8 @@ impl Hook {
     }
 
     fn payload(&self, base: &Base, txn: &Transaction, now: DateTime<Utc>) -> Option<Value> {
-        let (filters, includes) = (&self.specification["options"]["filters"], &self.specification["options"]["includes"]);
+        let (filters, includes) =
+            (&self.specification["options"]["filters"], &self.specification["options"]["includes"]);
         let names = |key: &str| -> Option<Vec<String>> {
             let list = filters[key].as_array()?;
             Some(list.iter().filter_map(|v| Some(v.as_str()?.to_owned())).collect())

@@ -60,7 +60,8 @@ impl Linear {
                 Ok(self.payload_of("need", NEED, id.to_owned()))
             }
             "customerNeedDelete" => {
-                let attachment = self.store.get(NEED, id).map(|need| need.text("attachmentId").to_owned()).unwrap_or_default();
+                let attachment =
+                    self.store.get(NEED, id).map(|need| need.text("attachmentId").to_owned()).unwrap_or_default();
                 self.erase(NEED, id, actor, cx)?;
                 if args.get("keepAttachment") != Some(&json!(true)) && self.store.has(ATTACHMENT, &attachment) {
                     self.erase(ATTACHMENT, &attachment, actor, cx)?;
@@ -81,7 +82,12 @@ impl Linear {
             return tier.id().to_owned();
         }
         let (id, position) = (cx.rng.uuid(), self.store.all(TIER).count());
-        self.store.insert(TIER, &id, json!({"name": name, "displayName": name, "color": "#95a2b3", "position": position}), cx.now);
+        self.store.insert(
+            TIER,
+            &id,
+            json!({"name": name, "displayName": name, "color": "#95a2b3", "position": position}),
+            cx.now,
+        );
         id
     }
 
@@ -91,7 +97,10 @@ impl Linear {
     }
 
     pub(super) fn customer_by(&self, field: &str, value: &str) -> Option<String> {
-        self.store.all(CUSTOMER).find(|c| c.texts(field).iter().any(|v| v.eq_ignore_ascii_case(value))).map(|c| c.id().to_owned())
+        self.store
+            .all(CUSTOMER)
+            .find(|c| c.texts(field).iter().any(|v| v.eq_ignore_ascii_case(value)))
+            .map(|c| c.id().to_owned())
     }
 
     /// Checks what may not be shared between customers. `own`: the customer that may keep it.
@@ -110,7 +119,8 @@ impl Linear {
             }
         }
         let channel = input.get("slackChannelId").and_then(Value::as_str);
-        let taken = |c: &super::store::Row| channel.is_some_and(|ch| c.text("slackChannelId") == ch) && Some(c.id()) != own;
+        let taken =
+            |c: &super::store::Row| channel.is_some_and(|ch| c.text("slackChannelId") == ch) && Some(c.id()) != own;
         if self.store.all(CUSTOMER).any(taken) {
             return Err(Fault::input("The Slack channel belongs to another customer."));
         }
@@ -122,7 +132,12 @@ impl Linear {
         Ok(())
     }
 
-    pub(super) fn customer_create(&mut self, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<String> {
+    pub(super) fn customer_create(
+        &mut self,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<String> {
         let id = self.new_id(CUSTOMER, input, cx)?;
         let name = text(input, "name").trim().to_owned();
         if name.is_empty() {
@@ -138,7 +153,18 @@ impl Linear {
             ("slugId".to_owned(), json!(short)),
             ("url".to_owned(), json!(format!("https://linear.app/sandbox/customer/{short}"))),
         ]);
-        for field in ["domains", "externalIds", "logoUrl", "mainSourceId", "ownerId", "revenue", "size", "slackChannelId", "statusId", "tierId"] {
+        for field in [
+            "domains",
+            "externalIds",
+            "logoUrl",
+            "mainSourceId",
+            "ownerId",
+            "revenue",
+            "size",
+            "slackChannelId",
+            "statusId",
+            "tierId",
+        ] {
             if let Some(value) = input.get(field).filter(|v| !v.is_null()) {
                 fields.insert(field.to_owned(), value.clone());
             }
@@ -149,19 +175,34 @@ impl Linear {
     }
 
     /// `domains` replaces the list; external ids are added to it.
-    fn customer_update(&mut self, id: &str, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<()> {
+    fn customer_update(
+        &mut self,
+        id: &str,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<()> {
         let row = self.store.get(CUSTOMER, id).ok_or_else(|| Fault::missing(CUSTOMER))?;
         self.customer_check(input, Some(id))?;
         let mut fields = input.clone();
         if let Some(more) = strings(input, "externalIds") {
             let mut all = row.texts("externalIds");
-            more.into_iter().for_each(|id| if !all.contains(&id) { all.push(id) });
+            more.into_iter().for_each(|id| {
+                if !all.contains(&id) {
+                    all.push(id)
+                }
+            });
             fields.insert("externalIds".to_owned(), json!(all));
         }
         self.change(CUSTOMER, id, &fields, actor, cx)
     }
 
-    pub(super) fn customer_upsert(&mut self, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<String> {
+    pub(super) fn customer_upsert(
+        &mut self,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<String> {
         let by_domain = || strings(input, "domains")?.iter().find_map(|domain| self.customer_by("domains", domain));
         let by_channel = || {
             let channel = input.get("slackChannelId")?.as_str()?;
@@ -192,10 +233,13 @@ impl Linear {
     }
 
     fn customer_of(&self, input: &Map<String, Value>) -> Answer<Option<String>> {
-        match (input.get("customerId").and_then(Value::as_str), input.get("customerExternalId").and_then(Value::as_str)) {
+        match (input.get("customerId").and_then(Value::as_str), input.get("customerExternalId").and_then(Value::as_str))
+        {
             (Some(_), Some(_)) => Err(Fault::input("Give either customerId or customerExternalId.")),
             (Some(id), None) if self.store.has(CUSTOMER, id) => Ok(Some(id.to_owned())),
-            (None, Some(external)) => self.customer_by("externalIds", external).map(Some).ok_or_else(|| Fault::missing(CUSTOMER)),
+            (None, Some(external)) => {
+                self.customer_by("externalIds", external).map(Some).ok_or_else(|| Fault::missing(CUSTOMER))
+            }
             (Some(_), None) => Err(Fault::missing(CUSTOMER)),
             (None, None) => Ok(None),
         }
@@ -233,12 +277,23 @@ impl Linear {
     }
 
     /// `attachmentUrl` makes the attachment, or finds the one with that URL.
-    fn need_attachment(&mut self, input: &Map<String, Value>, issue: &str, actor: &str, cx: &mut Context<'_>) -> Answer<Option<String>> {
+    fn need_attachment(
+        &mut self,
+        input: &Map<String, Value>,
+        issue: &str,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<Option<String>> {
         let url = text(input, "attachmentUrl");
         if url.is_empty() {
             return Ok(input.get("attachmentId").and_then(Value::as_str).map(str::to_owned));
         }
-        let same = self.store.having(ATTACHMENT, "issueId", issue).into_iter().find(|a| a.text("url") == url).map(|a| a.id().to_owned());
+        let same = self
+            .store
+            .having(ATTACHMENT, "issueId", issue)
+            .into_iter()
+            .find(|a| a.text("url") == url)
+            .map(|a| a.id().to_owned());
         if same.is_some() {
             return Ok(same);
         }
@@ -250,7 +305,14 @@ impl Linear {
         self.attachment_create(&attachment, actor, cx).map(Some)
     }
 
-    fn need_update(&mut self, id: &str, args: &Map<String, Value>, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<()> {
+    fn need_update(
+        &mut self,
+        id: &str,
+        args: &Map<String, Value>,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<()> {
         let issue = self.store.get(NEED, id).ok_or_else(|| Fault::missing(NEED))?.text("issueId").to_owned();
         let mut fields = Map::new();
         for name in ["body", "priority", "issueId"] {

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
 use super::quota::Limits;
-use super::store::{ATTACHMENT, COMMENT, CUSTOMER, HISTORY, ISSUE, Kind, LABEL, NEED, Row, STATE, TEAM, TIER, WEBHOOK, stamp};
+use super::store::{
+    ATTACHMENT, COMMENT, CUSTOMER, HISTORY, ISSUE, Kind, LABEL, NEED, Row, STATE, TEAM, TIER, WEBHOOK, stamp,
+};
 use super::{Linear, PERSON};
 use crate::world::Context;
 
@@ -41,7 +43,8 @@ impl Linear {
     /// A team with the usual states; says its id.
     pub fn create_team(&mut self, cx: &mut Context<'_>, key: &str, name: &str) -> String {
         let id = cx.rng.uuid();
-        let fields = json!({"key": key, "name": name, "timezone": "Europe/Paris", "color": "#5e6ad2", "visibility": "public"});
+        let fields =
+            json!({"key": key, "name": name, "timezone": "Europe/Paris", "color": "#5e6ad2", "visibility": "public"});
         self.store.insert(TEAM, &id, fields, cx.now);
         for (at, (name, kind, color)) in STATES.iter().enumerate() {
             let state = cx.rng.uuid();
@@ -70,7 +73,8 @@ impl Linear {
     #[track_caller]
     pub fn create_label_group(&mut self, cx: &mut Context<'_>, name: &str, labels: &[&str]) -> (String, Vec<String>) {
         let group = self.make_label(cx, &json!({"name": name, "isGroup": true}));
-        let labels = labels.iter().map(|label| self.make_label(cx, &json!({"name": label, "parentId": group}))).collect();
+        let labels =
+            labels.iter().map(|label| self.make_label(cx, &json!({"name": label, "parentId": group}))).collect();
         (group, labels)
     }
 
@@ -92,7 +96,12 @@ impl Linear {
     #[track_caller]
     pub fn move_issue(&mut self, cx: &mut Context<'_>, issue: &str, state: &str) {
         let team = self.held(issue).text("teamId").to_owned();
-        let found = self.store.having(STATE, "teamId", &team).into_iter().find(|s| s.text("name") == state).map(|s| s.id().to_owned());
+        let found = self
+            .store
+            .having(STATE, "teamId", &team)
+            .into_iter()
+            .find(|s| s.text("name") == state)
+            .map(|s| s.id().to_owned());
         let Some(state) = found else { panic!("Linear desk: no state {state} in the team of {issue}") };
         self.edit(cx, issue, &one("stateId", json!(state)));
     }
@@ -168,10 +177,16 @@ impl Linear {
     #[track_caller]
     pub fn delete_state(&mut self, cx: &mut Context<'_>, team: &str, state: &str) {
         let team = self.team(team);
-        let found = self.store.having(STATE, "teamId", &team).into_iter().find(|s| s.text("name") == state).map(|s| s.id().to_owned());
+        let found = self
+            .store
+            .having(STATE, "teamId", &team)
+            .into_iter()
+            .find(|s| s.text("name") == state)
+            .map(|s| s.id().to_owned());
         let Some(id) = found else { panic!("Linear desk: no state {state}") };
         self.store.set(STATE, &id, "archivedAt", json!(stamp(cx.now)));
-        let issues: Vec<String> = self.store.all(ISSUE).filter(|i| i.text("stateId") == id).map(|i| i.id().to_owned()).collect();
+        let issues: Vec<String> =
+            self.store.all(ISSUE).filter(|i| i.text("stateId") == id).map(|i| i.id().to_owned()).collect();
         if let Some(to) = self.default_state(&team) {
             for issue in issues {
                 self.issue_change(&issue, one("stateId", json!(to)), PERSON, cx);
@@ -239,7 +254,8 @@ impl Linear {
 
     /// Requests and complexity points an hour; `None`: the vendor's own.
     pub fn set_quota(&mut self, limits: Option<(u32, u32)>) {
-        self.quota.limits = limits.map(|(requests, complexity)| Limits { requests: requests.into(), complexity: complexity.into() });
+        self.quota.limits =
+            limits.map(|(requests, complexity)| Limits { requests: requests.into(), complexity: complexity.into() });
     }
 
     /// From now on the credential is answered 401.

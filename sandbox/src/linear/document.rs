@@ -55,7 +55,9 @@ impl Operation {
             OperationDefinition::SelectionSet(selection) => (false, selection, Vec::new()),
             OperationDefinition::Query(query) => (false, query.selection_set, query.variable_definitions),
             OperationDefinition::Mutation(mutation) => (true, mutation.selection_set, mutation.variable_definitions),
-            OperationDefinition::Subscription(_) => return Err(Fault::validation("Subscriptions are not supported here.")),
+            OperationDefinition::Subscription(_) => {
+                return Err(Fault::validation("Subscriptions are not supported here."));
+            }
         };
         let operation = Self { mutation, selection, variables, fragments };
         operation.check()?;
@@ -69,7 +71,10 @@ impl Operation {
     /// The names of the root fields, in order, for the table of calls.
     pub(super) fn names(&self) -> Vec<String> {
         let everything = Map::new();
-        self.collect(self.root(), &[&self.selection], &everything).iter().map(|wanted| wanted.field.name.clone()).collect()
+        self.collect(self.root(), &[&self.selection], &everything)
+            .iter()
+            .map(|wanted| wanted.field.name.clone())
+            .collect()
     }
 
     /// The variables as their declared types have them.
@@ -96,7 +101,12 @@ impl Operation {
     }
 
     /// The fields to resolve on `object`, fragments flattened, `@skip` and `@include` obeyed, keys merged.
-    pub(super) fn collect<'d>(&'d self, object: &str, sets: &[&'d Set], variables: &Map<String, Value>) -> Vec<Wanted<'d>> {
+    pub(super) fn collect<'d>(
+        &'d self,
+        object: &str,
+        sets: &[&'d Set],
+        variables: &Map<String, Value>,
+    ) -> Vec<Wanted<'d>> {
         let mut out = Vec::new();
         for set in sets {
             self.collect_into(object, set, variables, &mut out);
@@ -104,7 +114,13 @@ impl Operation {
         out
     }
 
-    fn collect_into<'d>(&'d self, object: &str, set: &'d Set, variables: &Map<String, Value>, out: &mut Vec<Wanted<'d>>) {
+    fn collect_into<'d>(
+        &'d self,
+        object: &str,
+        set: &'d Set,
+        variables: &Map<String, Value>,
+        out: &mut Vec<Wanted<'d>>,
+    ) {
         for selection in &set.items {
             match selection {
                 Selection::Field(field) if included(&field.directives, variables) => {
@@ -155,7 +171,9 @@ impl Operation {
                 values::literal(value, variables).as_f64()
             });
             let rows = page.unwrap_or(50.0);
-            let inner = fields.iter().map(|field| self.cost_of(below, field, if field.field.name == "pageInfo" { 1.0 } else { rows }, variables));
+            let inner = fields.iter().map(|field| {
+                self.cost_of(below, field, if field.field.name == "pageInfo" { 1.0 } else { rows }, variables)
+            });
             return 1.0 + inner.sum::<f64>();
         }
         let only_id = fields.iter().all(|field| matches!(field.field.name.as_str(), "id" | "__typename"));
@@ -186,8 +204,10 @@ impl Operation {
                 Selection::FragmentSpread(spread) => {
                     uses(&spread.directives, used);
                     let name = &spread.fragment_name;
-                    let fragment =
-                        self.fragments.get(name).ok_or_else(|| Fault::validation(format!("Unknown fragment \"{name}\".")))?;
+                    let fragment = self
+                        .fragments
+                        .get(name)
+                        .ok_or_else(|| Fault::validation(format!("Unknown fragment \"{name}\".")))?;
                     if open.contains(name) {
                         return Err(Fault::validation(format!("Cannot spread fragment \"{name}\" within itself.")));
                     }
@@ -208,13 +228,20 @@ impl Operation {
         Ok(())
     }
 
-    fn check_field(&self, object: &str, field: &Field<'static, String>, open: &mut Vec<String>, used: &mut BTreeSet<String>) -> Answer<()> {
+    fn check_field(
+        &self,
+        object: &str,
+        field: &Field<'static, String>,
+        open: &mut Vec<String>,
+        used: &mut BTreeSet<String>,
+    ) -> Answer<()> {
         let name = &field.name;
         if name == "__typename" {
             return Ok(());
         }
         let def = schema().field(object, name);
-        let def = def.ok_or_else(|| Fault::validation(format!("Cannot query field \"{name}\" on type \"{object}\".")))?;
+        let def =
+            def.ok_or_else(|| Fault::validation(format!("Cannot query field \"{name}\" on type \"{object}\".")))?;
         for (arg, value) in &field.arguments {
             let Some(input) = def.args.get(arg) else {
                 return Err(Fault::validation(format!("Unknown argument \"{arg}\" on field \"{object}.{name}\".")));
@@ -230,7 +257,10 @@ impl Operation {
         if let Some((arg, input)) = def.args.iter().find(|(arg, input)| {
             input.ty.is_required() && input.default.is_none() && !field.arguments.iter().any(|(given, _)| given == *arg)
         }) {
-            let why = format!("Field \"{name}\" argument \"{arg}\" of type \"{}\" is required, but it was not provided.", input.ty);
+            let why = format!(
+                "Field \"{name}\" argument \"{arg}\" of type \"{}\" is required, but it was not provided.",
+                input.ty
+            );
             return Err(Fault::validation(why));
         }
         let below = def.ty.name();
@@ -240,7 +270,8 @@ impl Operation {
                 Err(Fault::validation(why))
             }
             (false, false) => {
-                let why = format!("Field \"{name}\" must not have a selection since type \"{}\" has no subfields.", def.ty);
+                let why =
+                    format!("Field \"{name}\" must not have a selection since type \"{}\" has no subfields.", def.ty);
                 Err(Fault::validation(why))
             }
             (true, false) => self.check_set(below, &field.selection_set, open, used),
@@ -250,7 +281,11 @@ impl Operation {
 }
 
 /// The arguments of a field, with variables put in and defaults filled in.
-pub(super) fn arguments(def: &FieldDef, field: &Field<'static, String>, variables: &Map<String, Value>) -> Answer<Map<String, Value>> {
+pub(super) fn arguments(
+    def: &FieldDef,
+    field: &Field<'static, String>,
+    variables: &Map<String, Value>,
+) -> Answer<Map<String, Value>> {
     let given = field
         .arguments
         .iter()
@@ -270,7 +305,11 @@ fn name_of<'d>(operation: &'d OperationDefinition<'static, String>) -> Option<&'
 }
 
 fn check_type(name: &str) -> Answer<()> {
-    if name == "Node" || schema().is_object(name) { Ok(()) } else { Err(Fault::validation(format!("Unknown type \"{name}\"."))) }
+    if name == "Node" || schema().is_object(name) {
+        Ok(())
+    } else {
+        Err(Fault::validation(format!("Unknown type \"{name}\".")))
+    }
 }
 
 fn applies(condition: Option<&TypeCondition<'static, String>>, object: &str) -> bool {
@@ -279,7 +318,11 @@ fn applies(condition: Option<&TypeCondition<'static, String>>, object: &str) -> 
 
 fn included(directives: &[Directive<'static, String>], variables: &Map<String, Value>) -> bool {
     directives.iter().all(|directive| {
-        let on = directive.arguments.iter().find(|(name, _)| name == "if").map(|(_, value)| values::literal(value, variables));
+        let on = directive
+            .arguments
+            .iter()
+            .find(|(name, _)| name == "if")
+            .map(|(_, value)| values::literal(value, variables));
         match (directive.name.as_str(), on) {
             ("skip", Some(on)) => on != json!(true),
             // Without variables at hand (the table of calls) everything counts.
@@ -302,6 +345,11 @@ fn variables_in(value: &Literal<'static, String>, used: &mut BTreeSet<String>) {
         }
         Literal::List(items) => items.iter().for_each(|item| variables_in(item, used)),
         Literal::Object(fields) => fields.values().for_each(|item| variables_in(item, used)),
-        Literal::Int(_) | Literal::Float(_) | Literal::String(_) | Literal::Boolean(_) | Literal::Null | Literal::Enum(_) => {}
+        Literal::Int(_)
+        | Literal::Float(_)
+        | Literal::String(_)
+        | Literal::Boolean(_)
+        | Literal::Null
+        | Literal::Enum(_) => {}
     }
 }

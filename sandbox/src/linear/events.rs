@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
 use super::Linear;
-use super::store::{ATTACHMENT, COMMENT, CUSTOMER, ISSUE, Kind, LABEL, NEED, Row, STATE, STATUS, TEAM, TIER, USER, WEBHOOK, stamp};
+use super::store::{
+    ATTACHMENT, COMMENT, CUSTOMER, ISSUE, Kind, LABEL, NEED, Row, STATE, STATUS, TEAM, TIER, USER, WEBHOOK, stamp,
+};
 use crate::wire;
 use crate::world::{Context, Outgoing, Vendor};
 
@@ -33,12 +35,28 @@ impl Action {
 
 impl Linear {
     /// Tells every webhook that asked. `was` holds the previous values of what changed.
-    pub(super) fn emit(&mut self, kind: Kind, id: &str, action: Action, was: Option<&Map<String, Value>>, actor: &str, cx: &mut Context<'_>) {
+    pub(super) fn emit(
+        &mut self,
+        kind: Kind,
+        id: &str,
+        action: Action,
+        was: Option<&Map<String, Value>>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) {
         let Some(row) = self.store.get(kind, id).cloned() else { return };
         self.emit_row(kind, &row, action, was, actor, cx);
     }
 
-    pub(super) fn emit_row(&mut self, kind: Kind, row: &Row, action: Action, was: Option<&Map<String, Value>>, actor: &str, cx: &mut Context<'_>) {
+    pub(super) fn emit_row(
+        &mut self,
+        kind: Kind,
+        row: &Row,
+        action: Action,
+        was: Option<&Map<String, Value>>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) {
         if self.store.all(WEBHOOK).next().is_none() {
             return;
         }
@@ -123,7 +141,8 @@ impl Linear {
         }
         if kind == ISSUE {
             let labels = row.texts("labelIds");
-            let labels: Vec<_> = labels.iter().filter_map(|id| short(LABEL, &json!(id), &["id", "name", "color", "parentId"])).collect();
+            let labels: Vec<_> =
+                labels.iter().filter_map(|id| short(LABEL, &json!(id), &["id", "name", "color", "parentId"])).collect();
             data.insert("labels".to_owned(), json!(labels));
         }
         Value::Object(data)

@@ -21,7 +21,13 @@ pub(super) struct Outcome {
     pub(super) body: Value,
 }
 
-pub(super) fn run(linear: &mut Linear, operation: &Operation, variables: &Map<String, Value>, caller: &Caller, cx: &mut Context<'_>) -> Outcome {
+pub(super) fn run(
+    linear: &mut Linear,
+    operation: &Operation,
+    variables: &Map<String, Value>,
+    caller: &Caller,
+    cx: &mut Context<'_>,
+) -> Outcome {
     let root = operation.root();
     let mut data = Map::new();
     let mut faults: Vec<(String, Fault)> = Vec::new();
@@ -33,8 +39,16 @@ pub(super) fn run(linear: &mut Linear, operation: &Operation, variables: &Map<St
             continue;
         };
         let result = document::arguments(def, wanted.field, variables)
-            .and_then(|args| if operation.mutation { linear.mutate(name, &args, caller, cx) } else { linear.query(name, &args, caller, cx) })
-            .and_then(|out| Execution { store: &linear.store, operation, variables, now: cx.now }.complete(out, &def.ty, &wanted));
+            .and_then(|args| {
+                if operation.mutation {
+                    linear.mutate(name, &args, caller, cx)
+                } else {
+                    linear.query(name, &args, caller, cx)
+                }
+            })
+            .and_then(|out| {
+                Execution { store: &linear.store, operation, variables, now: cx.now }.complete(out, &def.ty, &wanted)
+            });
         match result {
             Ok(value) => {
                 data.insert(wanted.key.to_owned(), value);
@@ -49,7 +63,9 @@ pub(super) fn run(linear: &mut Linear, operation: &Operation, variables: &Map<St
             }
         }
     }
-    let Some((_, first)) = faults.first() else { return Outcome { status: StatusCode::OK, body: json!({ "data": data }) } };
+    let Some((_, first)) = faults.first() else {
+        return Outcome { status: StatusCode::OK, body: json!({ "data": data }) };
+    };
     let status = if lost { first.status } else { StatusCode::OK };
     let errors: Vec<Value> = faults.iter().map(|(key, fault)| fault.describe(Some(key))).collect();
     let data = if lost { Value::Null } else { Value::Object(data) };
@@ -87,7 +103,11 @@ impl Execution<'_> {
             }
             Out::Json(value) => self.object(name, wanted, |field, below| {
                 let value = value.get(field).cloned().unwrap_or(Value::Null);
-                Ok(if schema().is_object(below.name()) && !value.is_null() { Out::Json(value) } else { Out::Leaf(value) })
+                Ok(if schema().is_object(below.name()) && !value.is_null() {
+                    Out::Json(value)
+                } else {
+                    Out::Leaf(value)
+                })
             }),
             Out::Page { kind, ids, before, after } => self.page(name, kind, &ids, before, after, wanted),
         }
@@ -123,12 +143,22 @@ impl Execution<'_> {
         Ok(Value::Object(out))
     }
 
-    fn page(&self, name: &str, kind: Kind, ids: &[String], before: bool, after: bool, wanted: &Wanted<'_>) -> Answer<Value> {
+    fn page(
+        &self,
+        name: &str,
+        kind: Kind,
+        ids: &[String],
+        before: bool,
+        after: bool,
+        wanted: &Wanted<'_>,
+    ) -> Answer<Value> {
         self.object(name, wanted, |field, _| {
             Ok(match field {
                 "nodes" => Out::List(ids.iter().map(|id| Out::Row(kind, id.clone())).collect()),
                 "edges" => {
-                    let edge = |id: &String| Out::Object(vec![("cursor", Out::Leaf(json!(id))), ("node", Out::Row(kind, id.clone()))]);
+                    let edge = |id: &String| {
+                        Out::Object(vec![("cursor", Out::Leaf(json!(id))), ("node", Out::Row(kind, id.clone()))])
+                    };
                     Out::List(ids.iter().map(edge).collect())
                 }
                 "pageInfo" => Out::Json(json!({

@@ -46,7 +46,13 @@ impl Fault {
 
     /// "Argument Validation Error", with the property that is wrong.
     pub(super) fn argument(property: &str, value: &Value, complaint: &str) -> Self {
-        let mut fault = Self::new(StatusCode::BAD_REQUEST, "Argument Validation Error", "invalid input", "INVALID_INPUT", Some(complaint));
+        let mut fault = Self::new(
+            StatusCode::BAD_REQUEST,
+            "Argument Validation Error",
+            "invalid input",
+            "INVALID_INPUT",
+            Some(complaint),
+        );
         fault.extensions["validationErrors"] =
             json!([{"property": property, "value": value, "constraints": {"customValidation": complaint}}]);
         fault
@@ -74,7 +80,13 @@ impl Fault {
 
     pub(super) fn unavailable(feature: &str) -> Self {
         let text = format!("{feature} is not available on the plan of this workspace.");
-        Self::new(StatusCode::OK, "Feature not accessible", "feature not accessible", "FEATURE_NOT_ACCESSIBLE", Some(&text))
+        Self::new(
+            StatusCode::OK,
+            "Feature not accessible",
+            "feature not accessible",
+            "FEATURE_NOT_ACCESSIBLE",
+            Some(&text),
+        )
     }
 
     pub(super) fn unauthenticated(text: &str) -> Self {
@@ -83,7 +95,8 @@ impl Fault {
 
     /// HTTP 400, not 429 (linear.app/developers/rate-limiting, read 2026-11-23).
     pub(super) fn rate_limited(what: &str) -> Self {
-        let mut fault = Self::new(StatusCode::BAD_REQUEST, "Rate limit exceeded", "ratelimited", "RATELIMITED", Some(what));
+        let mut fault =
+            Self::new(StatusCode::BAD_REQUEST, "Rate limit exceeded", "ratelimited", "RATELIMITED", Some(what));
         fault.extensions["statusCode"] = json!(429);
         fault
     }

@@ -10,7 +10,14 @@ use super::store::{ISSUE, Kind, Row, Store};
 use super::values;
 
 /// Whether `row` passes a filter of the input type `ty`.
-pub(super) fn passes(store: &Store, kind: Kind, row: &Row, ty: &str, filter: &Map<String, Value>, now: DateTime<Utc>) -> bool {
+pub(super) fn passes(
+    store: &Store,
+    kind: Kind,
+    row: &Row,
+    ty: &str,
+    filter: &Map<String, Value>,
+    now: DateTime<Utc>,
+) -> bool {
     let Some(inputs) = schema().inputs(ty) else { return true };
     filter.iter().filter(|(_, wanted)| !wanted.is_null()).all(|(key, wanted)| {
         let each = || wanted.as_array().into_iter().flatten().filter_map(Value::as_object);
@@ -27,7 +34,8 @@ pub(super) fn passes(store: &Store, kind: Kind, row: &Row, ty: &str, filter: &Ma
         } else if input.ends_with("Filter") {
             match resolve::relation(store, kind, row, key) {
                 Some((below, related)) => {
-                    wanted.get("null") != Some(&Value::Bool(true)) && passes(store, below, related, input, &without_null(wanted), now)
+                    wanted.get("null") != Some(&Value::Bool(true))
+                        && passes(store, below, related, input, &without_null(wanted), now)
                 }
                 None => wanted.get("null") == Some(&Value::Bool(true)),
             }
@@ -48,7 +56,14 @@ fn without_null(wanted: &Map<String, Value>) -> Map<String, Value> {
     wanted.iter().filter(|(key, _)| *key != "null").map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn collection(store: &Store, kind: Kind, rows: &[&Row], ty: &str, wanted: &Map<String, Value>, now: DateTime<Utc>) -> bool {
+fn collection(
+    store: &Store,
+    kind: Kind,
+    rows: &[&Row],
+    ty: &str,
+    wanted: &Map<String, Value>,
+    now: DateTime<Utc>,
+) -> bool {
     let Some(inputs) = schema().inputs(ty) else { return true };
     let inner = |name: &str| inputs.get(name).map(|input| input.ty.name().to_owned()).unwrap_or_default();
     let mut direct = Map::new();
@@ -96,7 +111,9 @@ fn compare(value: &Value, wanted: &Map<String, Value>, now: DateTime<Utc>) -> bo
             "neqIgnoreCase" => text.is_none_or(|t| lower(t) != lower(asked)),
             "contains" => text.is_some_and(|t| t.contains(asked)),
             "notContains" => text.is_none_or(|t| !t.contains(asked)),
-            "containsIgnoreCase" | "containsIgnoreCaseAndAccent" => text.is_some_and(|t| lower(t).contains(&lower(asked))),
+            "containsIgnoreCase" | "containsIgnoreCaseAndAccent" => {
+                text.is_some_and(|t| lower(t).contains(&lower(asked)))
+            }
             "notContainsIgnoreCase" => text.is_none_or(|t| !lower(t).contains(&lower(asked))),
             "startsWith" => text.is_some_and(|t| t.starts_with(asked)),
             "startsWithIgnoreCase" => text.is_some_and(|t| lower(t).starts_with(&lower(asked))),
@@ -106,8 +123,12 @@ fn compare(value: &Value, wanted: &Map<String, Value>, now: DateTime<Utc>) -> bo
             "some" => other.as_object().is_some_and(|f| list().any(|item| compare(item, f, now))),
             "every" => other.as_object().is_some_and(|f| list().all(|item| compare(item, f, now))),
             "length" => other.as_object().is_some_and(|f| compare(&Value::from(list().count()), f, now)),
-            "and" => other.as_array().is_some_and(|all| all.iter().filter_map(Value::as_object).all(|f| compare(value, f, now))),
-            "or" => other.as_array().is_some_and(|all| all.iter().filter_map(Value::as_object).any(|f| compare(value, f, now))),
+            "and" => other
+                .as_array()
+                .is_some_and(|all| all.iter().filter_map(Value::as_object).all(|f| compare(value, f, now))),
+            "or" => other
+                .as_array()
+                .is_some_and(|all| all.iter().filter_map(Value::as_object).any(|f| compare(value, f, now))),
             _ => false,
         }
     })

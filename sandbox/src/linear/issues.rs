@@ -51,19 +51,33 @@ pub(super) fn priority_label(priority: &Value) -> &'static str {
 
 impl Linear {
     /// Creates an issue and says its id. Nothing is changed if it is refused.
-    pub(super) fn issue_create(&mut self, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<String> {
+    pub(super) fn issue_create(
+        &mut self,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<String> {
         let (id, fields) = self.issue_prepare(input, actor, cx)?;
         self.issue_insert(&id, fields, actor, cx);
         Ok(id)
     }
 
     /// The checks of a create, so that a batch can check all before it makes one.
-    pub(super) fn issue_prepare(&self, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<(String, Map<String, Value>)> {
+    pub(super) fn issue_prepare(
+        &self,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<(String, Map<String, Value>)> {
         let id = self.new_id(ISSUE, input, cx)?;
         let team = input["teamId"].as_str().unwrap_or_default();
         let team = self.store.get(TEAM, team).ok_or_else(|| Fault::missing(TEAM))?.id().to_owned();
         if input.get("title").and_then(Value::as_str).is_none_or(|title| title.trim().is_empty()) {
-            return Err(Fault::argument("title", input.get("title").unwrap_or(&Value::Null), "title should not be empty"));
+            return Err(Fault::argument(
+                "title",
+                input.get("title").unwrap_or(&Value::Null),
+                "title should not be empty",
+            ));
         }
         for name in ["createdAt", "completedAt"] {
             let at = input.get(name).and_then(Value::as_str).and_then(values::date);
@@ -90,7 +104,12 @@ impl Linear {
 
     pub(super) fn issue_insert(&mut self, id: &str, mut fields: Map<String, Value>, actor: &str, cx: &mut Context<'_>) {
         let team = fields["teamId"].as_str().unwrap_or_default().to_owned();
-        for (name, value) in [("priority", json!(0)), ("labelIds", json!([])), ("previousIdentifiers", json!([])), ("reactionData", json!([]))] {
+        for (name, value) in [
+            ("priority", json!(0)),
+            ("labelIds", json!([])),
+            ("previousIdentifiers", json!([])),
+            ("reactionData", json!([])),
+        ] {
             fields.entry(name).or_insert(value);
         }
         fields.entry("subscriberIds").or_insert_with(|| json!([actor]));
@@ -108,7 +127,8 @@ impl Linear {
         let number = self.numbers.entry(team.to_owned()).or_default();
         *number += 1;
         let identifier = format!("{}-{number}", self.store.get(TEAM, team).map_or("", |t| t.text("key")));
-        let slug: String = title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(60).collect();
+        let slug: String =
+            title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(60).collect();
         fields.insert("number".to_owned(), json!(number));
         fields.insert("url".to_owned(), json!(format!("https://linear.app/sandbox/issue/{identifier}/{slug}")));
         fields.insert("branchName".to_owned(), json!(format!("sandbox/{}-{slug}", identifier.to_lowercase())));
@@ -119,7 +139,9 @@ impl Linear {
     pub(super) fn default_state(&self, team: &str) -> Option<String> {
         let mut states = self.store.having(STATE, "teamId", team);
         states.retain(|state| !state.is_archived());
-        states.sort_by(|a, b| a.get("position").as_f64().unwrap_or(0.0).total_cmp(&b.get("position").as_f64().unwrap_or(0.0)));
+        states.sort_by(|a, b| {
+            a.get("position").as_f64().unwrap_or(0.0).total_cmp(&b.get("position").as_f64().unwrap_or(0.0))
+        });
         let backlog = states.iter().find(|state| state.text("type") == "backlog");
         backlog.or(states.first()).map(|state| state.id().to_owned())
     }
@@ -138,7 +160,12 @@ impl Linear {
     }
 
     /// Checks an input and says the fields it sets. `None` for `current`: the issue is new.
-    pub(super) fn issue_fields(&self, input: &Map<String, Value>, team: &str, current: Option<&Row>) -> Answer<Map<String, Value>> {
+    pub(super) fn issue_fields(
+        &self,
+        input: &Map<String, Value>,
+        team: &str,
+        current: Option<&Row>,
+    ) -> Answer<Map<String, Value>> {
         let mut out = Map::new();
         for name in PLAIN {
             if let Some(value) = input.get(name) {
@@ -188,7 +215,11 @@ impl Linear {
             let removed = removed.unwrap_or_default();
             labels.retain(|label| !removed.contains(label));
             let mut unique: Vec<String> = Vec::new();
-            labels.into_iter().for_each(|label| if !unique.contains(&label) { unique.push(label) });
+            labels.into_iter().for_each(|label| {
+                if !unique.contains(&label) {
+                    unique.push(label)
+                }
+            });
             self.check_labels(&unique, &before, team)?;
             out.insert("labelIds".to_owned(), json!(unique));
         }
@@ -207,19 +238,26 @@ impl Linear {
             };
             let name = label.text("name");
             if !label.get("teamId").is_null() && label.text("teamId") != team {
-                return Err(Fault::input(&format!("The label '{name}' is not associated with the same team as the issue.")));
+                return Err(Fault::input(&format!(
+                    "The label '{name}' is not associated with the same team as the issue."
+                )));
             }
             if *label.get("isGroup") == true {
-                return Err(Fault::input(&format!("The label '{name}' is a group and cannot be assigned to issues directly.")));
+                return Err(Fault::input(&format!(
+                    "The label '{name}' is a group and cannot be assigned to issues directly."
+                )));
             }
             if !label.get("retiredAt").is_null() && !before.contains(id) {
                 return Err(Fault::input(&format!("The label '{name}' is retired.")));
             }
             let group = label.get("parentId").as_str();
-            let many = |group: &&str| self.store.get(LABEL, group).is_some_and(|g| g.text("groupType") == "multiSelect");
+            let many =
+                |group: &&str| self.store.get(LABEL, group).is_some_and(|g| g.text("groupType") == "multiSelect");
             if let Some(group) = group.filter(|group| !many(group)) {
                 if groups.contains(&group) {
-                    return Err(Fault::input(&format!("The label '{name}' is in a group of which the issue already has a label.")));
+                    return Err(Fault::input(&format!(
+                        "The label '{name}' is in a group of which the issue already has a label."
+                    )));
                 }
                 groups.push(group);
             }
@@ -228,7 +266,13 @@ impl Linear {
     }
 
     /// Checks and applies an `IssueUpdateInput`.
-    pub(super) fn issue_update(&mut self, id: &str, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<String> {
+    pub(super) fn issue_update(
+        &mut self,
+        id: &str,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<String> {
         let row = self.store.issue(id).ok_or_else(|| Fault::missing(ISSUE))?;
         let id = row.id().to_owned();
         let team = input.get("teamId").and_then(Value::as_str).unwrap_or(row.text("teamId")).to_owned();
@@ -253,7 +297,13 @@ impl Linear {
     }
 
     /// Sets fields of an issue; what is already so is left alone, and if all is, nothing happens. Says whether it did.
-    pub(super) fn issue_change(&mut self, id: &str, mut fields: Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> bool {
+    pub(super) fn issue_change(
+        &mut self,
+        id: &str,
+        mut fields: Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let Some(row) = self.store.get(ISSUE, id).cloned() else { return false };
         fields.retain(|name, value| *row.get(name) != *value);
         if fields.is_empty() {
@@ -285,7 +335,8 @@ impl Linear {
         }
         self.store.set(ISSUE, id, "updatedAt", json!(stamp(cx.now)));
         // A trashed issue is reported as removed; an archived one as updated (not documented, 2026-11-23).
-        let trashed = was.contains_key("trashed") && self.store.get(ISSUE, id).is_some_and(|r| *r.get("trashed") == true);
+        let trashed =
+            was.contains_key("trashed") && self.store.get(ISSUE, id).is_some_and(|r| *r.get("trashed") == true);
         let action = if trashed { Action::Remove } else { Action::Update };
         self.emit(ISSUE, id, action, Some(&was), actor, cx);
         true
@@ -313,7 +364,8 @@ impl Linear {
         }
         if let Some(labels) = fields.get("labelIds") {
             let before = row.texts("labelIds");
-            let after: Vec<String> = labels.as_array().into_iter().flatten().filter_map(|v| Some(v.as_str()?.to_owned())).collect();
+            let after: Vec<String> =
+                labels.as_array().into_iter().flatten().filter_map(|v| Some(v.as_str()?.to_owned())).collect();
             let added: Vec<&String> = after.iter().filter(|id| !before.contains(id)).collect();
             let removed: Vec<&String> = before.iter().filter(|id| !after.contains(id)).collect();
             if !added.is_empty() {

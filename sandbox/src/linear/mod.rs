@@ -119,7 +119,11 @@ impl StandIn for Linear {
         let Some(operation) = self.peek(request) else { return "unreadable".to_owned() };
         let names = operation.names();
         let mut unique: Vec<&String> = Vec::new();
-        names.iter().for_each(|name| if !unique.contains(&name) { unique.push(name) });
+        names.iter().for_each(|name| {
+            if !unique.contains(&name) {
+                unique.push(name)
+            }
+        });
         let text = unique.into_iter().map(String::as_str).collect::<Vec<_>>().join("+");
         if text.is_empty() { "unreadable".to_owned() } else { text }
     }
@@ -128,7 +132,12 @@ impl StandIn for Linear {
         self.quota.block(cx.now).response()
     }
 
-    fn finish(&mut self, _request: &Request<Bytes>, mut response: Response<Bytes>, cx: &mut Context<'_>) -> Response<Bytes> {
+    fn finish(
+        &mut self,
+        _request: &Request<Bytes>,
+        mut response: Response<Bytes>,
+        cx: &mut Context<'_>,
+    ) -> Response<Bytes> {
         self.quota.headers(response.headers_mut(), cx.now);
         response
     }
@@ -139,7 +148,8 @@ fn parts(request: &Request<Bytes>) -> Answer<(String, Option<String>, Map<String
     if request.method() != Method::POST {
         return Err(Fault::syntax("GraphQL requests must be POST."));
     }
-    let mut body: Value = serde_json::from_slice(request.body()).map_err(|_| Fault::syntax("POST body is not JSON."))?;
+    let mut body: Value =
+        serde_json::from_slice(request.body()).map_err(|_| Fault::syntax("POST body is not JSON."))?;
     let Some(query) = body.get("query").and_then(Value::as_str).map(str::to_owned) else {
         return Err(Fault::syntax("GraphQL operations must contain a non-empty `query`."));
     };

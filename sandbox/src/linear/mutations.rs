@@ -20,7 +20,10 @@ pub(super) fn text<'a>(map: &'a Map<String, Value>, name: &str) -> &'a str {
 fn is_uuid_v4(id: &str) -> bool {
     let bytes = id.as_bytes();
     bytes.len() == 36
-        && bytes.iter().enumerate().all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
+        && bytes
+            .iter()
+            .enumerate()
+            .all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
         && bytes[14] == b'4'
         && matches!(bytes[19].to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b')
 }
@@ -49,7 +52,13 @@ impl Linear {
         self.payload_with(vec![("entityId", Out::Leaf(json!(id)))])
     }
 
-    pub(super) fn mutate(&mut self, name: &str, args: &Map<String, Value>, caller: &Caller, cx: &mut Context<'_>) -> Answer<Out> {
+    pub(super) fn mutate(
+        &mut self,
+        name: &str,
+        args: &Map<String, Value>,
+        caller: &Caller,
+        cx: &mut Context<'_>,
+    ) -> Answer<Out> {
         if let Some(refusal) = self.refuse_next.remove(name) {
             return Err(Fault::input(&refusal));
         }
@@ -123,7 +132,14 @@ impl Linear {
         }
     }
 
-    fn issue_mutation(&mut self, name: &str, args: &Map<String, Value>, input: &Map<String, Value>, caller: &Caller, cx: &mut Context<'_>) -> Answer<Out> {
+    fn issue_mutation(
+        &mut self,
+        name: &str,
+        args: &Map<String, Value>,
+        input: &Map<String, Value>,
+        caller: &Caller,
+        cx: &mut Context<'_>,
+    ) -> Answer<Out> {
         let (id, actor) = (text(args, "id"), caller.user.as_str());
         let issues = |ids: Vec<String>| Out::List(ids.into_iter().map(|id| Out::Row(ISSUE, id)).collect());
         match name {
@@ -159,11 +175,21 @@ impl Linear {
                 Ok(self.payload_with(vec![("issues", issues(ids))]))
             }
             "issueBatchUpdate" => {
-                let ids: Vec<String> = args.get("ids").and_then(Value::as_array).into_iter().flatten().filter_map(|v| Some(v.as_str()?.to_owned())).collect();
+                let ids: Vec<String> = args
+                    .get("ids")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|v| Some(v.as_str()?.to_owned()))
+                    .collect();
                 batch_size("ids", ids.len())?;
                 for id in &ids {
                     let row = self.store.issue(id).ok_or_else(|| Fault::missing(ISSUE))?;
-                    self.issue_fields(input, input.get("teamId").and_then(Value::as_str).unwrap_or(row.text("teamId")), Some(row))?;
+                    self.issue_fields(
+                        input,
+                        input.get("teamId").and_then(Value::as_str).unwrap_or(row.text("teamId")),
+                        Some(row),
+                    )?;
                 }
                 for id in &ids {
                     self.issue_update(id, input, actor, cx)?;
@@ -199,7 +225,8 @@ impl Linear {
     /// Gone for good, with what hangs on it.
     pub(super) fn issue_erase(&mut self, id: &str, actor: &str, cx: &mut Context<'_>) {
         for kind in [COMMENT, ATTACHMENT, NEED, super::store::HISTORY] {
-            let below: Vec<String> = self.store.having(kind, "issueId", id).iter().map(|row| row.id().to_owned()).collect();
+            let below: Vec<String> =
+                self.store.having(kind, "issueId", id).iter().map(|row| row.id().to_owned()).collect();
             for id in below {
                 self.store.remove(kind, &id);
             }
@@ -210,13 +237,21 @@ impl Linear {
     }
 
     /// Sets fields of a row that is no issue; only changes count.
-    pub(super) fn change(&mut self, kind: Kind, id: &str, fields: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<()> {
+    pub(super) fn change(
+        &mut self,
+        kind: Kind,
+        id: &str,
+        fields: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<()> {
         let row = self.store.get(kind, id).ok_or_else(|| Fault::missing(kind))?.clone();
         let changed: Vec<_> = fields.iter().filter(|(name, value)| *name != "id" && row.get(name) != *value).collect();
         if changed.is_empty() {
             return Ok(());
         }
-        let mut was: Map<String, Value> = changed.iter().map(|(name, _)| ((*name).clone(), row.get(name).clone())).collect();
+        let mut was: Map<String, Value> =
+            changed.iter().map(|(name, _)| ((*name).clone(), row.get(name).clone())).collect();
         was.insert("updatedAt".to_owned(), row.get("updatedAt").clone());
         for (name, value) in changed {
             self.store.set(kind, id, name, value.clone());
@@ -233,7 +268,12 @@ impl Linear {
     }
 
     /// Upserts on url and issue: the same attachment comes back with its title, subtitle and metadata replaced.
-    pub(super) fn attachment_create(&mut self, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<String> {
+    pub(super) fn attachment_create(
+        &mut self,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<String> {
         let issue = self.store.issue(text(input, "issueId")).ok_or_else(|| Fault::missing(ISSUE))?.id().to_owned();
         let url = text(input, "url");
         if !url.contains(':') {
@@ -245,7 +285,12 @@ impl Linear {
                 fields.insert(name.to_owned(), value.clone());
             }
         }
-        let same = self.store.having(ATTACHMENT, "issueId", &issue).into_iter().find(|a| a.text("url") == url).map(|a| a.id().to_owned());
+        let same = self
+            .store
+            .having(ATTACHMENT, "issueId", &issue)
+            .into_iter()
+            .find(|a| a.text("url") == url)
+            .map(|a| a.id().to_owned());
         if let Some(id) = same {
             self.change(ATTACHMENT, &id, &fields, actor, cx)?;
             return Ok(id);
@@ -263,7 +308,12 @@ impl Linear {
         Ok(id)
     }
 
-    pub(super) fn comment_create(&mut self, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<String> {
+    pub(super) fn comment_create(
+        &mut self,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<String> {
         let id = self.new_id(COMMENT, input, cx)?;
         let issue = self.store.issue(text(input, "issueId")).ok_or_else(|| Fault::missing(ISSUE))?;
         if text(input, "body").is_empty() {

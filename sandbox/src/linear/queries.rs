@@ -5,13 +5,20 @@ use serde_json::{Map, Value};
 use super::fault::{Answer, Fault};
 use super::resolve::{self, Out};
 use super::store::{
-    ATTACHMENT, COMMENT, CUSTOMER, ISSUE, Kind, LABEL, NEED, ORGANIZATION, PROJECT, STATE, STATUS, TEAM, TIER, USER, WEBHOOK,
+    ATTACHMENT, COMMENT, CUSTOMER, ISSUE, Kind, LABEL, NEED, ORGANIZATION, PROJECT, STATE, STATUS, TEAM, TIER, USER,
+    WEBHOOK,
 };
 use super::{Caller, Linear};
 use crate::world::Context;
 
 impl Linear {
-    pub(super) fn query(&self, name: &str, args: &Map<String, Value>, caller: &Caller, cx: &Context<'_>) -> Answer<Out> {
+    pub(super) fn query(
+        &self,
+        name: &str,
+        args: &Map<String, Value>,
+        caller: &Caller,
+        cx: &Context<'_>,
+    ) -> Answer<Out> {
         let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
         let one = |kind: Kind| {
             let id = text("id");
@@ -63,7 +70,11 @@ impl Linear {
             "project" => one(PROJECT),
             "users" => all(USER),
             "user" => {
-                if text("id") == "me" { Ok(Out::Row(USER, caller.user.clone())) } else { one(USER) }
+                if text("id") == "me" {
+                    Ok(Out::Row(USER, caller.user.clone()))
+                } else {
+                    one(USER)
+                }
             }
             _ => Err(Fault::input(&format!("{name} is not modelled by this stand-in"))),
         }

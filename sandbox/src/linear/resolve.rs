@@ -8,7 +8,8 @@ use super::fault::{Answer, Fault};
 use super::filter;
 use super::schema::{Ty, TypeDef, schema};
 use super::store::{
-    ATTACHMENT, COMMENT, CUSTOMER, HISTORY, ISSUE, KINDS, Kind, LABEL, NEED, ORGANIZATION, PROJECT, Row, STATE, Store, TEAM, USER,
+    ATTACHMENT, COMMENT, CUSTOMER, HISTORY, ISSUE, KINDS, Kind, LABEL, NEED, ORGANIZATION, PROJECT, Row, STATE, Store,
+    TEAM, USER,
 };
 use super::values;
 
@@ -25,7 +26,12 @@ pub(super) enum Out {
     /// An object kept as JSON.
     Json(Value),
     List(Vec<Out>),
-    Page { kind: Kind, ids: Vec<String>, before: bool, after: bool },
+    Page {
+        kind: Kind,
+        ids: Vec<String>,
+        before: bool,
+        after: bool,
+    },
 }
 
 impl Out {
@@ -64,7 +70,9 @@ pub(super) fn related<'s>(store: &'s Store, kind: Kind, row: &Row, field: &str) 
         (TEAM, "projects") => (PROJECT, store.all(PROJECT).collect()),
         (ORGANIZATION, "labels") => (LABEL, store.all(LABEL).filter(|l| l.get("teamId").is_null()).collect()),
         (STATE, "issues") => (ISSUE, store.having(ISSUE, "stateId", id)),
-        (LABEL, "issues") => (ISSUE, store.all(ISSUE).filter(|i| i.texts("labelIds").iter().any(|l| l == id)).collect()),
+        (LABEL, "issues") => {
+            (ISSUE, store.all(ISSUE).filter(|i| i.texts("labelIds").iter().any(|l| l == id)).collect())
+        }
         (LABEL, "children") => (LABEL, store.having(LABEL, "parentId", id)),
         (USER, "assignedIssues") => (ISSUE, store.having(ISSUE, "assigneeId", id)),
         (USER, "createdIssues") => (ISSUE, store.having(ISSUE, "creatorId", id)),
@@ -72,7 +80,8 @@ pub(super) fn related<'s>(store: &'s Store, kind: Kind, row: &Row, field: &str) 
         (CUSTOMER, "needs") => (NEED, store.having(NEED, "customerId", id)),
         (PROJECT, "issues") => (ISSUE, store.having(ISSUE, "projectId", id)),
         _ => {
-            let below = schema().field(kind, field).and_then(|def| kind_of(def.ty.name().trim_end_matches("Connection")));
+            let below =
+                schema().field(kind, field).and_then(|def| kind_of(def.ty.name().trim_end_matches("Connection")));
             (below.unwrap_or(ISSUE), Vec::new())
         }
     }
@@ -83,7 +92,14 @@ fn listed<'s>(store: &'s Store, kind: Kind, ids: &[String]) -> Vec<&'s Row> {
 }
 
 /// A field of a row.
-pub(super) fn field(store: &Store, kind: Kind, row: &Row, name: &str, args: &Map<String, Value>, now: DateTime<Utc>) -> Answer<Out> {
+pub(super) fn field(
+    store: &Store,
+    kind: Kind,
+    row: &Row,
+    name: &str,
+    args: &Map<String, Value>,
+    now: DateTime<Utc>,
+) -> Answer<Out> {
     let Some(def) = schema().field(kind, name) else { return Ok(Out::NULL) };
     let below = def.ty.name();
     if let Some(value) = derived(store, kind, row, name) {
@@ -102,8 +118,14 @@ pub(super) fn field(store: &Store, kind: Kind, row: &Row, name: &str, args: &Map
     }
     if is_list(&def.ty) {
         let ids = row.texts(&format!("{}Ids", name.strip_suffix('s').unwrap_or(name)));
-        let rows = if ids.is_empty() { related(store, kind, row, name).1 } else { kind_of(below).map(|k| listed(store, k, &ids)).unwrap_or_default() };
-        let Some(below) = kind_of(below).filter(|_| !rows.is_empty() || def.ty.is_required()) else { return Ok(Out::NULL) };
+        let rows = if ids.is_empty() {
+            related(store, kind, row, name).1
+        } else {
+            kind_of(below).map(|k| listed(store, k, &ids)).unwrap_or_default()
+        };
+        let Some(below) = kind_of(below).filter(|_| !rows.is_empty() || def.ty.is_required()) else {
+            return Ok(Out::NULL);
+        };
         return Ok(Out::List(rows.iter().map(|row| Out::Row(below, row.id().to_owned())).collect()));
     }
     if row.get(name).is_object() {
@@ -122,7 +144,9 @@ fn is_list(ty: &Ty) -> bool {
 
 /// Values that are worked out of others.
 fn derived(store: &Store, kind: Kind, row: &Row, name: &str) -> Option<Value> {
-    let count = |kind: Kind, field: &str| json!(store.having(kind, field, row.id()).iter().filter(|r| !r.is_archived()).count());
+    let count = |kind: Kind, field: &str| {
+        json!(store.having(kind, field, row.id()).iter().filter(|r| !r.is_archived()).count())
+    };
     Some(match (kind, name) {
         (ISSUE, "customerTicketCount") => count(NEED, "issueId"),
         (CUSTOMER, "approximateNeedCount") => count(NEED, "customerId"),
@@ -159,11 +183,19 @@ pub(super) fn plainest(ty: &Ty) -> Out {
 }
 
 /// A page of a connection: newest first by `orderBy`, archived rows left out, the cursor being the id of the last row.
-pub(super) fn page(store: &Store, kind: Kind, mut rows: Vec<&Row>, args: &Map<String, Value>, now: DateTime<Utc>) -> Answer<Out> {
+pub(super) fn page(
+    store: &Store,
+    kind: Kind,
+    mut rows: Vec<&Row>,
+    args: &Map<String, Value>,
+    now: DateTime<Utc>,
+) -> Answer<Out> {
     let size = |name: &str| -> Answer<Option<usize>> {
         let Some(asked) = args.get(name).filter(|v| !v.is_null()) else { return Ok(None) };
         match asked.as_i64() {
-            Some(n) if n > MOST => Err(Fault::argument(name, asked, &format!("{name} must not be greater than {MOST}"))),
+            Some(n) if n > MOST => {
+                Err(Fault::argument(name, asked, &format!("{name} must not be greater than {MOST}")))
+            }
             Some(n) if n >= 0 => Ok(usize::try_from(n).ok()),
             _ => Err(Fault::argument(name, asked, &format!("{name} must not be less than 0"))),
         }

@@ -91,9 +91,10 @@ impl Schema {
             let Definition::TypeDefinition(definition) = definition else { continue };
             match definition {
                 TypeDefinition::Object(object) => {
-                    let fields = object.fields.iter().map(|f| {
-                        (f.name.clone(), FieldDef { args: inputs(&f.arguments), ty: Ty::of(&f.field_type) })
-                    });
+                    let fields = object
+                        .fields
+                        .iter()
+                        .map(|f| (f.name.clone(), FieldDef { args: inputs(&f.arguments), ty: Ty::of(&f.field_type) }));
                     types.insert(object.name.clone(), TypeDef::Object(fields.collect()));
                 }
                 TypeDefinition::InputObject(input) => {

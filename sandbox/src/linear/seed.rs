@@ -25,7 +25,11 @@ impl Default for Linear {
         let then = DateTime::from_timestamp(1_767_225_600, 0).unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
         let mut put = |kind, id: &str, fields: Value| store.insert(kind, id, fields, then);
         put(ORGANIZATION, "organization", json!({"name": "Sandbox", "urlKey": "sandbox", "customersEnabled": true}));
-        for (id, name, app, admin) in [(OWNER, "Orla Owner", false, true), (APP, "Sandbox App", true, false), (PERSON, "Pim Person", false, false)] {
+        for (id, name, app, admin) in [
+            (OWNER, "Orla Owner", false, true),
+            (APP, "Sandbox App", true, false),
+            (PERSON, "Pim Person", false, false),
+        ] {
             let handle = name.split(' ').next_back().unwrap_or_default().to_lowercase();
             let fields = json!({
                 "name": name,
@@ -43,15 +47,31 @@ impl Default for Linear {
             });
             put(USER, id, fields);
         }
-        put(TEAM, TEAM_ID, json!({"key": "ENG", "name": "Engineering", "timezone": "Europe/Paris", "color": "#5e6ad2", "visibility": "public"}));
+        put(
+            TEAM,
+            TEAM_ID,
+            json!({"key": "ENG", "name": "Engineering", "timezone": "Europe/Paris", "color": "#5e6ad2", "visibility": "public"}),
+        );
         for (at, (name, kind, color)) in STATES.iter().enumerate() {
-            put(STATE, &id('c', at + 1), json!({"name": name, "type": kind, "color": color, "position": at * 1000, "teamId": TEAM_ID}));
+            put(
+                STATE,
+                &id('c', at + 1),
+                json!({"name": name, "type": kind, "color": color, "position": at * 1000, "teamId": TEAM_ID}),
+            );
         }
         for (at, name) in ["Bug", "Feature", "Improvement"].iter().enumerate() {
-            put(LABEL, &id('d', at + 1), json!({"name": name, "color": "#95a2b3", "isGroup": false, "creatorId": OWNER}));
+            put(
+                LABEL,
+                &id('d', at + 1),
+                json!({"name": name, "color": "#95a2b3", "isGroup": false, "creatorId": OWNER}),
+            );
         }
         for (at, name) in ["Active", "Prospect", "Churned"].iter().enumerate() {
-            put(STATUS, &id('e', at + 1), json!({"name": name, "displayName": name, "color": "#95a2b3", "position": at}));
+            put(
+                STATUS,
+                &id('e', at + 1),
+                json!({"name": name, "displayName": name, "color": "#95a2b3", "position": at}),
+            );
         }
         for (at, name) in ["Enterprise", "Growth", "Starter"].iter().enumerate() {
             put(TIER, &id('f', at + 1), json!({"name": name, "displayName": name, "color": "#95a2b3", "position": at}));

@@ -13,7 +13,14 @@ use crate::world::Context;
 const LABEL_NAME_LIMIT: usize = 80;
 
 impl Linear {
-    pub(super) fn label_mutation(&mut self, name: &str, id: &str, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<Out> {
+    pub(super) fn label_mutation(
+        &mut self,
+        name: &str,
+        id: &str,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<Out> {
         match name {
             "issueLabelCreate" => {
                 let id = self.label_create(input, actor, cx)?;
@@ -28,7 +35,12 @@ impl Linear {
         }
     }
 
-    pub(super) fn label_create(&mut self, input: &Map<String, Value>, actor: &str, cx: &mut Context<'_>) -> Answer<String> {
+    pub(super) fn label_create(
+        &mut self,
+        input: &Map<String, Value>,
+        actor: &str,
+        cx: &mut Context<'_>,
+    ) -> Answer<String> {
         let id = self.new_id(LABEL, input, cx)?;
         let (name, team) = (text(input, "name").trim(), input.get("teamId").and_then(Value::as_str));
         if name.is_empty() || name.chars().count() > LABEL_NAME_LIMIT {
@@ -44,7 +56,8 @@ impl Linear {
             }
         }
         let clash = |label: &Row| {
-            label.text("name").eq_ignore_ascii_case(name) && (label.get("teamId").is_null() || team.is_none_or(|t| t == label.text("teamId")))
+            label.text("name").eq_ignore_ascii_case(name)
+                && (label.get("teamId").is_null() || team.is_none_or(|t| t == label.text("teamId")))
         };
         if self.store.all(LABEL).any(clash) {
             return Err(Fault::input(&format!("A label with the name \"{name}\" already exists.")));
@@ -69,8 +82,12 @@ impl Linear {
         if !self.store.has(LABEL, id) {
             return Err(Fault::missing(LABEL));
         }
-        let held: Vec<(String, Vec<String>)> =
-            self.store.all(ISSUE).map(|i| (i.id().to_owned(), i.texts("labelIds"))).filter(|(_, labels)| labels.iter().any(|l| l == id)).collect();
+        let held: Vec<(String, Vec<String>)> = self
+            .store
+            .all(ISSUE)
+            .map(|i| (i.id().to_owned(), i.texts("labelIds")))
+            .filter(|(_, labels)| labels.iter().any(|l| l == id))
+            .collect();
         for (issue, mut labels) in held {
             labels.retain(|label| label != id);
             self.issue_change(&issue, Map::from_iter([("labelIds".to_owned(), json!(labels))]), actor, cx);
@@ -86,19 +103,29 @@ impl Linear {
         }
         let kind = text(input, "type");
         if !matches!(kind, "backlog" | "unstarted" | "started" | "completed" | "canceled") {
-            return Err(Fault::argument("type", &json!(kind), "type must be one of backlog, unstarted, started, completed, canceled"));
+            return Err(Fault::argument(
+                "type",
+                &json!(kind),
+                "type must be one of backlog, unstarted, started, completed, canceled",
+            ));
         }
         let states = self.store.having(STATE, "teamId", team);
         if states.iter().any(|state| state.text("name").eq_ignore_ascii_case(text(input, "name"))) {
             return Err(Fault::input("A workflow state with this name already exists in the team."));
         }
-        let position = input.get("position").filter(|p| !p.is_null()).cloned().unwrap_or_else(|| json!(states.len() * 1000));
+        let position =
+            input.get("position").filter(|p| !p.is_null()).cloned().unwrap_or_else(|| json!(states.len() * 1000));
         let fields = json!({"name": input["name"], "type": kind, "color": input["color"], "description": input.get("description"), "teamId": team, "position": position});
         self.store.insert(STATE, &id, fields, cx.now);
         Ok(id)
     }
 
-    pub(super) fn webhook_create(&mut self, input: &Map<String, Value>, caller: &Caller, cx: &mut Context<'_>) -> Answer<Out> {
+    pub(super) fn webhook_create(
+        &mut self,
+        input: &Map<String, Value>,
+        caller: &Caller,
+        cx: &mut Context<'_>,
+    ) -> Answer<Out> {
         if !caller.admin {
             return Err(Fault::forbidden("Webhooks need an admin, or the admin scope."));
         }
@@ -116,7 +143,9 @@ impl Linear {
             return Err(Fault::missing(TEAM));
         }
         let secret = match text(input, "secret") {
-            "" => format!("lin_wh_{}", cx.rng.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 40)),
+            "" => {
+                format!("lin_wh_{}", cx.rng.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 40))
+            }
             given => given.to_owned(),
         };
         let fields = json!({

@@ -26,7 +26,21 @@ pub(super) const WEBHOOK: Kind = "Webhook";
 pub(super) const PROJECT: Kind = "Project";
 
 pub(super) const KINDS: [Kind; 15] = [
-    ISSUE, HISTORY, STATE, LABEL, TEAM, USER, ORGANIZATION, COMMENT, ATTACHMENT, CUSTOMER, NEED, STATUS, TIER, WEBHOOK, PROJECT,
+    ISSUE,
+    HISTORY,
+    STATE,
+    LABEL,
+    TEAM,
+    USER,
+    ORGANIZATION,
+    COMMENT,
+    ATTACHMENT,
+    CUSTOMER,
+    NEED,
+    STATUS,
+    TIER,
+    WEBHOOK,
+    PROJECT,
 ];
 
 /// Relations that are followed backwards often.

@@ -31,7 +31,8 @@ impl Bench {
 
     fn request(auth: &str, query: &str, variables: &Value) -> Request<Bytes> {
         let body = json!({"query": query, "variables": variables}).to_string();
-        let request = Request::post("/graphql").header("authorization", auth).header("content-type", "application/json");
+        let request =
+            Request::post("/graphql").header("authorization", auth).header("content-type", "application/json");
         request.body(Bytes::from(body)).unwrap()
     }
 
@@ -151,10 +152,12 @@ fn filters() {
     ];
     for (filter, expected) in cases {
         let data = bench.data(query, json!({"f": filter}));
-        let ids: Vec<&str> = data["issues"]["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
+        let ids: Vec<&str> =
+            data["issues"]["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
         assert_eq!(ids, expected, "{filter}");
     }
-    let found = bench.data("{ attachmentsForURL(url: \"https://source.example/1\") { nodes { issue { id } } } }", json!({}));
+    let found =
+        bench.data("{ attachmentsForURL(url: \"https://source.example/1\") { nodes { issue { id } } } }", json!({}));
     assert_eq!(found["attachmentsForURL"]["nodes"][0]["issue"]["id"], *second);
 }
 
@@ -176,7 +179,11 @@ fn unmodelled_fields_that_exist_answer_null_or_the_plainest_value() {
 #[test]
 fn quota_headers_and_status() {
     let mut bench = Bench::new();
-    let response = bench.full(KEY, "{ rateLimitStatus { kind identifier limits { type allowedAmount remainingAmount period reset } } }", &json!({}));
+    let response = bench.full(
+        KEY,
+        "{ rateLimitStatus { kind identifier limits { type allowedAmount remainingAmount period reset } } }",
+        &json!({}),
+    );
     let header = |name: &str| response.headers()[name].to_str().unwrap().parse::<f64>().unwrap();
     assert_eq!((header("x-ratelimit-requests-limit"), header("x-ratelimit-requests-remaining")), (2_500.0, 2_499.0));
     assert_eq!(header("x-ratelimit-complexity-limit"), 3_000_000.0);

@@ -55,7 +55,9 @@ fn place(at: &str) -> String {
 fn named(name: &str, value: &Value, at: &str) -> Result<Value, String> {
     match schema().get(name) {
         Some(TypeDef::Input(fields)) => {
-            let Value::Object(given) = value else { return Err(format!("Expected type \"{name}\" to be an object{}.", place(at))) };
+            let Value::Object(given) = value else {
+                return Err(format!("Expected type \"{name}\" to be an object{}.", place(at)));
+            };
             if let Some(unknown) = given.keys().find(|key| !fields.contains_key(*key)) {
                 return Err(format!("Field \"{unknown}\" is not defined by type \"{name}\"{}.", place(at)));
             }
@@ -74,7 +76,9 @@ fn named(name: &str, value: &Value, at: &str) -> Result<Value, String> {
                 "String" | "UUID" => value.is_string(),
                 "ID" => value.is_string() || value.is_i64(),
                 "DateTime" => value.as_str().is_some_and(|text| date(text).is_some()),
-                "TimelessDate" => value.as_str().is_some_and(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()),
+                "TimelessDate" => {
+                    value.as_str().is_some_and(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok())
+                }
                 "DateTimeOrDuration" | "TimelessDateOrDuration" => {
                     value.as_str().is_some_and(|text| date(text).is_some() || duration(text).is_some())
                 }
@@ -101,7 +105,10 @@ pub(super) fn arguments(
                 out.insert(name.clone(), coerce(&input.ty, value, &at)?);
             }
             None if input.ty.is_required() => {
-                return Err(format!("Field \"{name}\" of required type \"{}\" was not provided on \"{owner}\".", input.ty));
+                return Err(format!(
+                    "Field \"{name}\" of required type \"{}\" was not provided on \"{owner}\".",
+                    input.ty
+                ));
             }
             None => {}
         }
@@ -122,7 +129,10 @@ pub(super) fn duration(text: &str) -> Option<TimeDelta> {
     let (sign, rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (days, times) = rest.strip_prefix('P')?.split_once('T').unwrap_or((rest.strip_prefix('P')?, ""));
     let mut seconds: i64 = 0;
-    for (part, units) in [(days, [('Y', 31_536_000), ('M', 2_592_000), ('W', 604_800), ('D', 86_400)]), (times, [('H', 3_600), ('M', 60), ('S', 1), ('_', 0)])] {
+    for (part, units) in [
+        (days, [('Y', 31_536_000), ('M', 2_592_000), ('W', 604_800), ('D', 86_400)]),
+        (times, [('H', 3_600), ('M', 60), ('S', 1), ('_', 0)]),
+    ] {
         let mut number = String::new();
         for c in part.chars() {
             if c.is_ascii_digit() {

@@ -10,8 +10,8 @@ use super::Answer;
 use crate::house::House;
 use crate::ledger::{Dead, LedgerError, MessageState, digest, verify as broken_laws};
 use crate::report::{Found, find, why::title};
-use crate::schema::Entity;
 use crate::review::Choice;
+use crate::schema::Entity;
 use crate::{close, normalize, report, review};
 
 /// A dead letter, in a line.
@@ -96,7 +96,10 @@ pub(super) fn why(house: &House, text: &str, field: Option<&str>) -> Result<Answ
     match report::why(house, id, field)? {
         Some(why) if field.is_some() && why.fields.is_empty() && why.history.is_empty() => {
             let field = field.unwrap_or_default();
-            Ok(Answer::No(format!("{} has no field {field}: without it, `loopd why {text}` lists them all", why.short_id)))
+            Ok(Answer::No(format!(
+                "{} has no field {field}: without it, `loopd why {text}` lists them all",
+                why.short_id
+            )))
         }
         Some(why) => Ok(Answer::Why(Box::new(why))),
         None => Ok(Answer::No(format!("there is no {id} any more"))),
@@ -180,16 +183,27 @@ pub(super) fn messages(house: &House, all: bool) -> Result<Vec<Message>, LedgerE
 }
 
 /// Approves or drops messages. An id may be shortened, or be that of the item.
-pub(super) fn decide_messages(house: &House, ids: &[String], by: &str, approve: bool) -> Result<Vec<Outcome>, LedgerError> {
+pub(super) fn decide_messages(
+    house: &House,
+    ids: &[String],
+    by: &str,
+    approve: bool,
+) -> Result<Vec<Outcome>, LedgerError> {
     let known = messages(house, true)?;
     let mut outcomes = Vec::new();
     for text in ids {
-        let meant: Vec<&Message> =
-            known.iter().filter(|message| message.id.starts_with(&text.to_lowercase()) || message.item.eq_ignore_ascii_case(text)).collect();
+        let meant: Vec<&Message> = known
+            .iter()
+            .filter(|message| message.id.starts_with(&text.to_lowercase()) || message.item.eq_ignore_ascii_case(text))
+            .collect();
         let outcome = match meant.as_slice() {
             [] => Outcome::failed(text, "there is no such message; `loopd close` lists them"),
             [message] => {
-                let done = if approve { close::approve(house, &message.id, by)? } else { close::drop_message(house, &message.id, by)? };
+                let done = if approve {
+                    close::approve(house, &message.id, by)?
+                } else {
+                    close::drop_message(house, &message.id, by)?
+                };
                 match done {
                     Ok(()) => Outcome::done(format!("{} ({})", message.item, message.to)),
                     Err(why) => Outcome::failed(text, why),
@@ -236,7 +250,9 @@ pub(super) fn decide(house: &House, wanted: u64, ours: bool, by: &str) -> Result
             let done = review::decide(house, &question, choice, by)?;
             house.ledger.durable()?;
             return Ok(match done {
-                Ok(()) => Outcome::done(format!("{} in {}.{}", question.field, question.connection, question.collection)),
+                Ok(()) => {
+                    Outcome::done(format!("{} in {}.{}", question.field, question.connection, question.collection))
+                }
                 Err(why) => Outcome::failed(wanted.to_string(), why),
             });
         }
@@ -246,7 +262,10 @@ pub(super) fn decide(house: &House, wanted: u64, ours: bool, by: &str) -> Result
 
 pub(super) fn verify(house: &House) -> Result<Vec<Law>, LedgerError> {
     let broken = broken_laws(&house.ledger)?;
-    Ok(broken.into_iter().map(|broken| Law { tree: broken.tree.to_owned(), row: broken.row, law: broken.law }).collect())
+    Ok(broken
+        .into_iter()
+        .map(|broken| Law { tree: broken.tree.to_owned(), row: broken.row, law: broken.law })
+        .collect())
 }
 
 /// Streams to read again.

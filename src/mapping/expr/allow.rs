@@ -13,27 +13,117 @@ use jaq_core::path::{Part, Path};
 
 /// Filters that ops may call, with the number of arguments each may have.
 const ALLOWED: &[(&str, &[usize])] = &[
-    ("abs", &[0]), ("add", &[0]), ("all", &[0, 1, 2]), ("any", &[0, 1, 2]), ("arrays", &[0]), ("ascii_downcase", &[0]),
-    ("ascii_upcase", &[0]), ("booleans", &[0]), ("capture", &[1, 2]), ("ceil", &[0]), ("contains", &[1]), ("date", &[0]),
-    ("domain", &[0]), ("empty", &[0]), ("endswith", &[1]), ("error", &[0, 1]), ("false", &[0]), ("first", &[0, 1]),
-    ("flatten", &[0]), ("floor", &[0]), ("from_entries", &[0]), ("from_epoch", &[0]), ("fromdate", &[0]), ("getpath", &[1]),
-    ("group_by", &[1]), ("gsub", &[2, 3]), ("has", &[1]), ("html_to_text", &[0]), ("in", &[1]), ("index", &[1]),
-    ("indices", &[1]), ("inside", &[1]), ("isempty", &[1]), ("join", &[1]), ("keys", &[0]), ("last", &[0, 1]),
-    ("length", &[0]), ("limit", &[2]), ("ltrim", &[0]), ("ltrimstr", &[1]), ("map", &[1]), ("match", &[1, 2]), ("max", &[0]),
-    ("max_by", &[1]), ("min", &[0]), ("min_by", &[1]), ("not", &[0]), ("nth", &[1, 2]), ("null", &[0]), ("nulls", &[0]),
-    ("numbers", &[0]), ("objects", &[0]), ("reverse", &[0]), ("rindex", &[1]), ("round", &[0]), ("rtrim", &[0]),
-    ("rtrimstr", &[1]), ("scalars", &[0]), ("scan", &[1, 2]), ("select", &[1]), ("skip", &[2]), ("sort", &[0]),
-    ("sort_by", &[1]), ("split", &[1, 2]), ("splits", &[1, 2]), ("startswith", &[1]), ("strings", &[0]), ("sub", &[2, 3]),
-    ("test", &[1, 2]), ("to_entries", &[0]), ("todate", &[0]), ("tojson", &[0]), ("tonumber", &[0]), ("tostring", &[0]),
-    ("trim", &[0]), ("true", &[0]), ("truncate", &[1]), ("type", &[0]), ("unique", &[0]), ("unique_by", &[1]),
-    ("utf8bytelength", &[0]), ("values", &[0]), ("with_entries", &[1]),
-    ("@html", &[0]), ("@json", &[0]), ("@text", &[0]), ("@uri", &[0]),
+    ("abs", &[0]),
+    ("add", &[0]),
+    ("all", &[0, 1, 2]),
+    ("any", &[0, 1, 2]),
+    ("arrays", &[0]),
+    ("ascii_downcase", &[0]),
+    ("ascii_upcase", &[0]),
+    ("booleans", &[0]),
+    ("capture", &[1, 2]),
+    ("ceil", &[0]),
+    ("contains", &[1]),
+    ("date", &[0]),
+    ("domain", &[0]),
+    ("empty", &[0]),
+    ("endswith", &[1]),
+    ("error", &[0, 1]),
+    ("false", &[0]),
+    ("first", &[0, 1]),
+    ("flatten", &[0]),
+    ("floor", &[0]),
+    ("from_entries", &[0]),
+    ("from_epoch", &[0]),
+    ("fromdate", &[0]),
+    ("getpath", &[1]),
+    ("group_by", &[1]),
+    ("gsub", &[2, 3]),
+    ("has", &[1]),
+    ("html_to_text", &[0]),
+    ("in", &[1]),
+    ("index", &[1]),
+    ("indices", &[1]),
+    ("inside", &[1]),
+    ("isempty", &[1]),
+    ("join", &[1]),
+    ("keys", &[0]),
+    ("last", &[0, 1]),
+    ("length", &[0]),
+    ("limit", &[2]),
+    ("ltrim", &[0]),
+    ("ltrimstr", &[1]),
+    ("map", &[1]),
+    ("match", &[1, 2]),
+    ("max", &[0]),
+    ("max_by", &[1]),
+    ("min", &[0]),
+    ("min_by", &[1]),
+    ("not", &[0]),
+    ("nth", &[1, 2]),
+    ("null", &[0]),
+    ("nulls", &[0]),
+    ("numbers", &[0]),
+    ("objects", &[0]),
+    ("reverse", &[0]),
+    ("rindex", &[1]),
+    ("round", &[0]),
+    ("rtrim", &[0]),
+    ("rtrimstr", &[1]),
+    ("scalars", &[0]),
+    ("scan", &[1, 2]),
+    ("select", &[1]),
+    ("skip", &[2]),
+    ("sort", &[0]),
+    ("sort_by", &[1]),
+    ("split", &[1, 2]),
+    ("splits", &[1, 2]),
+    ("startswith", &[1]),
+    ("strings", &[0]),
+    ("sub", &[2, 3]),
+    ("test", &[1, 2]),
+    ("to_entries", &[0]),
+    ("todate", &[0]),
+    ("tojson", &[0]),
+    ("tonumber", &[0]),
+    ("tostring", &[0]),
+    ("trim", &[0]),
+    ("true", &[0]),
+    ("truncate", &[1]),
+    ("type", &[0]),
+    ("unique", &[0]),
+    ("unique_by", &[1]),
+    ("utf8bytelength", &[0]),
+    ("values", &[0]),
+    ("with_entries", &[1]),
+    ("@html", &[0]),
+    ("@json", &[0]),
+    ("@text", &[0]),
+    ("@uri", &[0]),
 ];
 
 /// Filters whose work grows with everything inside their input, not only with its length.
 const DEEP: &[&str] = &[
-    "tostring", "tojson", "@json", "@text", "@html", "@uri", "sort", "sort_by", "group_by", "unique", "unique_by", "min",
-    "max", "min_by", "max_by", "flatten", "inside", "to_entries", "min_by_or_empty", "max_by_or_empty",
+    "tostring",
+    "tojson",
+    "@json",
+    "@text",
+    "@html",
+    "@uri",
+    "sort",
+    "sort_by",
+    "group_by",
+    "unique",
+    "unique_by",
+    "min",
+    "max",
+    "min_by",
+    "max_by",
+    "flatten",
+    "inside",
+    "to_entries",
+    "min_by_or_empty",
+    "max_by_or_empty",
 ];
 
 /// The deepest that terms may nest: evaluation uses the stack in proportion.
@@ -74,7 +164,11 @@ impl Rewrite {
             Term::Id | Term::Num(_) | Term::Arr(None) => term,
             Term::Var(name) => {
                 if matches!(name, "$ENV" | "$__loc__" | "$__prog_args") {
-                    return refuse(Some(name), format!("{name} looks outside of the record"), "give the value in the mapping itself");
+                    return refuse(
+                        Some(name),
+                        format!("{name} looks outside of the record"),
+                        "give the value in the mapping itself",
+                    );
                 }
                 term
             }
@@ -104,7 +198,9 @@ impl Rewrite {
                 let entry = |(key, value): (Term<&'s str>, Option<Term<&'s str>>)| {
                     Ok(match value {
                         // `{$name}` and `{name}` mean something by how they are written.
-                        None if matches!(key, Term::Var(_) | Term::Str(None, _)) => (self.check_only(key, depth)?, None),
+                        None if matches!(key, Term::Var(_) | Term::Str(None, _)) => {
+                            (self.check_only(key, depth)?, None)
+                        }
                         None => (key, None),
                         Some(value) => (self.term(key, depth)?, Some(self.term(value, depth)?)),
                     })
@@ -114,11 +210,19 @@ impl Rewrite {
             Term::Neg(inner) => Term::Neg(self.boxed(*inner, depth)?),
             Term::BinOp(left, op, right) => self.binary(*left, op, *right, depth)?,
             Term::Label(name, _) | Term::Break(name) => {
-                return refuse(Some(name), "`label` and `break` are not for mappings", "use first(…), limit(…) or any(…)");
+                return refuse(
+                    Some(name),
+                    "`label` and `break` are not for mappings",
+                    "use first(…), limit(…) or any(…)",
+                );
             }
             Term::Fold(name, values, pattern, args) => {
                 if !self.trusted {
-                    return refuse(Some(name), format!("`{name}` can build up without end"), "use add, map, any, all, group_by, first or join");
+                    return refuse(
+                        Some(name),
+                        format!("`{name}` can build up without end"),
+                        "use add, map, any, all, group_by, first or join",
+                    );
                 }
                 let args = args.into_iter().map(|arg| self.term(arg, depth)).collect::<Result<_, _>>()?;
                 Term::Fold(name, self.boxed(*values, depth)?, self.pattern(pattern, depth)?, args)
@@ -137,7 +241,8 @@ impl Rewrite {
                     let at = definitions.first().map(|definition| definition.name);
                     return refuse(at, "`def` can loop without end", "write the expression where it is used");
                 }
-                let definitions = definitions.into_iter().map(|definition| self.definition(definition)).collect::<Result<_, _>>()?;
+                let definitions =
+                    definitions.into_iter().map(|definition| self.definition(definition)).collect::<Result<_, _>>()?;
                 Term::Def(definitions, self.boxed(*body, depth)?)
             }
             Term::Call(name, args) => {
@@ -180,13 +285,29 @@ impl Rewrite {
             return Ok(());
         }
         let takes: Vec<String> = arities.iter().map(usize::to_string).collect();
-        let mend = if arities == &[0] { format!("write `| {name}`") } else { format!("arguments are separated by `;`: {name}(a; b)") };
+        let mend = if arities == &[0] {
+            format!("write `| {name}`")
+        } else {
+            format!("arguments are separated by `;`: {name}(a; b)")
+        };
         refuse(Some(name), format!("`{name}` takes {} arguments, here are {arity}", takes.join(" or ")), mend)
     }
 
-    fn binary<'s>(self, left: Term<&'s str>, op: BinaryOp<&'s str>, right: Term<&'s str>, depth: usize) -> Rewritten<'s> {
-        if matches!(op, BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt) && !self.trusted {
-            return refuse(None, "an expression gives a value, it cannot assign", "build the value: {name: …} or map(…); to compare, write `==`");
+    fn binary<'s>(
+        self,
+        left: Term<&'s str>,
+        op: BinaryOp<&'s str>,
+        right: Term<&'s str>,
+        depth: usize,
+    ) -> Rewritten<'s> {
+        if matches!(op, BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt)
+            && !self.trusted
+        {
+            return refuse(
+                None,
+                "an expression gives a value, it cannot assign",
+                "build the value: {name: …} or map(…); to compare, write `==`",
+            );
         }
         // Two names are as cheap to compare as one, and most comparisons are with a constant.
         let dear = matches!(op, BinaryOp::Cmp(_)) && !constant(&left) && !constant(&right);
@@ -211,7 +332,9 @@ impl Rewrite {
         }
         Ok(match pattern {
             Pattern::Var(name) => Pattern::Var(name),
-            Pattern::Arr(items) => Pattern::Arr(items.into_iter().map(|item| self.pattern(item, depth + 1)).collect::<Result<_, _>>()?),
+            Pattern::Arr(items) => {
+                Pattern::Arr(items.into_iter().map(|item| self.pattern(item, depth + 1)).collect::<Result<_, _>>()?)
+            }
             Pattern::Obj(entries) => {
                 let entry = |(key, pattern)| Ok((self.term(key, depth + 1)?, self.pattern(pattern, depth + 1)?));
                 Pattern::Obj(entries.into_iter().map(entry).collect::<Result<_, _>>()?)
@@ -220,7 +343,12 @@ impl Rewrite {
     }
 
     /// A path is taken apart behind each `[]`, so that every element is counted.
-    fn path<'s>(self, base: Term<&'s str>, parts: Vec<(Part<Term<&'s str>>, jaq_core::path::Opt)>, depth: usize) -> Rewritten<'s> {
+    fn path<'s>(
+        self,
+        base: Term<&'s str>,
+        parts: Vec<(Part<Term<&'s str>>, jaq_core::path::Opt)>,
+        depth: usize,
+    ) -> Rewritten<'s> {
         let mut whole = self.term(base, depth)?;
         let mut run = Vec::new();
         let mut split = false;
@@ -230,7 +358,11 @@ impl Rewrite {
                 Part::Range(from, to) => from.iter().chain(to).all(constant),
             };
             if split && !fixed && !self.trusted {
-                return refuse(None, "an index that is computed stands behind `[]`", "bind it first: `.id as $id | .list[] | .[$id]`");
+                return refuse(
+                    None,
+                    "an index that is computed stands behind `[]`",
+                    "bind it first: `.id as $id | .list[] | .[$id]`",
+                );
             }
             let slices = matches!(&part, Part::Range(from, to) if from.is_some() || to.is_some());
             let iterates = matches!(part, Part::Range(None, None));
@@ -287,16 +419,17 @@ fn dive(term: Term<&str>) -> Term<&str> {
 /// Why a name is not let in, and what to write instead.
 fn explain(name: &str) -> (String, String) {
     let (what, mend) = match name {
-        "range" | "repeat" | "while" | "until" | "recurse" | "walk" | "paths" | "combinations" | "transpose" | "recurse_down" => {
-            ("can go on without end", "use map, any, all, first or limit over a list of the record")
-        }
+        "range" | "repeat" | "while" | "until" | "recurse" | "walk" | "paths" | "combinations" | "transpose"
+        | "recurse_down" => ("can go on without end", "use map, any, all, first or limit over a list of the record"),
         "env" | "input" | "inputs" | "input_filename" | "input_line_number" | "get_search_list" | "modulemeta" => {
             ("looks outside of the record", "give the value in the mapping itself")
         }
         "now" | "localtime" | "strflocaltime" | "mktime" | "gmtime" => {
             ("depends on when or where it runs", "use a time of the record, with from_epoch or todate")
         }
-        "halt" | "halt_error" | "debug" | "stderr" | "label" | "break" => ("ends or talks past the mapping", "leave it out"),
+        "halt" | "halt_error" | "debug" | "stderr" | "label" | "break" => {
+            ("ends or talks past the mapping", "leave it out")
+        }
         "map_values" | "del" | "delpaths" | "setpath" | "to_stream" | "from_stream" | "pick" | "path" => {
             ("changes its input in place", "build the value: {name: …} or map(…)")
         }
@@ -305,7 +438,10 @@ fn explain(name: &str) -> (String, String) {
         "capture_name" => ("is unknown", "use capture"),
         _ => {
             let near = super::super::problem::nearest(name, known_names());
-            let mend = near.map_or_else(|| "see the list of filters in docs/mappings.md".to_owned(), |near| format!("did you mean `{near}`?"));
+            let mend = near.map_or_else(
+                || "see the list of filters in docs/mappings.md".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
             return (format!("there is no filter `{name}` for mappings"), mend);
         }
     };

@@ -13,8 +13,33 @@ const MAX_TAGS: usize = 10_000;
 
 /// Tags by which HTML is recognised.
 const TAGS: &[&str] = &[
-    "a", "b", "blockquote", "body", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "hr", "html", "i", "img", "li", "ol", "p", "pre",
-    "span", "strong", "table", "td", "tr", "u", "ul",
+    "a",
+    "b",
+    "blockquote",
+    "body",
+    "br",
+    "code",
+    "div",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "hr",
+    "html",
+    "i",
+    "img",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "span",
+    "strong",
+    "table",
+    "td",
+    "tr",
+    "u",
+    "ul",
 ];
 /// Tags that hold nothing or that the next one closes.
 const OPEN_ENDED: &[&str] = &["br", "hr", "img", "input", "li", "link", "meta", "p", "td", "th", "tr", "wbr"];
@@ -48,7 +73,8 @@ fn survey(html: &str) -> Survey {
     let (mut depth, mut tables) = (0_usize, 0_usize);
     for piece in html.split('<').skip(1) {
         let (closes, name) = piece.strip_prefix('/').map_or((false, piece), |name| (true, name));
-        let name: String = name.chars().take_while(char::is_ascii_alphanumeric).take(12).collect::<String>().to_ascii_lowercase();
+        let name: String =
+            name.chars().take_while(char::is_ascii_alphanumeric).take(12).collect::<String>().to_ascii_lowercase();
         if name.is_empty() {
             continue;
         }
@@ -76,6 +102,11 @@ fn strip(html: &str) -> String {
         }
         text.push_str(words);
     }
-    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&nbsp;", " ").replace("&amp;", "&");
+    let text = text
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&nbsp;", " ")
+        .replace("&amp;", "&");
     text.trim().to_owned()
 }

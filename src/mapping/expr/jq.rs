@@ -60,7 +60,9 @@ pub(super) fn compile(text: &str) -> Result<Program, Refused> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(PARSER_STACK);
         let thread = builder.spawn_scoped(scope, || compile_here(text));
-        let Ok(thread) = thread else { return Err(Refused::whole(text, "no thread could be started to read it", "free memory and try again")) };
+        let Ok(thread) = thread else {
+            return Err(Refused::whole(text, "no thread could be started to read it", "free memory and try again"));
+        };
         thread.join().unwrap_or_else(|_| Err(Refused::whole(text, "it cannot be read", "simplify the expression")))
     })
 }
@@ -68,15 +70,25 @@ pub(super) fn compile(text: &str) -> Result<Program, Refused> {
 fn compile_here(text: &str) -> Result<Program, Refused> {
     let tokens = Lexer::new(text).lex().map_err(|errors| {
         let at = errors.first().map_or(0..text.len(), |(_, rest)| pointed(text, rest));
-        Refused { at, what: "this is not jq".into(), mend: "check quotes and brackets; a text within a jq expression stands in double quotes".into() }
+        Refused {
+            at,
+            what: "this is not jq".into(),
+            mend: "check quotes and brackets; a text within a jq expression stands in double quotes".into(),
+        }
     })?;
     let parsed = Parser::new(&tokens).parse(Parser::term);
     let term = parsed.map_err(|errors| {
-        let Some((expected, found)) = errors.into_iter().next() else { return Refused::whole(text, "this is not jq", "check the expression") };
+        let Some((expected, found)) = errors.into_iter().next() else {
+            return Refused::whole(text, "this is not jq", "check the expression");
+        };
         let at = found.map_or(text.len()..text.len(), |token| pointed(text, token.0));
         let met = if at.start >= text.len() { "the end".to_owned() } else { format!("`{}`", &text[at.clone()]) };
         let expected = if expected.as_str() == "nothing" { "the end" } else { expected.as_str() };
-        Refused { at, what: format!("{expected} is expected here, not {met}"), mend: "check the expression with jq".into() }
+        Refused {
+            at,
+            what: format!("{expected} is expected here, not {met}"),
+            mend: "check the expression with jq".into(),
+        }
     })?;
     let term = Rewrite { trusted: false }.term(term, 0).map_err(|refusal| Refused::from_refusal(text, refusal))?;
 
@@ -88,7 +100,9 @@ fn compile_here(text: &str) -> Result<Program, Refused> {
     let compiled = Compiler::default().with_funs(native::funs()).compile(modules);
     let filter = compiled.map_err(|errors| {
         let first = errors.into_iter().flat_map(|(_, errors)| errors).next();
-        let Some((name, undefined)) = first else { return Refused::whole(text, "it cannot be compiled", "simplify the expression") };
+        let Some((name, undefined)) = first else {
+            return Refused::whole(text, "it cannot be compiled", "simplify the expression");
+        };
         let at = if within(text, name) { span(text, name) } else { 0..text.len() };
         let mend = "bind it first: `… as $name | …`";
         Refused { at, what: format!("there is no {} `{name}`", undefined.as_str()), mend: mend.into() }
@@ -125,10 +139,11 @@ static DEFINITIONS: LazyLock<Vec<(Def<&'static str>, BTreeSet<String>)>> = LazyL
 
 /// Only what a term needs, in order: compiling all of jq for every expression would cost a millisecond each.
 fn definitions_for<'s>(term: &Term<&'s str>) -> Vec<Def<&'s str>> {
-    let by_name: BTreeMap<&str, Vec<&BTreeSet<String>>> = DEFINITIONS.iter().fold(BTreeMap::new(), |mut map, (definition, calls)| {
-        map.entry(definition.name).or_insert_with(Vec::new).push(calls);
-        map
-    });
+    let by_name: BTreeMap<&str, Vec<&BTreeSet<String>>> =
+        DEFINITIONS.iter().fold(BTreeMap::new(), |mut map, (definition, calls)| {
+            map.entry(definition.name).or_insert_with(Vec::new).push(calls);
+            map
+        });
     let mut wanted = BTreeSet::new();
     let mut open: Vec<String> = calls(term).into_iter().collect();
     while let Some(name) = open.pop() {
@@ -160,8 +175,12 @@ impl Program {
         }
         match (first, second) {
             (None, _) => Ok(None),
-            (Some(Err(error)), _) | (_, Some(Err(error))) => Err(fuel.why().map_or_else(|| tell(&error, source), str::to_owned)),
-            (Some(Ok(_)), Some(Ok(_))) => Err("the expression gives several values; put it in [ … ] or use first(…)".into()),
+            (Some(Err(error)), _) | (_, Some(Err(error))) => {
+                Err(fuel.why().map_or_else(|| tell(&error, source), str::to_owned))
+            }
+            (Some(Ok(_)), Some(Ok(_))) => {
+                Err("the expression gives several values; put it in [ … ] or use first(…)".into())
+            }
             (Some(Ok(value)), None) => from_val(&value).map(Some).map_err(str::to_owned),
         }
     }

@@ -141,7 +141,9 @@ fn times<'a>(mut cv: Cv<'a, Metered>) -> ValXs<'a, Val> {
     let left = cv.0.pop_var();
     let fuel = fuel(&cv);
     let result = match (&left, &right) {
-        (Val::TStr(_) | Val::BStr(_), _) | (_, Val::TStr(_) | Val::BStr(_)) => Err(fuel.blame("a text cannot be multiplied")),
+        (Val::TStr(_) | Val::BStr(_), _) | (_, Val::TStr(_) | Val::BStr(_)) => {
+            Err(fuel.blame("a text cannot be multiplied"))
+        }
         _ => fuel.dive(&left).and_then(|_| fuel.dive(&right)).and_then(|_| left * right),
     };
     bome(result.and_then(|value| fuel.made(&value).map(|()| value)))

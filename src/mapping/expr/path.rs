@@ -86,8 +86,12 @@ pub(crate) fn get(root: &Value, steps: &[Step]) -> Result<Value, String> {
             }
             // jaq looks an integer up among an object's keys, which in JSON are texts: never there.
             (Value::Object(_), Step::Index(_)) => return Ok(Value::Null),
-            (other, Step::Key(key)) => return Err(format!("there is {} where an object with {key:?} is expected", type_name(other))),
-            (other, Step::Index(at)) => return Err(format!("there is {} where a list with element {at} is expected", type_name(other))),
+            (other, Step::Key(key)) => {
+                return Err(format!("there is {} where an object with {key:?} is expected", type_name(other)));
+            }
+            (other, Step::Index(at)) => {
+                return Err(format!("there is {} where a list with element {at} is expected", type_name(other)));
+            }
         };
     }
     bounded(place).map_err(str::to_owned)

@@ -178,8 +178,22 @@ fn a_refusal_points_at_the_culprit_and_names_the_likely_word() {
 fn errors_tell_types_and_never_text() {
     let secret = json!({"a": "the customer's secret words", "b": {"secret": 1}, "c": ["secret"]});
     for text in [
-        ".a.b", ".a[0]", ".c.x", ".a | keys", ".b + .c", ".a - 1", ".a * 3", ".a | tonumber", "error(.a)", ".a | error", ".b | html_to_text",
-        ".a | from_epoch", ".c | join(1)", ".a | .[]", ".b | test(\"x\")", "{(.b): 1}",
+        ".a.b",
+        ".a[0]",
+        ".c.x",
+        ".a | keys",
+        ".b + .c",
+        ".a - 1",
+        ".a * 3",
+        ".a | tonumber",
+        "error(.a)",
+        ".a | error",
+        ".b | html_to_text",
+        ".a | from_epoch",
+        ".c | join(1)",
+        ".a | .[]",
+        ".b | test(\"x\")",
+        "{(.b): 1}",
     ] {
         let error = run(text, secret.clone()).expect_err(text).to_string();
         assert!(!error.contains("secret words") && !error.contains("secret\""), "{text}: {error}");
@@ -269,7 +283,8 @@ fn nasty_expressions_end() {
     ];
     for text in nasty {
         let started = clock();
-        let outcome = Expression::compile(&text, place()).map(|expression| expression.eval(&Input::new(&record)).is_ok());
+        let outcome =
+            Expression::compile(&text, place()).map(|expression| expression.eval(&Input::new(&record)).is_ok());
         let took = started.elapsed();
         let shown: String = text.chars().take(60).collect();
         // Debug builds are ten times slower than what runs.
@@ -308,7 +323,11 @@ fn long_texts_are_cut_visibly_on_both_ways() {
 
 #[test]
 fn deep_html_ends() {
-    for html in [format!("{}x", "<div>".repeat(40_000)), format!("{}x", "<b><table><tr><td>".repeat(9_000)), "<p>a".repeat(60_000)] {
+    for html in [
+        format!("{}x", "<div>".repeat(40_000)),
+        format!("{}x", "<b><table><tr><td>".repeat(9_000)),
+        "<p>a".repeat(60_000),
+    ] {
         let started = clock();
         let _ = run(".h | html_to_text", json!({"h": html}));
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());

@@ -41,7 +41,9 @@ fn bound(value: &Value, left: &mut usize, depth: usize) -> Result<Value, &'stati
             spend(left, text.len())?;
             Value::String(text.into_owned())
         }
-        Value::Array(items) => Value::Array(items.iter().map(|item| bound(item, left, depth)).collect::<Result<_, _>>()?),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| bound(item, left, depth)).collect::<Result<_, _>>()?)
+        }
         Value::Object(map) => {
             let mut entries = serde_json::Map::new();
             for (key, value) in map {
@@ -122,7 +124,9 @@ fn number_out(number: &Num) -> Value {
         Num::BigInt(int) => {
             let text = int.to_string();
             let exact = text.parse::<u64>().map(Value::from).ok();
-            exact.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number)).unwrap_or(Value::Null)
+            exact
+                .or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number))
+                .unwrap_or(Value::Null)
         }
         Num::Float(float) => Number::from_f64(*float).map_or(Value::Null, Value::Number),
         Num::Dec(text) => text.parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number),

@@ -213,8 +213,10 @@ fn call(name: &str, args: &[Expr], row: &dyn Row) -> Cell {
         }
         "ISERROR" => return Cell::Bool(run(&args[0], row) == Cell::Error),
         "LAST_MODIFIED_TIME" => {
-            let fields: Vec<String> =
-                args.iter().filter_map(|arg| if let Expr::Field(name) = arg { Some(name.clone()) } else { None }).collect();
+            let fields: Vec<String> = args
+                .iter()
+                .filter_map(|arg| if let Expr::Field(name) = arg { Some(name.clone()) } else { None })
+                .collect();
             return Cell::Date(row.modified((!fields.is_empty()).then_some(&fields)));
         }
         _ => {}
@@ -259,7 +261,9 @@ fn text_call(name: &str, values: &[Cell]) -> Cell {
         "CONCATENATE" => Cell::Text(values.iter().map(Cell::text).collect()),
         "SUBSTITUTE" => Cell::Text(text.replace(&values[1].text(), &values[2].text())),
         "EXACT" => Cell::Bool(text == values[1].text()),
-        "FIND" => position(&text, &values[1].text(), count(2, 1)).map_or(Cell::Number(0.0), |at| Cell::Number(small(at))),
+        "FIND" => {
+            position(&text, &values[1].text(), count(2, 1)).map_or(Cell::Number(0.0), |at| Cell::Number(small(at)))
+        }
         "SEARCH" => position(&text.to_lowercase(), &values[1].text().to_lowercase(), count(2, 1))
             .map_or(Cell::Blank, |at| Cell::Number(small(at))),
         "ARRAYJOIN" => {

@@ -66,7 +66,8 @@ fn passes_and_refuses_rows() {
 #[test]
 fn bad_formulas_do_not_parse() {
     let deep = "(".repeat(1_000) + "1";
-    for text in ["", "AND(", "{Open", "'open", "1 +", "NOPE(1)", "NOT()", "1 2", "LAST_MODIFIED_TIME('x')", "#", &deep] {
+    for text in ["", "AND(", "{Open", "'open", "1 +", "NOPE(1)", "NOT()", "1 2", "LAST_MODIFIED_TIME('x')", "#", &deep]
+    {
         assert!(Formula::parse(text).is_err(), "{text}");
     }
 }

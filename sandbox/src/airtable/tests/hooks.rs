@@ -30,7 +30,10 @@ fn payloads_carry_v2_cells_and_the_actor() {
     bench.ok("PATCH", &items(&format!("/{row}")), json!({"fields": {"Status": "Old", "Person": [ada]}}));
     bench.ok("DELETE", &items(&format!("/{row}")), Value::Null);
     let answer = payloads(&mut bench, &hook, "");
-    assert_eq!((&answer["cursor"], &answer["mightHaveMore"], &answer["payloadFormat"]), (&json!(5), &json!(false), &json!("v0")));
+    assert_eq!(
+        (&answer["cursor"], &answer["mightHaveMore"], &answer["payloadFormat"]),
+        (&json!(5), &json!(false), &json!("v0"))
+    );
     let list = answer["payloads"].as_array().unwrap();
     let table = bench.airtable.schema(BASE)["tables"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(list[1]["actionMetadata"]["source"], "client");
@@ -57,7 +60,8 @@ fn filters_leave_out() {
     let people = subscribe(&mut bench, &json!({"dataTypes": ["tableData"], "fromSources": ["client"]}), &Value::Null);
     let scoped = subscribe(&mut bench, &json!({"dataTypes": ["tableData"], "recordChangeScope": table}), &Value::Null);
     let removals = subscribe(&mut bench, &json!({"dataTypes": ["tableData"], "changeTypes": ["remove"]}), &Value::Null);
-    let watching = subscribe(&mut bench, &json!({"dataTypes": ["tableData"], "watchDataInFieldIds": [status]}), &Value::Null);
+    let watching =
+        subscribe(&mut bench, &json!({"dataTypes": ["tableData"], "watchDataInFieldIds": [status]}), &Value::Null);
     let schema = subscribe(&mut bench, &json!({"dataTypes": ["tableFields"]}), &Value::Null);
     let row = bench.add(json!({"Name": "a"}));
     bench.ok("PATCH", &items(&format!("/{row}")), json!({"fields": {"Name": "b"}}));
@@ -158,7 +162,13 @@ fn bad_subscriptions() {
     let body = |filters: Value| json!({"specification": {"options": {"filters": filters}}});
     bench.refused("POST", &hooks(), body(json!({})), 422, "INVALID_REQUEST_MISSING_FIELDS");
     bench.refused("POST", &hooks(), body(json!({"dataTypes": ["rows"]})), 422, "INVALID_REQUEST_UNKNOWN");
-    bench.refused("POST", &hooks(), body(json!({"dataTypes": ["tableData"], "recordChangeScope": "tblNone"})), 422, "INVALID_REQUEST_UNKNOWN");
+    bench.refused(
+        "POST",
+        &hooks(),
+        body(json!({"dataTypes": ["tableData"], "recordChangeScope": "tblNone"})),
+        422,
+        "INVALID_REQUEST_UNKNOWN",
+    );
     for _ in 0..10 {
         subscribe(&mut bench, &json!({"dataTypes": ["tableData"]}), &Value::Null);
     }

@@ -27,7 +27,8 @@ fn pages_until_there_is_no_offset() {
     assert_eq!((pages, seen.len()), (3, 250));
     assert!(seen.is_sorted());
     // The same by POST, with the offset in the body, with a limit and a sort.
-    let (mut seen, mut body) = (Vec::new(), json!({"pageSize": 40, "maxRecords": 90, "sort": [{"field": "Name", "direction": "desc"}]}));
+    let (mut seen, mut body) =
+        (Vec::new(), json!({"pageSize": 40, "maxRecords": 90, "sort": [{"field": "Name", "direction": "desc"}]}));
     loop {
         let page = bench.ok("POST", &items("/listRecords"), body.clone());
         seen.extend(names(&page));
@@ -42,14 +43,26 @@ fn offsets_expire_and_belong_to_their_list() {
     let mut bench = Bench::new();
     fill(&mut bench, 3);
     let offset = bench.ok("GET", &items("?pageSize=1"), Value::Null)["offset"].as_str().unwrap().to_owned();
-    bench.refused("GET", &items(&format!("?pageSize=1&offset={offset}&filterByFormula=1")), Value::Null, 422, "INVALID_OFFSET_VALUE");
+    bench.refused(
+        "GET",
+        &items(&format!("?pageSize=1&offset={offset}&filterByFormula=1")),
+        Value::Null,
+        422,
+        "INVALID_OFFSET_VALUE",
+    );
     bench.refused("GET", &items("?offset=nonsense"), Value::Null, 422, "INVALID_OFFSET_VALUE");
     // Rows deleted meanwhile are left out, and do not break the walk.
     let first = bench.airtable.rows(BASE, "Items")[0]["id"].as_str().unwrap().to_owned();
     bench.desk(|a, cx| a.delete_row(cx, BASE, "Items", &first));
     assert_eq!(names(&bench.ok("GET", &items(&format!("?pageSize=1&offset={offset}")), Value::Null)), ["n001"]);
     bench.later(11 * 60);
-    bench.refused("GET", &items(&format!("?pageSize=1&offset={offset}")), Value::Null, 422, "LIST_RECORDS_ITERATOR_NOT_AVAILABLE");
+    bench.refused(
+        "GET",
+        &items(&format!("?pageSize=1&offset={offset}")),
+        Value::Null,
+        422,
+        "LIST_RECORDS_ITERATOR_NOT_AVAILABLE",
+    );
 }
 
 #[test]
@@ -57,7 +70,11 @@ fn fields_sort_view_and_ids() {
     let mut bench = Bench::new();
     fill(&mut bench, 3);
     let key = bench.field_id("Items", "Name");
-    let page = bench.ok("GET", &items("?fields[]=Name&fields%5B%5D=Count&sort[0][field]=Count&sort[0][direction]=desc&view=Grid%20view"), Value::Null);
+    let page = bench.ok(
+        "GET",
+        &items("?fields[]=Name&fields%5B%5D=Count&sort[0][field]=Count&sort[0][direction]=desc&view=Grid%20view"),
+        Value::Null,
+    );
     assert_eq!(page["records"][0]["fields"], json!({"Name": "n002", "Count": 2}));
     let page = bench.ok("GET", &items("?returnFieldsByFieldId=true&maxRecords=1"), Value::Null);
     assert_eq!(page["records"][0]["fields"][&key], "n000");
@@ -84,7 +101,9 @@ fn modified_since_sees_edits_and_may_ignore_columns() {
         a.edit_cell(cx, BASE, "Items", &id(1), "Name", &json!("edited"));
         a.edit_cell(cx, BASE, "Items", &id(2), "Done", &json!(true));
     });
-    let found = |bench: &mut Bench, formula: String| names(&bench.ok("POST", &items("/listRecords"), json!({"filterByFormula": formula})));
+    let found = |bench: &mut Bench, formula: String| {
+        names(&bench.ok("POST", &items("/listRecords"), json!({"filterByFormula": formula})))
+    };
     assert_eq!(found(&mut bench, format!("IS_AFTER(LAST_MODIFIED_TIME(), \"{since}\")")), ["edited", "n002"]);
     assert_eq!(found(&mut bench, format!("IS_AFTER(LAST_MODIFIED_TIME({{Name}}), \"{since}\")")), ["edited"]);
     assert_eq!(found(&mut bench, format!("OR(RECORD_ID() = '{}', {{Status}} = 'New')", id(0))), ["n000"]);
@@ -95,7 +114,9 @@ fn links_and_selects_read_as_names_in_formulas() {
     let mut bench = Bench::new();
     let ada = bench.desk(|a, cx| a.add_row(cx, BASE, "People", &json!({"Name": "Ada"})));
     bench.add(json!({"Name": "linked", "Person": [ada], "Tags": ["Red"], "Day": "2026-05-05"}));
-    for formula in ["{Person} = 'Ada'", "FIND('Red', ARRAYJOIN({Tags}))", "IS_BEFORE({Day}, '2026-06-01')", "{Shout} = 'LINKED'"] {
+    for formula in
+        ["{Person} = 'Ada'", "FIND('Red', ARRAYJOIN({Tags}))", "IS_BEFORE({Day}, '2026-06-01')", "{Shout} = 'LINKED'"]
+    {
         let page = bench.ok("POST", &items("/listRecords"), json!({"filterByFormula": formula}));
         assert_eq!(names(&page), ["linked"], "{formula}");
     }

@@ -25,7 +25,11 @@ fn values_come_back_as_airtable_keeps_them() {
 fn single_and_batch_by_name_and_id() {
     let mut bench = Bench::new();
     let key = bench.field_id("Items", "Key");
-    let made = bench.ok("POST", &items("?x=1"), json!({"records": [{"fields": {"Name": "a"}}, {"fields": {key.clone(): "k"}}], "returnFieldsByFieldId": true}));
+    let made = bench.ok(
+        "POST",
+        &items("?x=1"),
+        json!({"records": [{"fields": {"Name": "a"}}, {"fields": {key.clone(): "k"}}], "returnFieldsByFieldId": true}),
+    );
     assert_eq!(made["records"][1]["fields"][&key], "k");
     let ids: Vec<Value> = made["records"].as_array().unwrap().iter().map(|r| r["id"].clone()).collect();
     let batch = json!({"records": [{"id": ids[0], "fields": {"Notes": "n"}}, {"id": ids[1], "fields": {"Key": null}}]});
@@ -36,7 +40,11 @@ fn single_and_batch_by_name_and_id() {
     let one = items(&format!("/{}", ids[0].as_str().unwrap()));
     let put = bench.ok("PUT", &one, json!({"fields": {"Key": "z"}}));
     assert!(put["fields"].get("Name").is_none() && put["fields"]["Key"] == "z");
-    let gone = bench.ok("DELETE", &items(&format!("?records[]={}&records%5B%5D={}", ids[0].as_str().unwrap(), ids[1].as_str().unwrap())), Value::Null);
+    let gone = bench.ok(
+        "DELETE",
+        &items(&format!("?records[]={}&records%5B%5D={}", ids[0].as_str().unwrap(), ids[1].as_str().unwrap())),
+        Value::Null,
+    );
     assert_eq!(gone["records"][1], json!({"id": ids[1], "deleted": true}));
     assert!(bench.airtable.rows(BASE, "Items").is_empty());
 }
@@ -62,22 +70,38 @@ fn bad_values_refuse_the_whole_batch() {
         ("Shout", json!("x"), "INVALID_VALUE_FOR_COLUMN"),
     ];
     for (field, value, kind) in bad {
-        bench.refused("POST", &items(""), json!({"records": [{"fields": {"Name": "good"}}, {"fields": {field: value}}]}), 422, kind);
+        bench.refused(
+            "POST",
+            &items(""),
+            json!({"records": [{"fields": {"Name": "good"}}, {"fields": {field: value}}]}),
+            422,
+            kind,
+        );
     }
 }
 
 #[test]
 fn typecast_converts_and_makes_options_and_rows() {
     let mut bench = Bench::new();
-    let made = bench.ok("POST", &items(""), json!({"typecast": true, "fields": {
-        "Name": 7, "Count": "2.5", "Done": "true", "Status": "Newish", "Tags": "Red, Green", "Person": ["Ada"],
-    }}));
+    let made = bench.ok(
+        "POST",
+        &items(""),
+        json!({"typecast": true, "fields": {
+            "Name": 7, "Count": "2.5", "Done": "true", "Status": "Newish", "Tags": "Red, Green", "Person": ["Ada"],
+        }}),
+    );
     let fields = &made["fields"];
     assert_eq!((&fields["Name"], &fields["Count"], &fields["Done"]), (&json!("7"), &json!(2.5), &json!(true)));
     assert_eq!((&fields["Status"], &fields["Tags"]), (&json!("Newish"), &json!(["Red", "Green"])));
     assert_eq!(bench.airtable.rows(BASE, "People")[0]["fields"]["Name"], "Ada");
     // A refused request leaves none of that behind.
-    bench.refused("POST", &items(""), json!({"typecast": true, "records": [{"fields": {"Status": "Other"}}, {"fields": {"Nope": 1}}]}), 422, "UNKNOWN_FIELD_NAME");
+    bench.refused(
+        "POST",
+        &items(""),
+        json!({"typecast": true, "records": [{"fields": {"Status": "Other"}}, {"fields": {"Nope": 1}}]}),
+        422,
+        "UNKNOWN_FIELD_NAME",
+    );
 }
 
 #[test]
@@ -88,11 +112,23 @@ fn sizes_and_shapes_of_batches() {
     bench.refused("POST", &items(""), json!({"records": []}), 422, "INVALID_RECORDS");
     bench.refused("POST", &items(""), json!({}), 422, "INVALID_REQUEST_MISSING_FIELDS");
     bench.refused("PATCH", &items(""), json!({"records": [{"fields": {}}]}), 422, "INVALID_REQUEST_MISSING_FIELDS");
-    bench.refused("PATCH", &items(""), json!({"records": [{"id": "recGone0000000000", "fields": {}}]}), 422, "ROW_DOES_NOT_EXIST");
+    bench.refused(
+        "PATCH",
+        &items(""),
+        json!({"records": [{"id": "recGone0000000000", "fields": {}}]}),
+        422,
+        "ROW_DOES_NOT_EXIST",
+    );
     let row = bench.add(json!({"Name": "a"}));
     let twice = json!({"id": row, "fields": {}});
     bench.refused("PATCH", &items(""), json!({"records": [twice, twice]}), 422, "INVALID_REQUEST_UNKNOWN");
-    bench.refused("DELETE", &items(&format!("?records[]={row}&records[]=recGone0000000000")), Value::Null, 422, "ROW_DOES_NOT_EXIST");
+    bench.refused(
+        "DELETE",
+        &items(&format!("?records[]={row}&records[]=recGone0000000000")),
+        Value::Null,
+        422,
+        "ROW_DOES_NOT_EXIST",
+    );
     bench.refused("DELETE", &items(""), Value::Null, 422, "INVALID_RECORDS");
 }
 
@@ -104,7 +140,10 @@ fn upsert(records: &Value, on: &Value) -> Value {
 fn upsert_creates_updates_and_says_which() {
     let mut bench = Bench::new();
     let there = bench.add(json!({"Key": "k1", "Notes": "old"}));
-    let body = upsert(&json!([{"fields": {"Key": "k1", "Name": "one"}}, {"fields": {"Key": "k2", "Name": "two"}}]), &json!(["Key"]));
+    let body = upsert(
+        &json!([{"fields": {"Key": "k1", "Name": "one"}}, {"fields": {"Key": "k2", "Name": "two"}}]),
+        &json!(["Key"]),
+    );
     let answer = bench.ok("PATCH", &items(""), body.clone());
     assert_eq!(answer["updatedRecords"], json!([there]));
     assert_eq!(answer["createdRecords"], json!([answer["records"][1]["id"]]));
@@ -149,7 +188,8 @@ fn links_are_kept_on_both_sides() {
     });
     let row = bench.add(json!({"Name": "a", "Person": [ada]}));
     bench.ok("PATCH", &items(&format!("/{row}")), json!({"fields": {"Person": [bob]}}));
-    let linked = |bench: &Bench, id: &str| bench.airtable.row(BASE, "People", id).unwrap()["fields"].get("Items").cloned();
+    let linked =
+        |bench: &Bench, id: &str| bench.airtable.row(BASE, "People", id).unwrap()["fields"].get("Items").cloned();
     assert_eq!((linked(&bench, &ada), linked(&bench, &bob)), (None, Some(json!([row]))));
     bench.desk(|a, cx| a.delete_row(cx, BASE, "People", &bob));
     assert!(bench.airtable.row(BASE, "Items", &row).unwrap()["fields"].get("Person").is_none());

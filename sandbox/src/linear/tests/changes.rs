@@ -2,7 +2,8 @@
 
 use super::*;
 
-const UPDATE: &str = "mutation($id: String!, $i: IssueUpdateInput!) { issueUpdate(id: $id, input: $i) { success issue { updatedAt } } }";
+const UPDATE: &str =
+    "mutation($id: String!, $i: IssueUpdateInput!) { issueUpdate(id: $id, input: $i) { success issue { updatedAt } } }";
 const HISTORY: &str = "query($id: String!) { issue(id: $id) { history(first: 20) { nodes { actorId actor { id } fromTitle toTitle fromPriority
     toPriority fromState { name } toState { name } addedLabels { name } removedLabels { name } addedLabelIds updatedDescription createdAt } } } }";
 
@@ -11,7 +12,10 @@ fn defaults_of_a_new_issue() {
     let mut bench = Bench::new();
     let id = bench.create("New");
     let issue = bench.linear.issue(&id).unwrap();
-    assert_eq!((&issue["state"], &issue["identifier"], &issue["priority"]), (&json!("Backlog"), &json!("ENG-1"), &json!(0)));
+    assert_eq!(
+        (&issue["state"], &issue["identifier"], &issue["priority"]),
+        (&json!("Backlog"), &json!("ENG-1"), &json!(0))
+    );
     assert_eq!(bench.linear.count_by_id(&id), 1);
 }
 
@@ -55,7 +59,8 @@ fn state_moves_set_their_times() {
 fn the_same_url_on_the_same_issue_is_one_attachment() {
     let mut bench = Bench::new();
     let (one, two) = (bench.create("One"), bench.create("Two"));
-    let query = "mutation($i: AttachmentCreateInput!) { attachmentCreate(input: $i) { attachment { id title metadata url } } }";
+    let query =
+        "mutation($i: AttachmentCreateInput!) { attachmentCreate(input: $i) { attachment { id title metadata url } } }";
     let input = |issue: &str, title: &str| json!({"i": {"issueId": issue, "title": title, "url": "https://source.example/9", "metadata": {"k": [1]}}});
     let first = bench.data(query, input(&one, "a"))["attachmentCreate"]["attachment"].clone();
     let again = bench.data(query, input(&one, "b"))["attachmentCreate"]["attachment"].clone();
@@ -70,20 +75,32 @@ fn customers_are_found_again_and_their_needs_kept() {
     let mut bench = Bench::new();
     let issue = bench.create("Wish");
     let upsert = "mutation($i: CustomerUpsertInput!) { customerUpsert(input: $i) { customer { id name revenue domains externalIds tier { name } status { name } } } }";
-    let first = bench.data(upsert, json!({"i": {"name": "Acme", "domains": ["acme.example"], "externalId": "c-1", "tierName": "Platinum"}}));
+    let first = bench.data(
+        upsert,
+        json!({"i": {"name": "Acme", "domains": ["acme.example"], "externalId": "c-1", "tierName": "Platinum"}}),
+    );
     let first = &first["customerUpsert"]["customer"];
     assert_eq!((&first["tier"]["name"], &first["externalIds"]), (&json!("Platinum"), &json!(["c-1"])));
     let again = bench.data(upsert, json!({"i": {"domains": ["acme.example"], "revenue": 5, "externalId": "c-2"}}));
     let again = &again["customerUpsert"]["customer"];
-    assert_eq!((&again["id"], &again["revenue"], &again["externalIds"]), (&first["id"], &json!(5), &json!(["c-1", "c-2"])));
+    assert_eq!(
+        (&again["id"], &again["revenue"], &again["externalIds"]),
+        (&first["id"], &json!(5), &json!(["c-1", "c-2"]))
+    );
     let (_, body) = bench.ask(upsert, json!({"i": {"name": "Mail", "domains": ["gmail.com"]}}));
     assert!(body.to_string().contains("public mail domain"));
     let need = "mutation($i: CustomerNeedCreateInput!) { customerNeedCreate(input: $i) { need { id customer { name } attachment { url } priority } } }";
     let made = bench.data(need, json!({"i": {"issueId": issue, "customerExternalId": "c-1", "body": "please", "attachmentUrl": "https://source.example/7"}}));
     assert_eq!(made["customerNeedCreate"]["need"]["customer"]["name"], "Acme");
     assert_eq!(made["customerNeedCreate"]["need"]["attachment"]["url"], "https://source.example/7");
-    let counts = bench.data("query($id: String!) { issue(id: $id) { customerTicketCount needs { nodes { body } } } }", json!({"id": issue}));
-    assert_eq!((&counts["issue"]["customerTicketCount"], &counts["issue"]["needs"]["nodes"][0]["body"]), (&json!(1), &json!("please")));
+    let counts = bench.data(
+        "query($id: String!) { issue(id: $id) { customerTicketCount needs { nodes { body } } } }",
+        json!({"id": issue}),
+    );
+    assert_eq!(
+        (&counts["issue"]["customerTicketCount"], &counts["issue"]["needs"]["nodes"][0]["body"]),
+        (&json!(1), &json!("please"))
+    );
     let id = made["customerNeedCreate"]["need"]["id"].clone();
     bench.data("mutation($id: String!) { customerNeedDelete(id: $id) { success entityId } }", json!({"id": id}));
     assert!(bench.linear.needs().is_empty() && bench.linear.attachments().is_empty());
@@ -102,7 +119,10 @@ fn webhooks_are_signed_and_say_what_was() {
     let told = bench.told();
     assert_eq!((&told[0]["action"], &told[0]["data"]["identifier"]), (&json!("create"), &json!("ENG-1")));
     let moved = &told[1];
-    assert_eq!((&moved["action"], &moved["data"]["state"]["name"], &moved["actor"]["id"]), (&json!("update"), &json!("Done"), &json!(PERSON)));
+    assert_eq!(
+        (&moved["action"], &moved["data"]["state"]["name"], &moved["actor"]["id"]),
+        (&json!("update"), &json!("Done"), &json!(PERSON))
+    );
     assert!(moved["updatedFrom"]["stateId"].is_string() && moved["updatedFrom"].get("title").is_none());
     assert_eq!(moved["webhookTimestamp"], bench.now.timestamp_millis());
     bench.desk(|linear, cx| linear.delete_issue(cx, &id));
@@ -135,7 +155,10 @@ fn a_move_to_another_team_keeps_the_old_identifier() {
         linear.move_to_team(cx, &id, "OPS");
     });
     let data = bench.data("{ issue(id: \"ENG-1\") { id identifier previousIdentifiers team { key } } }", json!({}));
-    assert_eq!((&data["issue"]["identifier"], &data["issue"]["previousIdentifiers"]), (&json!("OPS-1"), &json!(["ENG-1"])));
+    assert_eq!(
+        (&data["issue"]["identifier"], &data["issue"]["previousIdentifiers"]),
+        (&json!("OPS-1"), &json!(["ENG-1"]))
+    );
 }
 
 #[test]
@@ -161,11 +184,18 @@ fn comments_and_operation_names() {
     let create = "mutation($i: CommentCreateInput!) { commentCreate(input: $i) { comment { id body url user { id } issue { id } } } }";
     let made = bench.data(create, json!({"i": {"issueId": id, "body": "hello"}}));
     let comment = made["commentCreate"]["comment"]["id"].clone();
-    bench.data("mutation($id: String!) { commentUpdate(id: $id, input: {body: \"bye\"}) { comment { editedAt } } }", json!({"id": comment}));
+    bench.data(
+        "mutation($id: String!) { commentUpdate(id: $id, input: {body: \"bye\"}) { comment { editedAt } } }",
+        json!({"id": comment}),
+    );
     assert_eq!(bench.linear.comments()[0]["body"], "bye");
     bench.data("mutation($id: String!) { commentDelete(id: $id) { success } }", json!({"id": comment}));
     assert!(bench.linear.comments().is_empty());
-    let request = Bench::request(KEY, "mutation { a: issueDelete(id: \"x\") { success } b: issueDelete(id: \"y\") { success } }", &json!({}));
+    let request = Bench::request(
+        KEY,
+        "mutation { a: issueDelete(id: \"x\") { success } b: issueDelete(id: \"y\") { success } }",
+        &json!({}),
+    );
     assert_eq!(bench.linear.operation(&request), "issueDelete");
     assert!(!bench.linear.is_read(&request));
     assert!(bench.linear.is_read(&Bench::request(KEY, "{ viewer { id } }", &json!({}))));

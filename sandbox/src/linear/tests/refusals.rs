@@ -36,7 +36,11 @@ fn documents_that_do_not_fit_the_schema_are_400_and_nothing_runs() {
         ("{ viewer { id }", json!({}), "Syntax Error"),
         ("query($a: String) { viewer { id } }", json!({}), "never used"),
         ("{ issue(id: $a) { id } }", json!({}), "is not defined"),
-        ("query($f: IssueFilter) { issues(filter: $f) { nodes { id } } }", json!({"f": {"nope": 1}}), "is not defined by type"),
+        (
+            "query($f: IssueFilter) { issues(filter: $f) { nodes { id } } }",
+            json!({"f": {"nope": 1}}),
+            "is not defined by type",
+        ),
         (CREATE, json!({"i": {"title": "x"}}), "teamId"),
         (CREATE, json!({"i": {"title": 5, "teamId": TEAM_ID}}), "cannot represent value"),
         (CREATE, json!({}), "was not provided"),
@@ -68,7 +72,10 @@ fn a_document_costs_10000_points_at_most() {
     let (status, body) = bench.ask(query, json!({}));
     assert_eq!(status, 400, "{body}");
     assert!(error(&body)["message"].as_str().unwrap().contains("complex"));
-    assert_eq!(bench.ask("{ issues(first: 250) { nodes { id labels(first: 5) { nodes { id name } } } } }", json!({})).0, 200);
+    assert_eq!(
+        bench.ask("{ issues(first: 250) { nodes { id labels(first: 5) { nodes { id name } } } } }", json!({})).0,
+        200
+    );
 }
 
 #[test]
@@ -117,7 +124,10 @@ fn an_id_that_is_taken_conflicts_even_in_the_trash() {
         assert!(matches!(status, 200 | 400));
         assert_eq!(error(&body)["message"], "conflict on insert of Issue");
         let extensions = &error(&body)["extensions"];
-        assert_eq!((&extensions["code"], &extensions["statusCode"], &extensions["userError"]), (&json!("INPUT_ERROR"), &json!(400), &json!(true)));
+        assert_eq!(
+            (&extensions["code"], &extensions["statusCode"], &extensions["userError"]),
+            (&json!("INPUT_ERROR"), &json!(400), &json!(true))
+        );
         assert_eq!(extensions["userPresentableMessage"], format!("Entity Issue with id {id} already exists."));
         assert_eq!(body["data"], Value::Null);
         if round == 0 {
@@ -141,7 +151,9 @@ fn labels_of_another_team_of_one_group_and_groups_themselves() {
         (other, group, labels)
     });
     let update = "mutation($id: String!, $i: IssueUpdateInput!) { issueUpdate(id: $id, input: $i) { success } }";
-    for (ids, expected) in [(vec![&other], "same team"), (vec![&group], "is a group"), (labels.iter().collect(), "already has a label")] {
+    for (ids, expected) in
+        [(vec![&other], "same team"), (vec![&group], "is a group"), (labels.iter().collect(), "already has a label")]
+    {
         let (_, body) = bench.ask(update, json!({"id": issue, "i": {"addedLabelIds": ids}}));
         assert!(body.to_string().contains(expected), "{body}");
     }
@@ -169,7 +181,8 @@ fn bad_values_are_argument_validation_errors() {
 #[test]
 fn a_batch_is_whole_and_fifty() {
     let mut bench = Bench::new();
-    let batch = "mutation($i: IssueBatchCreateInput!) { issueBatchCreate(input: $i) { success issues { identifier } } }";
+    let batch =
+        "mutation($i: IssueBatchCreateInput!) { issueBatchCreate(input: $i) { success issues { identifier } } }";
     let one = |title: &str| json!({"teamId": TEAM_ID, "title": title});
     let (_, body) = bench.ask(batch, json!({"i": {"issues": vec![one("x"); 51]}}));
     assert_eq!(error(&body)["message"], "Argument Validation Error");
@@ -192,7 +205,10 @@ fn a_failing_alias_ends_the_run_after_what_came_before_it() {
     assert_eq!(bench.linear.issues().len(), 1);
     bench.linear.set_keeps_other_aliases(true);
     let (_, body) = bench.ask(&query, json!({}));
-    assert_eq!((&body["data"]["a"]["success"], &body["data"]["b"], &body["data"]["c"]["success"]), (&json!(true), &Value::Null, &json!(true)));
+    assert_eq!(
+        (&body["data"]["a"]["success"], &body["data"]["b"], &body["data"]["c"]["success"]),
+        (&json!(true), &Value::Null, &json!(true))
+    );
     assert_eq!(bench.linear.issues().len(), 3);
 }
 
@@ -200,7 +216,8 @@ fn a_failing_alias_ends_the_run_after_what_came_before_it() {
 fn a_plan_without_customers_refuses_them() {
     let mut bench = Bench::new();
     bench.linear.set_plan(false);
-    for query in ["{ customers { nodes { id } } }", "mutation { customerUpsert(input: {name: \"Acme\"}) { success } }"] {
+    for query in ["{ customers { nodes { id } } }", "mutation { customerUpsert(input: {name: \"Acme\"}) { success } }"]
+    {
         let (_, body) = bench.ask(query, json!({}));
         assert_eq!(error(&body)["extensions"]["type"], "feature not accessible");
     }
@@ -212,7 +229,9 @@ fn webhooks_need_an_admin_and_a_good_url() {
     let query = "mutation { webhookCreate(input: {url: \"https://hooks.example/l\", resourceTypes: [\"Issue\"], allPublicTeams: true}) { webhook { id secret } } }";
     let response = bench.full(&format!("Bearer {OAUTH_TOKEN}"), query, &json!({}));
     assert!(String::from_utf8_lossy(response.body()).contains("FORBIDDEN"));
-    assert!(bench.data(query, json!({}))["webhookCreate"]["webhook"]["secret"].as_str().unwrap().starts_with("lin_wh_"));
+    assert!(
+        bench.data(query, json!({}))["webhookCreate"]["webhook"]["secret"].as_str().unwrap().starts_with("lin_wh_")
+    );
     bench.linear.set_strict_webhook_urls(true);
     let (_, body) = bench.ask(&query.replace("https://hooks.example", "http://127.0.0.1:9"), json!({}));
     assert_eq!(error(&body)["extensions"]["code"], "INVALID_INPUT");

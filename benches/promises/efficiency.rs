@@ -1,0 +1,160 @@
+//! 10,000 issues that are already there when loopd is switched on, until each stands in Airtable and the severe bugs in
+//! Linear; on virtual time, under the configured quotas, with answers at once and with answers after 120 ms.
+//!
+//! *Least calls* of a destination: what its API needs at least for the rows that the routes name, if everything were
+//! known beforehand. Airtable: one create for ten rows, and one update for ten rows that show the Linear issue's link
+//! (it exists only once Linear has made it). Linear: one create for each issue, and one for each attachment.
+//! Reads and polls are in no least; they are counted apart, and in the total.
+//!
+//! *Efficiency* of a destination: least calls / the configured rate, divided by the time from its first write to the
+//! end of the slot of its last one. The binding destination is the one that needs longest at least: nothing that loopd
+//! could do would be done sooner.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use connectors::Clock;
+use loopd::ledger::MemoryStore;
+use sandbox::{Phase, Vendor};
+
+use crate::Size;
+use crate::figures::{Aim, Figures};
+use crate::machine::Timer;
+use crate::support::TestClock;
+use crate::works::{Works, drop_webhooks, open_issues};
+
+/// What went to one destination.
+#[derive(Clone, Copy, Default)]
+struct Sent {
+    calls: u64,
+    writes: u64,
+    first: Option<Duration>,
+    last: Duration,
+}
+
+type Ledger = Arc<Mutex<BTreeMap<Vendor, Sent>>>;
+
+pub(crate) fn run(size: Size, figures: &mut Figures) {
+    let items = size.pick(10_000, 1_000);
+    for (delay, how) in [(Duration::ZERO, "instant"), (Duration::from_millis(120), "120 ms")] {
+        one(figures, items, 0, delay, &format!("{items} into Airtable, {how}"));
+        one(figures, items, 20, delay, &format!("{items} into Airtable, 1 in 20 into Linear, {how}"));
+    }
+}
+
+/// One run: everything from the first poll until nothing is left to write.
+fn one(figures: &mut Figures, items: u64, severe: u64, delay: Duration, case: &str) {
+    let timer = Timer::start();
+    let mut works = Works::open(Arc::new(MemoryStore::new()), "", delay);
+    let bugs = open_issues(&works.world, items, severe);
+    drop_webhooks(&works.world);
+    let before = Vendor::ALL.map(|vendor| works.world.books(vendor).by_operation);
+    let sent = watch(&works);
+    works.settle(Duration::from_secs(24 * 3600), |house| {
+        let position = house.ledger.positions().expect("memory");
+        position.iter().any(|(connection, _, position)| {
+            connection == "github" && position.records >= items && position.caught_up.is_some()
+        })
+    });
+    assert_eq!(works.rows("Feedback") as u64, items, "an item is missing or doubled");
+    assert_eq!(works.world.linear(|desk, _| desk.issues().len()) as u64, bugs, "an issue is missing or doubled");
+    if std::env::var_os("CALLS").is_some() {
+        for (vendor, before) in Vendor::ALL.into_iter().zip(before) {
+            let now = works.world.books(vendor).by_operation;
+            println!(
+                "{} {:?}",
+                vendor.name(),
+                now.iter()
+                    .map(|(name, count)| (name, count - before.get(name).unwrap_or(&0)))
+                    .collect::<BTreeMap<_, _>>()
+            );
+        }
+    }
+    let sent = sent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut throttled = 0;
+    let mut binding: Option<(Vendor, f64, f64)> = None;
+    for (vendor, least) in [(Vendor::Airtable, items.div_ceil(10) + bugs.div_ceil(10)), (Vendor::Linear, 2 * bugs)] {
+        throttled += works.world.books(vendor).throttled;
+        if least == 0 {
+            continue;
+        }
+        let Sent { calls, writes, first, last } = sent.get(&vendor).copied().unwrap_or_default();
+        let pace = works.house.connections[vendor.name()].connector.pace();
+        let slot = pace.per.as_secs_f64() / f64::from(pace.calls);
+        let shortest = least as f64 * slot;
+        let taken = (last - first.unwrap_or_default()).as_secs_f64() + slot;
+        let efficiency = shortest / taken;
+        let name = vendor.name();
+        let aim = if severe == 0 { Aim::AtMost(1.02) } else { Aim::None };
+        figures.add(
+            "efficiency",
+            format!("{case}: {name} writes / least ({writes} / {least})"),
+            writes as f64 / least as f64,
+            "",
+            aim,
+        );
+        figures.add(
+            "efficiency",
+            format!("{case}: {name} all calls / least ({calls} / {least})"),
+            calls as f64 / least as f64,
+            "",
+            aim,
+        );
+        figures.add(
+            "efficiency",
+            format!("{case}: {name} efficiency ({shortest:.0} s / {taken:.0} s)"),
+            efficiency,
+            "",
+            Aim::None,
+        );
+        if binding.is_none_or(|(_, longest, _)| shortest > longest) {
+            binding = Some((vendor, shortest, efficiency));
+        }
+    }
+    if let Some((vendor, _, efficiency)) = binding {
+        figures.add(
+            "efficiency",
+            format!("{case}: efficiency at the binding quota ({})", vendor.name()),
+            efficiency,
+            "",
+            Aim::AtLeast(0.98),
+        );
+    }
+    figures.add("efficiency", format!("{case}: throttled"), throttled as f64, "calls", Aim::AtMost(0.0));
+    println!("-- {case}: {:.1} s of real time", timer.seconds());
+}
+
+/// Notes every call from now on.
+fn watch(works: &Works) -> Ledger {
+    let ledger = Ledger::default();
+    let (notes, clock): (Ledger, Arc<TestClock>) = (ledger.clone(), works.line.clock.clone());
+    works.world.on_call(move |vendor, request, phase| {
+        if phase == Phase::After {
+            return;
+        }
+        let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = notes.entry(vendor).or_default();
+        sent.calls += 1;
+        if is_write(vendor, request) {
+            sent.writes += 1;
+            sent.first.get_or_insert(clock.monotonic());
+            sent.last = clock.monotonic();
+        }
+    });
+    ledger
+}
+
+fn is_write(vendor: Vendor, request: &http::Request<bytes::Bytes>) -> bool {
+    let path = request.uri().path();
+    match vendor {
+        Vendor::Airtable => {
+            request.method() != http::Method::GET
+                && !path.contains("/webhooks")
+                && !path.contains("/meta/")
+                && !path.ends_with("/listRecords")
+        }
+        Vendor::Linear => String::from_utf8_lossy(request.body()).contains("mutation"),
+        Vendor::GitHub | Vendor::Intercom => request.method() != http::Method::GET,
+    }
+}

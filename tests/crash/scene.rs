@@ -1,0 +1,271 @@
+//! Where it is played: the sandbox over loopback HTTP, a folder with a configuration and a ledger, and the program in a
+//! process of its own, which can be killed.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use connectors::Clock;
+use connectors::clock::SystemClock;
+use rustix::process::{Pid, Signal, kill_process};
+use sandbox::{Ports, Served, Vendor, World};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+pub(crate) const REPO: &str = "lumen-example/widgets";
+/// Its issues come by webhook alone: what is acknowledged and lost can come no other way.
+pub(crate) const DIRECT: &str = "lumen-example/direct";
+pub(crate) const BASE: &str = "appCrash000000001";
+pub(crate) const SECRET: &str = "a secret between this test and its vendors";
+
+pub(crate) struct Scene {
+    folder: TempDir,
+    pub(crate) world: Arc<World>,
+    pub(crate) clock: SystemClock,
+    pub(crate) address: SocketAddr,
+    /// The number of the repository [`DIRECT`].
+    pub(crate) direct: u64,
+    runtime: Runtime,
+    served: Option<Served>,
+    still: (Sender<()>, Receiver<()>),
+}
+
+impl Scene {
+    pub(crate) fn open(seed: u64) -> Self {
+        let clock = SystemClock::new();
+        let world_clock = SystemClock::new();
+        let world = World::new(seed, Arc::new(move || world_clock.now()));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        world.airtable(|desk, cx| {
+            desk.set_quota(100_000, 100_000, None);
+            let scratch = json!([{"name": "Scratch", "fields": [{"name": "Name", "type": "singleLineText"}]}]);
+            desk.create_base_with(cx, BASE, "loopd", &scratch);
+        });
+        world.linear(|desk, _| desk.set_quota(Some((1_000_000, 1_000_000_000))));
+        let served = runtime.block_on(sandbox::serve(world.clone(), Ports::default())).expect("loopback");
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
+        let address = free.local_addr().expect("it is bound");
+        drop(free);
+        let hook = |name: &str| format!("http://{address}/hooks/{name}");
+        let direct = world.github(|desk, cx| {
+            desk.create_repo(REPO, cx);
+            desk.set_webhook(REPO, &hook("github"), SECRET, cx);
+            desk.create_repo(DIRECT, cx)
+        });
+        world.intercom(|desk, _| desk.set_webhook(&hook("intercom"), SECRET));
+        world.linear(|desk, cx| desk.set_webhook(cx, &hook("linear"), SECRET));
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("config.toml"), config(&served, address)).expect("it can be written");
+        let scene = Self { folder, world, clock, address, direct, runtime, served: Some(served), still: channel() };
+        for connection in ["airtable", "linear"] {
+            let said = scene.loopd(&["setup", connection, "--apply"]);
+            // Some of it is for hands (views): said, and no failure.
+            assert!(matches!(said.status.code(), Some(0 | 3)), "setup {connection}: {}", text(&said));
+        }
+        scene
+    }
+
+    /// Lets real time pass: other processes need it.
+    pub(crate) fn pause(&self, time: Duration) {
+        let waited = self.still.1.recv_timeout(time);
+        debug_assert_eq!(waited, Err(RecvTimeoutError::Timeout));
+    }
+
+    /// Asks again and again until it is so, or `most` has passed.
+    pub(crate) fn wait(&self, most: Duration, mut so: impl FnMut() -> bool) -> bool {
+        let end = self.clock.monotonic() + most;
+        loop {
+            if so() {
+                return true;
+            }
+            if self.clock.monotonic() >= end {
+                return false;
+            }
+            self.pause(Duration::from_millis(5));
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loopd"));
+        command.args(args).args(["--config", "config.toml"]).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env_clear().env("CRASH_HOOK", SECRET).env("USER", "tester");
+        for vendor in Vendor::ALL {
+            command.env(variable(vendor), vendor.token());
+        }
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn loopd(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("it runs")
+    }
+
+    /// The JSON of a command that ends well.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let said = self.loopd(args);
+        let out = String::from_utf8_lossy(&said.stdout);
+        serde_json::from_str(out.trim()).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", text(&said)))
+    }
+
+    /// Starts the daemon over the ledger as it is.
+    pub(crate) fn start(&self, die_at: Option<&str>) -> Daemon {
+        let mut args = vec!["run"];
+        args.extend(die_at.iter().flat_map(|at| ["--die-at", at]));
+        let log = std::fs::File::options().create(true).append(true).open(self.log()).expect("it can be written");
+        let child = self.command(&args).stdout(Stdio::null()).stderr(log).spawn().expect("it starts");
+        Daemon { child }
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// The end of what all daemons said.
+    pub(crate) fn said(&self) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// Keeps the folder for a look, and says where it is.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if let Some(served) = self.served.take() {
+            self.runtime.block_on(served.shutdown());
+        }
+    }
+}
+
+pub(crate) fn text(said: &Output) -> String {
+    format!("{}\n{}\n{}", said.status, String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
+}
+
+fn variable(vendor: Vendor) -> String {
+    format!("{}_TOKEN", vendor.name().to_uppercase())
+}
+
+/// The daemon's process. It dies with its test.
+pub(crate) struct Daemon {
+    child: Child,
+}
+
+impl Daemon {
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is ours")
+    }
+
+    pub(crate) fn kill(&mut self) -> ExitStatus {
+        // It may have died by itself a moment ago.
+        let _ = self.child.kill();
+        self.child.wait().expect("it is ours")
+    }
+
+    /// Stops it as a service manager does.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        kill_process(self.pid(), Signal::TERM).expect("it lives");
+        self.child.wait().expect("it is ours")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// All four vendors, looked at every second and as fast as loopback takes it.
+fn config(served: &Served, address: SocketAddr) -> String {
+    let mut text = format!(
+        r#"
+[ledger]
+path = "ledger"
+
+[http]
+listen     = "{address}"
+public_url = "http://{address}"
+
+[log]
+format = "json"
+filter = "warn"
+
+[sync]
+settle_seconds        = 0
+counts_settle_seconds = 1
+stale_read_seconds    = 1
+
+[close]
+send_without_approval = ["github", "intercom"]
+
+"#
+    );
+    for (name, vendor, more) in [
+        ("github", Vendor::GitHub, format!("repos = [\"{REPO}\"]")),
+        ("direct", Vendor::GitHub, format!("repos = [\"{DIRECT}\"]\npoll = false")),
+        ("intercom", Vendor::Intercom, String::new()),
+        ("airtable", Vendor::Airtable, format!("base = \"{BASE}\"")),
+        ("linear", Vendor::Linear, "team = \"ENG\"".to_owned()),
+    ] {
+        let (base, variable) = (served.base(vendor), variable(vendor));
+        // Airtable's secret comes with the webhook that loopd makes there.
+        let secret = if vendor == Vendor::Airtable { "" } else { "webhook_secret = { env = \"CRASH_HOOK\" }\n" };
+        let _ = writeln!(
+            text,
+            "[connection.{name}]\nkind = \"{}\"\nbase_url = \"{base}\"\ntoken = {{ env = \"{variable}\" }}\nwebhook = true\n\
+             {secret}schedule = \"*/1 * * * * *\"\nquota = {{ calls = 1000, per_seconds = 1, burst = 500 }}\n{more}\n",
+            vendor.name()
+        );
+    }
+    text.push_str(ROUTES);
+    text
+}
+
+const ROUTES: &str = r#"
+[[route]]
+entity = "customer"
+to     = "airtable.Customers"
+
+[[route]]
+entity = "customer"
+to     = "linear.customer"
+
+[[route]]
+entity = "theme"
+to     = "airtable.Themes"
+
+[[route]]
+entity = "feedback"
+to     = "airtable.Feedback"
+
+[[route]]
+entity = "feedback"
+to     = "linear.issue"
+when   = '.tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
+
+[[route]]
+entity = "feedback"
+to     = "linear.attachment"
+when   = '.links["linear.issue"] != null and .origin.url != null'
+
+[[route]]
+entity = "feedback"
+to     = "linear.need"
+when   = '.links["linear.issue"] != null and .customer != null'
+"#;
