@@ -124,7 +124,7 @@ async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
     for _ in 0..200 {
         match call().await {
             Err(Fault::Later { after, .. }) => {
-                pause.pause(after.unwrap_or(std::time::Duration::from_millis(200))).await
+                pause.pause(after.unwrap_or(std::time::Duration::from_millis(200))).await;
             }
             done => return done,
         }
@@ -153,7 +153,7 @@ async fn reads(file: &str, from: &FromMapping, connector: &dyn Connector, pause:
     for record in &records {
         match record.body.as_ref().map(|body| from.draw(body)) {
             Some(Ok(drawn)) => {
-                tried.fields = tried.fields.max(drawn.fields.values().filter(|value| !value.is_null()).count())
+                tried.fields = tried.fields.max(drawn.fields.values().filter(|value| !value.is_null()).count());
             }
             Some(Err(error)) => tried.wrong.push(error.to_string()),
             None => {}

@@ -22,10 +22,8 @@ mod throughput;
 mod timeline;
 mod works;
 
-#[expect(dead_code, reason = "its town is one thread; only the setup of accounts is used here")]
 #[path = "../../tests/support/furnish.rs"]
 mod furnish;
-#[expect(dead_code, reason = "the transport here takes time without holding up the others")]
 #[path = "../../tests/support/mod.rs"]
 mod support;
 #[expect(dead_code, reason = "only its configuration is used; rooms run side by side here")]

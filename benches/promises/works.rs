@@ -104,15 +104,7 @@ impl Works {
             deliver(&world, &house, &line);
             world.next_webhook().map(|due| since_start(&line, due))
         };
-        let done = || {
-            let ledger = &house.ledger;
-            let quiet = |lane: &str| ledger.next_due(lane, RANKS).expect("the ledger is open").is_none();
-            quiet(&sync_lane("airtable"))
-                && quiet(&sync_lane("linear"))
-                && quiet(ENRICH)
-                && ledger.inbox(1).expect("the ledger is open").is_empty()
-                && also(&house)
-        };
+        let done = || is_quiet(&house) && also(&house);
         self.line.run(&mut self.tasks, most, post, done);
     }
 
@@ -168,6 +160,22 @@ pub(crate) fn open_issues(world: &World, count: u64, severe: u64) -> u64 {
 /// Throws away what the vendors have to say about what was just done at them: those who poll find it all the same.
 pub(crate) fn drop_webhooks(world: &World) {
     while !world.due_webhooks().is_empty() {}
+}
+
+/// Nothing that is known of has still to be brought anywhere.
+pub(crate) fn is_quiet(house: &House) -> bool {
+    let ledger = &house.ledger;
+    let quiet = |lane: &str| ledger.next_due(lane, RANKS).expect("the ledger is open").is_none();
+    ledger.inbox(1).expect("the ledger is open").is_empty()
+        && quiet(ENRICH)
+        && quiet(&sync_lane("airtable"))
+        && quiet(&sync_lane("linear"))
+}
+
+/// So many records have been read from GitHub.
+pub(crate) fn has_read(house: &House, items: u64) -> bool {
+    let positions = house.ledger.positions().expect("the ledger is open");
+    positions.iter().any(|(connection, _, position)| connection == "github" && position.records >= items)
 }
 
 /// Entities that there are.

@@ -4,9 +4,9 @@
 //!   so a repeat after an unknown outcome makes no second row; updates go by record id, ten a call.
 //! - **Back**: stream `payloads` follows the base's webhook payloads (also without a public URL), each changed record is
 //!   read once; stream `modified` asks what changed since, as repair; deletions come with the payloads and the id sweep.
-//! - **Names**: `attach` binds tables and fields by id, so renaming them breaks nothing ([`binding`]).
-//! - **Limits**: 5 calls a second and base, 30 s penalty ([`client`]); 10 records a write, 100 a page; texts of 100,000
-//!   characters ([`cells`]). No idempotency key, no client-chosen id, no modified time in a record.
+//! - **Names**: `attach` binds tables and fields by id, so renaming them breaks nothing (`binding`).
+//! - **Limits**: 5 calls a second and base, 30 s penalty (`client`); 10 records a write, 100 a page; texts of 100,000
+//!   characters (`cells`). No idempotency key, no client-chosen id, no modified time in a record.
 //!
 //! Rows that carry the same external id (people duplicate rows, and two programs may race): the oldest is ours; the
 //! others are left alone, because deleting a person's copy cannot be undone.

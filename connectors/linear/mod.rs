@@ -7,7 +7,7 @@
 //! - **Back**: stream `issues` walks windows of `updatedAt`, because pages of a moving list skip rows; webhooks bring the
 //!   same sooner. What people set in between is read from the issue's history.
 //! - **Limits**: 2,500 requests an hour for a key; a query may cost 10,000 points; pages of 250 (Linear "rate limiting",
-//!   read 2026-11-23). "Too many" is HTTP 400 ([`client`]).
+//!   read 2026-11-23). "Too many" is HTTP 400 (`client`).
 //! - **Customers** are a matter of the plan. `attach` asks; where they are not to be had, [`Connector::collections`]
 //!   leaves `customer` and `need` out. If that shows only at a write, the write is owed and the next attach decides.
 //!

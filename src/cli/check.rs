@@ -150,7 +150,7 @@ async fn within_quota<T, F: Future<Output = Result<T, Fault>>>(call: impl Fn() -
     for _ in 0..TRIES {
         match call().await {
             Err(Fault::Later { after: Some(after), .. }) if after <= std::time::Duration::from_secs(60) => {
-                RealPause.pause(after).await
+                RealPause.pause(after).await;
             }
             done => return done,
         }

@@ -137,7 +137,7 @@ pub fn house(config: Config, ledger: Ledger, transport: &Arc<dyn Transport>) -> 
 /// Configuration, ledger and connections, for a command that works on its own.
 ///
 /// # Errors
-/// As [`config`], [`ledger`] and [`house`].
+/// As [`config()`], [`ledger`] and [`house`].
 pub fn everything(out: &Out) -> anyhow::Result<Arc<House>> {
     let config = config(out)?;
     let ledger = ledger(&config, Arc::new(NoProbe))?;

@@ -109,7 +109,7 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
                 }
             }
             Err(error) => {
-                problems.push(Problem::of_file(&shown, format!("cannot be read: {error}")).field("mappings.dir"))
+                problems.push(Problem::of_file(&shown, format!("cannot be read: {error}")).field("mappings.dir"));
             }
         }
     }

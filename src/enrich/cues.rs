@@ -1,7 +1,7 @@
 //! The explicit signs that a text gives: phrases of English and French, and marks such as a closing question.
 //!
 //! The phrases say what to look for; what they are worth is learned with the rest. Law: at each word the longest phrase
-//! counts and consumes its words, so that `no problem` is not read as a `problem`. The order of [`NAMES`] is part of the
+//! counts and consumes its words, so that `no problem` is not read as a `problem`. The order of `NAMES` is part of the
 //! format of the weights: a change of the table needs a new training.
 
 use std::collections::HashMap;

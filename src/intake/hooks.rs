@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Delivery, Refusal, Request};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -61,6 +61,9 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     Ok(Arrived { connection: connection.to_owned(), delivery, at })
 }
 
+/// One look answers all the pings that come within this time; a person who edits makes many.
+const PINGS: TimeDelta = TimeDelta::seconds(1);
+
 /// Puts deliveries on disk. When it returns, they may be acknowledged.
 pub fn admit(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
     take_in(ledger, arrived)?;
@@ -84,8 +87,8 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
             }
             for stream in &delivery.pull {
                 let position = tx.position(connection, stream)?;
-                if position.due.is_some_and(|due| due > *at) {
-                    tx.set_position(connection, stream, &Position { due: Some(*at), ..position })?;
+                if position.due.is_some_and(|due| due > *at + PINGS) {
+                    tx.set_position(connection, stream, &Position { due: Some(*at + PINGS), ..position })?;
                 }
             }
             if !delivery.fetch.is_empty() {

@@ -11,11 +11,13 @@ use super::read_fetch_item;
 use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop};
-use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Via, fetch_lane, poll_lane};
-use crate::sync::pay_what_is_owed;
+use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Via, fetch_lane, poll_lane, sync_lane};
+use crate::sync::{RANKS, pay_what_is_owed};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
 const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
+/// How long reading makes way for writes that wait. Connectors remember a minute of their own writes.
+const YIELD: TimeDelta = TimeDelta::seconds(30);
 /// The stream name under which the next attach is remembered.
 const ATTACH: &str = "(attach)";
 
@@ -71,6 +73,10 @@ impl Stage for Poll {
         for stream in self.streams(&house, source) {
             let position = house.ledger.position(&self.connection, &stream.name)?;
             if position.due.is_none_or(|due| due <= now) {
+                if yields(&house, connection, &position, now)? {
+                    next = earliest(next, Some(now + TimeDelta::seconds(1)));
+                    continue;
+                }
                 return pull(&house, connection, source, &stream, position).await;
             }
             next = earliest(next, position.due);
@@ -89,6 +95,21 @@ fn grace(connection: &Connection) -> TimeDelta {
     } else {
         TimeDelta::zero()
     }
+}
+
+/// Reading and writing share one quota, and each of our writes is announced to us: read at once, every announcement would
+/// cost as many calls as the writing itself. So a stream that has just been read waits while writes wait.
+fn yields(
+    house: &House,
+    connection: &Connection,
+    position: &Position,
+    now: DateTime<Utc>,
+) -> Result<bool, LedgerError> {
+    let fresh = position.caught_up.is_some_and(|read| read <= now && now < read + YIELD);
+    if !fresh || connection.connector.sink().is_none() {
+        return Ok(false);
+    }
+    Ok(house.ledger.next_due(&sync_lane(&connection.name), RANKS)?.is_some_and(|due| due <= now))
 }
 
 /// A stream and its schedule here.

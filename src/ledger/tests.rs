@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::schema::{AliasKind, Body};
+use crate::schema::{Alias, AliasKind, Body, EntityKind};
 
 fn memory() -> (Arc<MemoryStore>, Ledger) {
     let store = Arc::new(MemoryStore::new());

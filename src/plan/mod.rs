@@ -1,7 +1,7 @@
 //! Plan: what a run would write, where, and at what cost; and which human edits are at stake.
 //!
 //! The law: it is the run itself. The same rooms work on an overlay of the ledger, with connections that read in earnest
-//! and write into their memory ([`rehearsal`]), on a clock that jumps to what is due next, until nothing is left to do.
+//! and write into their memory (`rehearsal`), on a clock that jumps to what is due next, until nothing is left to do.
 //! So on a still world it predicts exactly what `run` does; and neither the ledger nor any vendor is changed.
 
 mod clock;

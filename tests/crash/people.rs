@@ -137,9 +137,9 @@ impl People {
     }
 }
 
-/// The Linear issue of an entity has an id that loopd chose.
+/// Linear lets its clients choose an issue's id: it is the item's own.
 pub(crate) fn issue_of(id: EntityId) -> String {
-    id.branch("linear.issue", 0).to_string()
+    id.to_string()
 }
 
 fn issues(world: &World) -> Vec<String> {

@@ -224,12 +224,18 @@ send_without_approval = ["github", "intercom"]
         ("linear", Vendor::Linear, "team = \"ENG\"".to_owned()),
     ] {
         let (base, variable) = (served.base(vendor), variable(vendor));
+        // GitHub meters by the hour, and a life is short.
+        let quota = if vendor == Vendor::GitHub {
+            "calls = 5000, per_seconds = 3600, burst = 800"
+        } else {
+            "calls = 1000, per_seconds = 1, burst = 500"
+        };
         // Airtable's secret comes with the webhook that loopd makes there.
         let secret = if vendor == Vendor::Airtable { "" } else { "webhook_secret = { env = \"CRASH_HOOK\" }\n" };
         let _ = writeln!(
             text,
             "[connection.{name}]\nkind = \"{}\"\nbase_url = \"{base}\"\ntoken = {{ env = \"{variable}\" }}\nwebhook = true\n\
-             {secret}schedule = \"*/1 * * * * *\"\nquota = {{ calls = 1000, per_seconds = 1, burst = 500 }}\n{more}\n",
+             {secret}schedule = \"*/1 * * * * *\"\nquota = {{ {quota} }}\n{more}\n",
             vendor.name()
         );
     }

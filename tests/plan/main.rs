@@ -286,7 +286,7 @@ async fn a_plan_foretells_the_run() {
         .find(|row| row["fields"]["Summary"] == "Dark mode, please")
         .expect("its row");
     scene.world.airtable(|airtable, cx| {
-        airtable.edit_cell(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), "Status", &json!("Validated"))
+        airtable.edit_cell(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), "Status", &json!("Validated"));
     });
     scene.open_issue("It crashes", &["bug", "p1"]);
     let before = scene.written();
@@ -312,7 +312,7 @@ async fn a_lost_ledger_comes_back_and_nothing_is_made_twice() {
         .expect("its row");
     let edit = json!({"Status": "Validated", "Category": "Praise"});
     scene.world.airtable(|airtable, cx| {
-        airtable.edit_row(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), &edit)
+        airtable.edit_row(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), &edit);
     });
     scene.run().await;
     let (rows, issues) = (scene.rows("Feedback"), scene.world.linear(|linear, _| linear.issues()));

@@ -10,6 +10,7 @@
 //! After every run: what is outside is what should be there; another cycle writes nothing; what a person typed last in a
 //! field stands there or is in the log; every input has its record exactly once; nothing was called above quota.
 
+mod durable;
 #[path = "../support/furnish.rs"]
 mod furnish;
 mod people;
@@ -65,7 +66,7 @@ fn run(seed: u64) -> u64 {
             if rng.chance(0.2) {
                 town.post();
             }
-            let room = usize::try_from(rng.below(town.rooms() as u64)).unwrap_or(0);
+            let room = usize::try_from(rng.below(town.rooms.len() as u64)).unwrap_or(0);
             if town.is_due(room) {
                 town.step(room);
             }

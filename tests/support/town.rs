@@ -124,14 +124,14 @@ to = "linear.customer"
 }
 
 /// A room, and when it wants to work again.
-type Waiting = (Box<dyn Stage>, Option<DateTime<Utc>>);
+pub type Waiting = (Box<dyn Stage>, Option<DateTime<Utc>>);
 
 pub struct Town {
     pub world: Arc<World>,
     pub clock: Arc<TestClock>,
     pub store: Arc<MemoryStore>,
     pub house: Arc<House>,
-    rooms: Vec<Waiting>,
+    pub rooms: Vec<Waiting>,
     /// What lies on the machine: `config.toml`, and mappings. A change is read at the next start.
     pub files: BTreeMap<PathBuf, String>,
     runtime: tokio::runtime::Runtime,
@@ -211,10 +211,6 @@ impl Town {
         self.rooms.clear();
         self.house = house(&self.world, &self.clock, &self.store, &self.files);
         self.rooms = rooms(&self.house).into_iter().map(|room| (room, None)).collect();
-    }
-
-    pub fn rooms(&self) -> usize {
-        self.rooms.len()
     }
 
     /// One step of one room. `true` when it worked.

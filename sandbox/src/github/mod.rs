@@ -4,8 +4,8 @@
 //! The law: every answer tells the quota and carries an `ETag` that belongs to the token; an unchanged answer is a 304
 //! and free. Unlike GitHub, which reads public repositories to anybody, this refuses every call without a credential.
 //!
-//! Way of a request: [`route`] takes it apart, this file checks who asks and finds the repository, [`issues`], [`labels`], [`hooks`]
-//! and [`app`] answer; [`change`] is the only place where an issue changes.
+//! Way of a request: `route` takes it apart, this file checks who asks and finds the repository, `issues`, `labels`, `hooks`
+//! and `app` answer; `change` is the only place where an issue changes.
 
 mod app;
 mod change;

@@ -189,7 +189,7 @@ impl Linear {
             let mut all = row.texts("externalIds");
             more.into_iter().for_each(|id| {
                 if !all.contains(&id) {
-                    all.push(id)
+                    all.push(id);
                 }
             });
             fields.insert("externalIds".to_owned(), json!(all));

@@ -217,7 +217,7 @@ impl Linear {
             let mut unique: Vec<String> = Vec::new();
             labels.into_iter().for_each(|label| {
                 if !unique.contains(&label) {
-                    unique.push(label)
+                    unique.push(label);
                 }
             });
             self.check_labels(&unique, &before, team)?;

@@ -121,7 +121,7 @@ impl StandIn for Linear {
         let mut unique: Vec<&String> = Vec::new();
         names.iter().for_each(|name| {
             if !unique.contains(&name) {
-                unique.push(name)
+                unique.push(name);
             }
         });
         let text = unique.into_iter().map(String::as_str).collect::<Vec<_>>().join("+");

@@ -121,7 +121,7 @@ impl Expression {
         Ok(!matches!(self.eval(input)?, Value::Null | Value::Bool(false)))
     }
 
-    /// [`Expression::holds`] for a value that is looked at once.
+    /// `Expression::holds` for a value that is looked at once.
     ///
     /// # Errors
     /// When the expression meets a type that it cannot use.

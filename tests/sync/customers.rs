@@ -1,0 +1,116 @@
+//! Customers are recognised by what they go by, early or late.
+
+use serde_json::{Value, json};
+
+use crate::story::{
+    bug, cells, company, conversation, known, minutes, much_later, no_dead, of_conversation, of_issue, row, tell, tell_in,
+};
+use crate::town::{BASE, Town};
+
+fn customers(town: &Town) -> Vec<Value> {
+    town.world.airtable(|desk, _| desk.rows(BASE, "Customers"))
+}
+
+#[test]
+fn a_customer_who_becomes_known_later_is_found() {
+    tell(|town, mid| {
+        let id = of_issue(bug(town, "Stream ends early"));
+        minutes(town, 3);
+        assert_eq!(known(town, id).expect("known").as_feedback().expect("feedback").customer, None);
+        assert_eq!(customers(town), Vec::<Value>::new(), "a handle alone makes no customer");
+        company(town, "Lumen", Some("ada-example"), 2500);
+        mid(town);
+        much_later(town, 1);
+        let customer = known(town, id).expect("known").as_feedback().expect("feedback").customer.expect("found");
+        assert_eq!(row(town, "Customers", customer).1["Name"], "Lumen");
+        assert_eq!(cells(town, id)["ARR"], 30000);
+        let (customers, needs) = town.world.linear(|desk, _| (desk.customers().len(), desk.needs().len()));
+        assert_eq!((customers, needs), (1, 1));
+        no_dead(town);
+    });
+}
+
+#[test]
+fn two_sources_of_one_customer_make_one_row() {
+    tell(|town, mid| {
+        let contact = company(town, "Lumen", Some("ada-example"), 2500);
+        let talk = conversation(town, &contact, "It would be nice to have a dark mode");
+        let number = bug(town, "Stream ends early");
+        mid(town);
+        much_later(town, 1);
+        let customer =
+            |id| known(town, id).expect("known").as_feedback().expect("feedback").customer.expect("recognised");
+        assert_eq!(customer(of_issue(number)), customer(of_conversation(talk)));
+        assert_eq!(customers(town).len(), 1);
+        assert_eq!(row(town, "Customers", customer(of_issue(number))).1["Feedback Count"], 2);
+        assert_eq!(town.world.linear(|desk, _| desk.customers().len()), 1);
+        no_dead(town);
+    });
+}
+
+fn stranger(town: &Town) -> u64 {
+    let contact = town.world.intercom(|desk, cx| desk.add_contact("Bo Example", "bo@quill.example.com", None, cx));
+    conversation(town, &contact, "How do I set the temperature?")
+}
+
+#[test]
+fn an_unknown_company_is_made_by_its_domain_and_filled_in_later() {
+    tell(|town, mid| {
+        let id = of_conversation(stranger(town));
+        mid(town);
+        minutes(town, 5);
+        let rows = customers(town);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0]["fields"]["Name"], "quill.example.com");
+        company(town, "Quill", None, 500);
+        mid(town);
+        much_later(town, 1);
+        let rows = customers(town);
+        assert_eq!(rows.len(), 1, "the same company, not another");
+        assert_eq!(rows[0]["fields"]["ARR"], 6000);
+        assert_eq!(cells(town, id)["ARR"], 6000);
+        no_dead(town);
+    });
+}
+
+#[test]
+fn where_config_says_so_strangers_make_no_customers() {
+    let found = || Town::with(7, "[customers]\ncreate_unknown = false\n");
+    tell_in(found, |town, mid| {
+        let id = of_conversation(stranger(town));
+        mid(town);
+        minutes(town, 5);
+        assert_eq!(customers(town), Vec::<Value>::new());
+        assert_eq!(cells(town, id).get("Customer"), None);
+        no_dead(town);
+    });
+}
+
+#[test]
+fn a_customers_row_may_be_edited_and_added() {
+    tell(|town, mid| {
+        company(town, "Lumen", None, 2500);
+        let added = town.world.airtable(|desk, cx| {
+            desk.add_row(cx, BASE, "Customers", &json!({"Name": "Typed Example", "Owner": "Carol"}))
+        });
+        mid(town);
+        minutes(town, 20);
+        let typed = town.world.airtable(|desk, _| desk.row(BASE, "Customers", &added)).expect("the row");
+        let id: loopd::schema::EntityId =
+            typed["fields"]["Loopd ID"].as_str().expect("adopted").parse().expect("an id");
+        assert_eq!(
+            known(town, id)
+                .and_then(|known| known.as_customer().and_then(|customer| customer.owner.clone()))
+                .as_deref(),
+            Some("Carol")
+        );
+        town.world.airtable(|desk, cx| desk.edit_cell(cx, BASE, "Customers", &added, "Name", &json!("Typed Better")));
+        mid(town);
+        minutes(town, 5);
+        let names: Vec<Value> = town
+            .world
+            .linear(|desk, _| desk.customers().into_iter().map(|customer| customer["name"].clone()).collect());
+        assert!(names.contains(&json!("Typed Better")) && names.len() == 2, "{names:?}");
+        no_dead(town);
+    });
+}

@@ -1,0 +1,29 @@
+//! Stories of the whole engine and all four vendors, a file a theme. Each is told three times: undisturbed, with the
+//! engine ended and begun again in its middle, and with the machine's power lost there. Whatever happened, the story
+//! must end the same, with no work left in any queue, no broken law, and no room that failed.
+
+#[path = "../support/furnish.rs"]
+mod furnish;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/town.rs"]
+mod town;
+
+mod airtable_edits;
+mod comments;
+mod conflicts;
+mod customers;
+mod deletions;
+mod echo;
+mod full_loop;
+mod linear_changes;
+mod locked_out;
+mod odd_input;
+mod repair;
+mod retention;
+mod rows_refused;
+mod story;
+mod tables_changed;
+mod themes;
+mod uncertain;
+mod webhook_or_poll;

@@ -1,0 +1,60 @@
+//! One bad row never holds back the rest of its batch.
+
+use serde_json::json;
+
+use crate::story::{cells, dead, issue, linear, minutes, much_later, no_dead, of_issue, rows_with, tell, type_in};
+use crate::town::BASE;
+
+#[test]
+fn the_bad_row_is_told_and_the_others_arrive() {
+    tell(|town, mid| {
+        minutes(town, 2);
+        town.world.airtable(|desk, cx| desk.remove_option(cx, BASE, "Feedback", "Severity", "High"));
+        let numbers: Vec<u64> = (0..13)
+            .map(|n| {
+                issue(town, &format!("Issue {n}"), Some("Please look."), &["bug", if n == 6 { "p1" } else { "low" }])
+            })
+            .collect();
+        mid(town);
+        minutes(town, 10);
+        let bad = of_issue(numbers[6]);
+        for (n, number) in numbers.iter().enumerate() {
+            assert_eq!(rows_with(town, "Feedback", of_issue(*number)).len(), usize::from(n != 6), "issue {n}");
+        }
+        let letters = dead(town);
+        assert_eq!(letters.len(), 1, "{letters:#?}");
+        let (number, letter) = &letters[0];
+        assert_eq!((letter.entity, letter.field.as_deref()), (Some(bad), Some("Severity")), "{}", letter.cause);
+        assert!(letter.cause.contains("High"), "the cause names the value: {}", letter.cause);
+        assert!(linear(town, bad).is_some(), "Linear has no such trouble");
+
+        town.world.airtable(|desk, cx| desk.add_option(cx, BASE, "Feedback", "Severity", "High"));
+        assert!(loopd::normalize::retry(&town.house, *number).expect("memory"));
+        town.house.ledger.durable().expect("memory");
+        mid(town);
+        much_later(town, 1);
+        assert_eq!(cells(town, bad)["Severity"], "High");
+        no_dead(town);
+    });
+}
+
+#[test]
+fn a_value_that_means_nothing_here_is_left_there_and_told() {
+    tell(|town, mid| {
+        let id = of_issue(issue(town, "Add batch uploads", Some("Please."), &["enhancement"]));
+        minutes(town, 3);
+        town.world.airtable(|desk, cx| desk.add_option(cx, BASE, "Feedback", "Status", "Parked"));
+        type_in(town, "Feedback", id, "Status", &json!("Parked"));
+        mid(town);
+        minutes(town, 5);
+        assert_eq!(cells(town, id)["Status"], "Parked", "what a person typed is not overwritten");
+        let letters = dead(town);
+        assert!(letters.iter().any(|(_, letter)| letter.field.as_deref() == Some("Status")), "{letters:#?}");
+        type_in(town, "Feedback", id, "Status", &json!("Building"));
+        minutes(town, 5);
+        assert_eq!(
+            crate::story::known(town, id).and_then(|known| known.as_feedback().map(|feedback| feedback.status.name())),
+            Some("building")
+        );
+    });
+}

@@ -1,0 +1,86 @@
+//! The answer is lost, the deed is done: it is looked for before it is done again.
+
+use loopd::close;
+use sandbox::{FailKind, Vendor};
+use serde_json::json;
+
+use crate::story::{bug, cells, linear, minutes, no_dead, of_issue, row, tell, the_message, type_in};
+use crate::town::{BASE, REPO};
+
+const LOST: [FailKind; 3] = [FailKind::CutAfter, FailKind::ErrorAfter, FailKind::BadGatewayAfter];
+
+#[test]
+fn creates_happen_once() {
+    for kind in LOST {
+        tell(|town, mid| {
+            minutes(town, 2);
+            town.world.fail_next_operation(Vendor::Airtable, "PATCH", 2, kind);
+            town.world.fail_next_operation(Vendor::Linear, "issueCreate", 1, kind);
+            town.world.fail_next_operation(Vendor::Linear, "attachmentCreate", 1, kind);
+            let id = of_issue(bug(town, "Stream ends early"));
+            mid(town);
+            minutes(town, 10);
+            row(town, "Feedback", id);
+            let (issues, attachments) = town.world.linear(|desk, _| (desk.issues().len(), desk.attachments().len()));
+            assert_eq!((issues, attachments), (1, 1));
+            assert!(town.world.books(Vendor::Airtable).lost_answers > 0, "{:?}", town.world.books(Vendor::Airtable));
+            assert!(town.world.books(Vendor::Linear).lost_answers > 0, "{:?}", town.world.books(Vendor::Linear));
+            no_dead(town);
+        });
+    }
+}
+
+#[test]
+fn updates_are_read_back_and_edits_meanwhile_survive() {
+    tell(|town, mid| {
+        let id = of_issue(bug(town, "Stream ends early"));
+        minutes(town, 3);
+        town.world.fail_next_operation(Vendor::Airtable, "PATCH", 1, FailKind::CutAfter);
+        town.world.linear(|desk, cx| desk.set_priority(cx, &id.to_string(), 1));
+        town.run_for(std::time::Duration::from_secs(4));
+        type_in(town, "Feedback", id, "Status", &json!("Building"));
+        mid(town);
+        minutes(town, 10);
+        let shown = cells(town, id);
+        assert_eq!((&shown["Severity"], &shown["Status"]), (&json!("Critical"), &json!("Building")));
+        no_dead(town);
+    });
+}
+
+#[test]
+fn a_message_goes_out_once() {
+    for kind in LOST {
+        tell(|town, mid| {
+            let number = bug(town, "Stream ends early");
+            minutes(town, 3);
+            type_in(town, "Feedback", of_issue(number), "Status", &json!("Shipped"));
+            minutes(town, 3);
+            let message = the_message(town);
+            town.world.fail_next_operation(Vendor::GitHub, "POST", 1, kind);
+            close::approve(&town.house, &message, "a colleague").expect("memory").expect("it waits");
+            town.house.ledger.durable().expect("memory");
+            mid(town);
+            minutes(town, 10);
+            assert_eq!(town.world.books(Vendor::GitHub).lost_answers, 1);
+            assert_eq!(town.world.github(|desk, _| desk.comments(REPO, number).count()), 1);
+            no_dead(town);
+        });
+    }
+}
+
+#[test]
+fn what_was_not_done_is_done() {
+    tell(|town, mid| {
+        minutes(town, 2);
+        for vendor in [Vendor::Airtable, Vendor::Linear] {
+            town.world.fail_next(vendor, 3, FailKind::CutBefore);
+        }
+        let id = of_issue(bug(town, "Stream ends early"));
+        mid(town);
+        minutes(town, 10);
+        row(town, "Feedback", id);
+        assert!(linear(town, id).is_some());
+        assert_eq!(town.world.airtable(|desk, _| desk.doubles(BASE, "Feedback", "Loopd ID").len()), 0);
+        no_dead(town);
+    });
+}
