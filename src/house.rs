@@ -102,11 +102,18 @@ impl Connection {
         gate.locked_until.filter(|until| *until > now)
     }
 
-    /// A call went well: an earlier lock or delay is over. `true` if it was locked.
-    pub fn went_well(&self) -> bool {
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        gate.delay.reset();
-        gate.locked_until.take().is_some()
+    /// A call went well: an earlier lock or delay is over.
+    pub fn went_well(&self, house: &House) -> Result<(), LedgerError> {
+        let was_locked = {
+            let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            gate.delay.reset();
+            gate.locked_until.take().is_some()
+        };
+        if was_locked {
+            tracing::info!(connection = %self.name, "connection {} is open again", self.name);
+            house.ledger.transact(|tx| tx.clear(&self.name, "locked").map(|_| ()))?;
+        }
+        Ok(())
     }
 
     /// When to come back after a fault of the whole call, noting it in the ledger where a person must act.

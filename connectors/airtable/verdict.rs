@@ -55,7 +55,8 @@ fn row(table: &Table, write: &Write, at: usize, typecast: bool) -> Outgoing {
         skipped: BTreeMap::new(),
     };
     for (name, value) in &write.fields {
-        if table.key.as_ref() != Some(name) {
+        // Merging names the key itself; a row that people made gets it as any other cell.
+        if write.target.is_some() || table.key.as_ref() != Some(name) {
             put(&mut row, table, name, value.clone(), typecast);
         }
     }

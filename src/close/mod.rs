@@ -179,7 +179,7 @@ async fn deliver(house: &House, connection: &Connection, lane: &str, claim: &Cla
     }
     match messenger.send(&message).await {
         Ok(sent) => {
-            connection.went_well();
+            connection.went_well(house)?;
             house.ledger.transact(|tx| sent_now(house, tx, &id, &outgoing, &sent, lane, claim))?;
             Ok(Step::Worked)
         }

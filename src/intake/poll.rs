@@ -165,7 +165,7 @@ impl Poll {
             house.ledger.durable()?;
             pay_what_is_owed(house, name)?;
         }
-        connection.went_well();
+        connection.went_well(house)?;
         connection.set_attached(true);
         house.ledger.nudge(&crate::ledger::sync_lane(name));
         self.attached = true;
@@ -185,7 +185,7 @@ async fn pull(
         Ok(page) => page,
         Err(fault) => return Ok(refused(house, connection, stream, position, &fault)?),
     };
-    connection.went_well();
+    connection.went_well(house)?;
     let now = house.now();
     let (cursor, caught_up) = match page.next {
         Next::More(cursor) => (cursor, None),
@@ -264,7 +264,7 @@ async fn fetch(
             })?;
             return Ok(Step::Worked);
         }
-        Err(fault @ Fault::Unknown { .. }) => {
+        Err(fault @ (Fault::Unknown { .. } | Fault::Later { after: None, .. })) => {
             // A read may be repeated; this one waits by itself, so that one bad record does not hold up the stream.
             let again = house.now() + Delay::of(claim.slot.tries);
             tracing::debug!(connection = %connection.name, %fault, "a record could not be fetched; again later");
@@ -274,11 +274,11 @@ async fn fetch(
                     slot.due = again;
                 })
             })?;
-            return Ok(Step::Worked);
+            return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) });
         }
         Err(fault) => return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) }),
     };
-    connection.went_well();
+    connection.went_well(house)?;
     house.ledger.transact(|tx| {
         if let Some(record) = &record {
             // What was asked for by name is looked at, also if it is the same as the last time.

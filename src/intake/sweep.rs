@@ -60,7 +60,7 @@ impl Sweep {
         let Some(underway) = &mut self.at else { return Ok(Step::Idle { until: next }) };
         match source.ids(&underway.collection, underway.cursor.as_ref()).await {
             Ok(Some(page)) => {
-                connection.went_well();
+                connection.went_well(house)?;
                 underway.seen.extend(page.ids);
                 underway.cursor = page.next;
                 if underway.cursor.is_none() {

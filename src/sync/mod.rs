@@ -48,11 +48,13 @@ pub struct Sync {
     house: Arc<House>,
     connection: String,
     put_off: Mutex<PutOff>,
+    /// Outcomes are in the books, and may not be on disk yet.
+    unsettled: bool,
 }
 
 impl Sync {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, put_off: Mutex::default() }
+        Self { house, connection, put_off: Mutex::default(), unsettled: false }
     }
 }
 
@@ -80,12 +82,17 @@ impl Stage for Sync {
         let lane = self.lane();
         let claims = house.ledger.due(&lane, RANKS, now, LOOK)?;
         if claims.is_empty() {
+            // What comes next makes the outcomes before it durable; after the last of them nothing may come for hours.
+            if std::mem::take(&mut self.unsettled) {
+                house.ledger.durable()?;
+            }
             return Ok(Step::Idle { until: house.ledger.next_due(&lane, RANKS)? });
         }
         // Gathering costs nothing until the next slot of the quota is free.
         if let Some(wait) = connection.connector.wait() {
             return Ok(Step::Idle { until: Some(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::seconds(1))) });
         }
+        self.unsettled = true;
         let room = Room { house, connection, sink, lane: &lane, now, put_off: &self.put_off };
         let put_off = self.put_off.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((looked, batch)) = put_off
@@ -163,7 +170,7 @@ impl Room<'_> {
             Ok(found) => found,
             Err(fault) => return self.wait(&batch, &fault),
         };
-        self.connection.went_well();
+        self.connection.went_well(self.house)?;
         for (planned, record) in batch.iter().zip(found.into_iter().chain(std::iter::repeat_with(|| None))) {
             self.house
                 .ledger
@@ -260,8 +267,8 @@ impl Room<'_> {
         verdicts.resize_with(batch.len(), || Err(Fault::unknown("no verdict")));
         let alone = batch.len() == 1;
         let mut step = Step::Worked;
-        if verdicts.iter().any(Result::is_ok) && self.connection.went_well() {
-            self.house.ledger.transact(|tx| tx.clear(&self.connection.name, "locked").map(|_| ()))?;
+        if verdicts.iter().any(Result::is_ok) {
+            self.connection.went_well(self.house)?;
         }
         let mut waited = false;
         let later: Vec<bool> = verdicts.iter().map(|verdict| matches!(verdict, Err(Fault::Later { .. }))).collect();
@@ -331,6 +338,18 @@ impl Room<'_> {
                 })?;
             }
             return Ok(Step::Worked);
+        }
+        if matches!(fault, Fault::Unknown { .. } | Fault::Later { after: None, .. }) {
+            // It may be one of these that the vendor chokes on: they step back, so that others get their turn.
+            self.house.ledger.transact(|tx| {
+                batch.iter().try_for_each(|planned| {
+                    let again = self.now + Delay::of(planned.claim.slot.tries);
+                    tx.requeue(self.lane, &planned.claim.item, |slot| {
+                        slot.tries += 1;
+                        slot.due = again;
+                    })
+                })
+            })?;
         }
         Ok(Step::Idle { until: Some(self.connection.after(self.house, fault)?) })
     }
