@@ -299,6 +299,8 @@ pub fn encode(text: &str) -> String {
 /// The daemon's transport. Redirects are not followed (a credential must not travel); connectors see the 3xx.
 pub struct Reqwest {
     client: reqwest::Client,
+    /// For hosts of this machine, past any proxy that the environment names.
+    local: reqwest::Client,
 }
 
 impl Reqwest {
@@ -308,23 +310,27 @@ impl Reqwest {
     pub fn new() -> Result<Self, Broken> {
         // Another part of the process may have installed a provider already; either is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .pool_idle_timeout(Duration::from_secs(50))
-            .build()
-            .map_err(|error| Broken::NotSent(error.to_string()))?;
-        Ok(Self { client })
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(Duration::from_secs(10))
+                // Many servers hang up after five seconds; a write into a closing connection has an unknown outcome.
+                .pool_idle_timeout(Duration::from_secs(4))
+        };
+        let build =
+            |builder: reqwest::ClientBuilder| builder.build().map_err(|error| Broken::NotSent(error.to_string()));
+        Ok(Self { client: build(builder())?, local: build(builder().no_proxy())? })
     }
 }
 
 #[async_trait]
 impl Transport for Reqwest {
     async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Broken> {
+        let client = if is_local(request.uri()) { &self.local } else { &self.client };
         let mut request =
             reqwest::Request::try_from(request).map_err(|error| Broken::NotSent(error.without_url().to_string()))?;
         *request.timeout_mut() = Some(timeout);
-        let mut answer = self.client.execute(request).await.map_err(broken)?;
+        let mut answer = client.execute(request).await.map_err(broken)?;
         let mut parts = Response::builder().status(answer.status());
         if let Some(headers) = parts.headers_mut() {
             headers.extend(answer.headers().clone());
@@ -340,6 +346,11 @@ impl Transport for Reqwest {
     }
 }
 
+fn is_local(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 fn broken(error: reqwest::Error) -> Broken {
     let connect = error.is_connect();
     // The URL may hold ids and filters of a customer's: not for logs.
@@ -351,4 +362,22 @@ fn broken(error: reqwest::Error) -> Broken {
         cause = inner.source();
     }
     if connect { Broken::NotSent(why) } else { Broken::NoAnswer(why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_this_machine_are_known() {
+        for (url, local) in [
+            ("http://127.0.0.1:8/x", true),
+            ("http://localhost:8", true),
+            ("http://[::1]:8/", true),
+            ("https://api.example/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_local(&url.parse().expect("a URL")), local, "{url}");
+        }
+    }
 }

@@ -128,7 +128,8 @@ impl Quota {
 
     /// The vendor says: nothing for this long. A shorter word never opens the gate early.
     pub fn close_for(&self, wait: Duration) {
-        let until = self.clock.monotonic() + wait;
+        // A header may hold anything; two hours cover every vendor's window.
+        let until = self.clock.monotonic() + wait.min(Duration::from_secs(7200));
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         *gate = (*gate).max(until);
     }

@@ -175,13 +175,12 @@ async fn keep_working(house: &House, mut room: Box<dyn Stage>, mut stopped: watc
     let mut down = false;
     while !*stopped.borrow() {
         beat.store(millis(house), Ordering::Relaxed);
-        let wait = match room.step().await {
-            Ok(Step::Worked) => {
-                if std::mem::take(&mut down) {
-                    tracing::info!(room = %name, "room {name} works again");
-                }
-                continue;
-            }
+        let stepped = room.step().await;
+        if stepped.is_ok() && std::mem::take(&mut down) {
+            tracing::info!(room = %name, "room {name} works again");
+        }
+        let wait = match stepped {
+            Ok(Step::Worked) => continue,
             Ok(Step::Idle { until: Some(until) }) => {
                 (until - house.now()).to_std().unwrap_or_default().clamp(Duration::from_millis(1), LONGEST)
             }

@@ -77,6 +77,8 @@ struct Gate {
 
 /// How long a connection that locked us out is left alone before it is tried again.
 const LOCKED: TimeDelta = TimeDelta::minutes(5);
+/// The longest that a vendor may send us away for; what it says beyond is asked again.
+const LONGEST: TimeDelta = TimeDelta::hours(2);
 
 impl Connection {
     pub fn new(name: String, connector: Arc<dyn Connector>, webhook: bool, callback: Option<String>) -> Self {
@@ -122,7 +124,9 @@ impl Connection {
         let until = {
             let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             match fault {
-                Fault::Later { after: Some(after), .. } => now + TimeDelta::from_std(*after).unwrap_or(LOCKED),
+                Fault::Later { after: Some(after), .. } => {
+                    now + TimeDelta::from_std(*after).unwrap_or(LONGEST).min(LONGEST)
+                }
                 Fault::Later { after: None, .. } | Fault::Unknown { .. } | Fault::Rejected { .. } => {
                     now + gate.delay.wait()
                 }

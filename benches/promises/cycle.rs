@@ -1,7 +1,7 @@
 //! What ten changes cost, from the vendor's webhook to the row in Airtable, beside 10,000, 100,000 and a million entities:
 //! processor time and reads of the ledger. The cost must follow the changes, not the ledger.
 //!
-//! Fifty items come in as always. The rest are their copies, put into the ledger with link, base and history in the order
+//! Fifty items come in as always. The rest are their copies, put into the ledger with link, base and a line of history in the order
 //! of their ids (that is fast), so that the trees are as high as with real ones. Time is virtual: waits cost nothing.
 
 use std::sync::Arc;
@@ -168,7 +168,7 @@ pub(crate) fn populate(ledger: &Ledger, count: u64) -> Vec<EntityId> {
                         tx.put_link(*id, connection, collection, &link)?;
                         tx.put_base(*id, connection, collection, base)?;
                     }
-                    for entry in &history {
+                    for entry in history.iter().take(1) {
                         tx.log(*id, entry)?;
                     }
                 }

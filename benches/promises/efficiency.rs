@@ -80,13 +80,27 @@ fn one(figures: &mut Figures, items: u64, severe: u64, delay: Duration, case: &s
     let throttled: u64 = Vendor::ALL.into_iter().map(|vendor| works.world.books(vendor).throttled).sum();
     let of = |vendor| sent.get(&vendor).copied().unwrap_or_default();
     let mut binding = (Vendor::Airtable, 0.0, 1.0);
-    for (vendor, least, at_once) in [(Vendor::Airtable, items.div_ceil(10) + bugs.div_ceil(10), 0), (Vendor::Linear, 2 * bugs, LINEAR_AT_ONCE)] {
+    for (vendor, least, at_once) in
+        [(Vendor::Airtable, items.div_ceil(10) + bugs.div_ceil(10), 0), (Vendor::Linear, 2 * bugs, LINEAR_AT_ONCE)]
+    {
         let (Sent { calls, writes, .. }, name) = (of(vendor), vendor.name());
         if least == 0 {
             continue;
         }
-        figures.add("efficiency", format!("{case}: {name} writes / least ({writes} / {least})"), writes as f64 / least as f64, "", Aim::AtMost(1.02));
-        figures.add("efficiency", format!("{case}: {name} all calls / least ({calls} / {least})"), calls as f64 / least as f64, "", Aim::AtMost(1.02));
+        figures.add(
+            "efficiency",
+            format!("{case}: {name} writes / least ({writes} / {least})"),
+            writes as f64 / least as f64,
+            "",
+            Aim::AtMost(1.02),
+        );
+        figures.add(
+            "efficiency",
+            format!("{case}: {name} all calls / least ({calls} / {least})"),
+            calls as f64 / least as f64,
+            "",
+            Aim::AtMost(1.02),
+        );
         let pace = works.house.connections[name].connector.pace();
         let slot = pace.per.as_secs_f64() / f64::from(pace.calls);
         let shortest = least.saturating_sub(at_once) as f64 * slot;
@@ -96,7 +110,13 @@ fn one(figures: &mut Figures, items: u64, severe: u64, delay: Duration, case: &s
     }
     let (vendor, shortest, taken) = binding;
     let quota = vendor.name();
-    figures.add("efficiency", format!("{case}: efficiency, bound by {quota} ({shortest:.1} s / {taken:.1} s)"), shortest / taken, "", Aim::AtLeast(0.98));
+    figures.add(
+        "efficiency",
+        format!("{case}: efficiency, bound by {quota} ({shortest:.1} s / {taken:.1} s)"),
+        shortest / taken,
+        "",
+        Aim::AtLeast(0.98),
+    );
     figures.add("efficiency", format!("{case}: throttled"), throttled as f64, "calls", Aim::AtMost(0.0));
     println!("-- {case}: {:.1} s of real time", timer.seconds());
 }

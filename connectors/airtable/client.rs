@@ -151,13 +151,13 @@ impl Client {
         let path = self.table_path(table);
         if !self.plain_lists.load(Ordering::Relaxed) {
             match self.send(Call::post(format!("{path}/listRecords"), list.body(table)), Verb::Read).await {
-                // Either the table or this way of asking is not there; asking by GET tells which.
-                Err(failure) if matches!(failure.status, 404 | 405) => self.plain_lists.store(true, Ordering::Relaxed),
+                // Either the table or this way of asking is refused; asking by GET tells which.
+                Err(failure) if is_unlisted(failure.status) => self.plain_lists.store(true, Ordering::Relaxed),
                 answer => return answer.map(|answer| Rows::read(&answer)),
             }
         }
         let answer = self.send(list.query(Call::get(path), table), Verb::Read).await;
-        if matches!(&answer, Err(failure) if matches!(failure.status, 403 | 404)) {
+        if matches!(&answer, Err(failure) if is_unlisted(failure.status)) {
             self.plain_lists.store(false, Ordering::Relaxed);
         }
         answer.map(|answer| Rows::read(&answer))
@@ -168,6 +168,11 @@ impl Client {
         let call = if table.by_id() { call.query("returnFieldsByFieldId", "true") } else { call };
         self.send(call, Verb::Read).await
     }
+}
+
+/// What a server may say to a `POST …/listRecords` that it does not know, and to a table that it does not have.
+fn is_unlisted(status: u16) -> bool {
+    matches!(status, 400 | 403 | 404 | 405 | 501)
 }
 
 impl List {

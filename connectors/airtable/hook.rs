@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::binding::Hook;
-use super::client::Verb;
+use super::client::{Failure, Verb};
 use super::types::{Listed, instant, text};
 use super::{Airtable, is_lacking};
 use crate::Fault;
@@ -22,8 +22,27 @@ const LIFE: TimeDelta = TimeDelta::days(7);
 const RENEW_WITHIN: TimeDelta = TimeDelta::days(3);
 
 impl Airtable {
+    /// The webhook as it is after this. Whatever ails the webhook endpoint is noted and leaves things as they were: rows
+    /// are written, and read by the modified-since poll, without it.
+    pub(super) async fn keep_hook(
+        &self,
+        callback: Option<&str>,
+        known: Option<Hook>,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Hook>, Fault> {
+        match self.ensure_hook(callback, known.clone(), notes).await {
+            Err(fault @ (Fault::Later { after: Some(_), .. } | Fault::Locked { .. })) => Err(fault),
+            Err(fault) => {
+                tracing::warn!(%fault, "the base's webhooks cannot be seen to");
+                notes.push("the webhook endpoint does not work: changes are found by the modified-since poll".into());
+                Ok(known)
+            }
+            done => done,
+        }
+    }
+
     /// The webhook as it is after this, or `None` with a note why there is none.
-    pub(super) async fn ensure_hook(
+    async fn ensure_hook(
         &self,
         callback: Option<&str>,
         known: Option<Hook>,
@@ -76,7 +95,7 @@ impl Airtable {
                     self.note(&hook.id, |there| there.expires = hook.expires);
                 }
                 Err(failure) if is_lacking(failure.status) || failure.status == 422 => return Ok(false),
-                Err(failure) => return Err(failure.fault),
+                Err(failure) => return Err(ailment(failure)),
             }
         }
         // Switched off by Airtable after a day of failed pings.
@@ -86,7 +105,7 @@ impl Airtable {
         {
             let path = format!("{}/{}/enableNotifications", self.client.hooks_path(), encode(&hook.id));
             match self.client.send(Call::post(path, json!({ "enable": true })), Verb::Write).await {
-                Err(failure) if !is_lacking(failure.status) && failure.status != 422 => return Err(failure.fault),
+                Err(failure) if !is_lacking(failure.status) && failure.status != 422 => return Err(ailment(failure)),
                 _ => self.note(&hook.id, |there| there.notifies = true),
             }
         }
@@ -94,52 +113,47 @@ impl Airtable {
     }
 
     async fn create_hook(&self, callback: Option<&str>, notes: &mut Vec<String>) -> Result<Option<Hook>, Fault> {
-        let mut spec = json!({ "specification": { "options": {
-            "filters": { "dataTypes": ["tableData"] },
-            "includes": { "includeCellValuesInFieldIds": "all", "includePreviousCellValues": true },
-        }}});
-        let told = callback.filter(|_| !self.callback_refused.load(Ordering::Relaxed));
-        if let Some(url) = told {
-            spec["notificationUrl"] = json!(url);
-        }
-        match self.client.send(Call::post(self.client.hooks_path(), spec), Verb::Write).await {
-            Ok(answer) => {
-                let Some(id) = text(&answer, "id") else {
-                    notes.push(
-                        "Airtable's answer names no webhook: changes are found by the modified-since poll only".into(),
-                    );
-                    return Ok(None);
-                };
-                self.hook_broken.store(false, Ordering::Relaxed);
-                if callback.is_some() && told.is_none() {
-                    notes.push("Airtable refuses to ping the public URL: webhook payloads are polled".into());
+        // Twice at most: the second time without our URL.
+        loop {
+            let mut spec = json!({ "specification": { "options": {
+                "filters": { "dataTypes": ["tableData"] },
+                "includes": { "includeCellValuesInFieldIds": "all", "includePreviousCellValues": true },
+            }}});
+            let told = callback.filter(|_| !self.callback_refused.load(Ordering::Relaxed));
+            if let Some(url) = told {
+                spec["notificationUrl"] = json!(url);
+            }
+            let answer = match self.client.send(Call::post(self.client.hooks_path(), spec), Verb::Write).await {
+                Ok(answer) => answer,
+                Err(failure) if matches!(failure.status, 400 | 422) && told.is_some() => {
+                    // A URL that is not public is refused; without one the payloads can still be polled.
+                    tracing::info!(why = %failure.message, "the webhook is made without our URL");
+                    self.callback_refused.store(true, Ordering::Relaxed);
+                    continue;
                 }
-                let expires = expiry(&answer, self.clock.now());
-                let mac_secret = text(&answer, "macSecretBase64").or(Some(String::new()));
-                Ok(Some(Hook {
-                    id,
-                    mac_secret,
-                    expires: Some(expires),
-                    callback: callback.map(String::from),
-                    start: 1,
-                }))
+                Err(failure) if is_lacking(failure.status) || matches!(failure.status, 400 | 422) => {
+                    notes.push(format!(
+                        "no webhook can be made ({} {}): needs the scope webhook:manage and Creator rights; until then changes are found by the modified-since poll, and deletions by the sweep",
+                        failure.status, failure.kind
+                    ));
+                    return Ok(None);
+                }
+                Err(failure) => return Err(ailment(failure)),
+            };
+            let Some(id) = text(&answer, "id") else {
+                notes.push(
+                    "Airtable's answer names no webhook: changes are found by the modified-since poll only".into(),
+                );
+                return Ok(None);
+            };
+            self.hook_broken.store(false, Ordering::Relaxed);
+            if callback.is_some() && told.is_none() {
+                notes.push("Airtable refuses to ping the public URL: webhook payloads are polled".into());
             }
-            Err(failure) if failure.status == 422 && told.is_some() => {
-                // A URL that is not public is refused; without one the payloads can still be polled.
-                self.callback_refused.store(true, Ordering::Relaxed);
-                Err(Fault::Later {
-                    after: None,
-                    why: format!("the webhook is made without our URL: {}", failure.message),
-                })
-            }
-            Err(failure) if is_lacking(failure.status) || matches!(failure.status, 400 | 422) => {
-                notes.push(format!(
-                    "no webhook can be made ({} {}): needs the scope webhook:manage and Creator rights; until then changes are found by the modified-since poll, and deletions by the sweep",
-                    failure.status, failure.kind
-                ));
-                Ok(None)
-            }
-            Err(failure) => Err(failure.fault),
+            let expires = expiry(&answer, self.clock.now());
+            let mac_secret = text(&answer, "macSecretBase64").or(Some(String::new()));
+            let callback = callback.map(String::from);
+            return Ok(Some(Hook { id, mac_secret, expires: Some(expires), callback, start: 1 }));
         }
     }
 
@@ -148,7 +162,7 @@ impl Airtable {
         match self.client.send(call, Verb::Write).await {
             Ok(_) => Ok(()),
             Err(failure) if is_lacking(failure.status) || failure.status == 422 => Ok(()),
-            Err(failure) => Err(failure.fault),
+            Err(failure) => Err(ailment(failure)),
         }
     }
 
@@ -161,7 +175,7 @@ impl Airtable {
             Ok(answer) if answer.get("webhooks").is_some_and(Value::is_array) => Some(Listed::list(&answer)),
             Ok(_) => None,
             Err(failure) if is_lacking(failure.status) => None,
-            Err(failure) => return Err(failure.fault),
+            Err(failure) => return Err(ailment(failure)),
         };
         self.listed.put(&*self.clock, listed.clone());
         Ok(listed)
@@ -173,6 +187,16 @@ impl Airtable {
             listed.iter_mut().filter(|hook| hook.id == id).for_each(change);
             self.listed.put(&*self.clock, Some(listed));
         }
+    }
+}
+
+/// Why the webhook cannot be seen to now. Only a [`Fault::Later`] that says when, and a [`Fault::Locked`], are reasons
+/// for the whole connection to wait; a webhook endpoint that is down or redirects is not.
+fn ailment(failure: Failure) -> Fault {
+    match (failure.status, failure.fault) {
+        (408 | 500..=599, Fault::Later { why, .. }) => Fault::later(why),
+        (300..=399, Fault::Locked { why }) => Fault::rejected(why),
+        (_, fault) => fault,
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Airtable {
     echo: Mutex<payloads::Echo>,
     /// Airtable refuses our public URL: payloads are polled only.
     callback_refused: AtomicBool,
+    /// A write by field ids was refused: fields are called by their names.
+    names_only: AtomicBool,
     attaching: Memo<Option<Vec<SchemaTable>>>,
     listed: Memo<Option<Vec<Listed>>>,
     planned: Memo<Vec<SchemaTable>>,
@@ -93,6 +95,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Ai
         hook_broken: AtomicBool::new(false),
         echo: Mutex::default(),
         callback_refused: AtomicBool::new(false),
+        names_only: AtomicBool::new(false),
         attaching: Memo::default(),
         listed: Memo::default(),
         planned: Memo::default(),
@@ -242,7 +245,7 @@ impl Connector for Airtable {
         let mut binding = binding::bind(shape, &self.settings.tables, schema.as_deref(), known.as_ref());
         binding.hook = match &schema {
             Some(_) => {
-                self.ensure_hook(callback, known.as_ref().and_then(|known| known.hook.clone()), &mut binding.notes)
+                self.keep_hook(callback, known.as_ref().and_then(|known| known.hook.clone()), &mut binding.notes)
                     .await?
             }
             // Payloads name tables and fields by ids that we cannot know.

@@ -13,7 +13,7 @@ pub(super) const DEFAULT_KEY: &str = "Loopd ID";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
-    /// Where the API is. Default: `https://api.airtable.com/v0`.
+    /// Where the API is; without a path, Airtable's own `/v0` below it. Default: `https://api.airtable.com/v0`.
     #[serde(default = "base_url")]
     pub(super) base_url: String,
     /// Where attachment bytes would go. Default: `https://content.airtable.com/v0`. Checked, and not called: loopd
@@ -76,8 +76,11 @@ impl Settings {
     pub(super) fn parse(settings: &Value) -> Result<Self, SettingsError> {
         let mut parsed: Self = settings::read(settings)?;
         parsed.base_url = settings::base_url(&parsed.base_url)?;
+        if parsed.base_url.parse::<::http::Uri>().is_ok_and(|url| matches!(url.path(), "" | "/")) {
+            parsed.base_url.push_str("/v0");
+        }
         settings::base_url(&parsed.content_url).map_err(|error| SettingsError::key("content_url", error.why))?;
-        if parsed.base.is_empty() || !parsed.base.chars().all(|c| c.is_ascii_alphanumeric()) {
+        if parsed.base.is_empty() || !parsed.base.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             return Err(SettingsError::key("base", "expected a base id, as in `appA1b2C3d4E5f6G7`"));
         }
         if parsed.number_precision > 8 {

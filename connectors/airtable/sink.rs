@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -151,6 +152,7 @@ impl Airtable {
             return batch.iter().map(|row| Ok(Written::Stored(self.receipt(table, row, None, false)))).collect();
         }
         let key = table.key_field();
+        let by_name = self.names_only.load(Ordering::Relaxed);
         let mut body = Map::new();
         if creates {
             let Some(key) = key else {
@@ -160,14 +162,18 @@ impl Airtable {
                 );
                 return batch.iter().map(|_| Err(Fault::locked(why.clone()))).collect();
             };
-            body.insert("performUpsert".into(), json!({ "fieldsToMergeOn": [key.wire()] }));
+            body.insert(
+                "performUpsert".into(),
+                json!({ "fieldsToMergeOn": [if by_name { &key.name } else { key.wire() }] }),
+            );
         }
         let records: Vec<Value> = batch
             .iter()
             .filter(|row| creates || !row.cells.is_empty())
-            .map(|row| match &row.target {
-                Some(id) => json!({ "id": id, "fields": row.cells }),
-                None => json!({ "fields": row.cells }),
+            .map(|row| (&row.target, if by_name { named(table, &row.cells) } else { row.cells.clone() }))
+            .map(|(target, cells)| match target {
+                Some(id) => json!({ "id": id, "fields": cells }),
+                None => json!({ "fields": cells }),
             })
             .collect();
         body.insert("records".into(), Value::Array(records));
@@ -181,7 +187,16 @@ impl Airtable {
         match self.client.send(call, Verb::Write).await {
             Ok(answer) => self.stored(table, batch, &answer),
             Err(failure) => {
+                if !by_name && verdict::blames_an_id(table, batch, &failure) {
+                    // The field is gone, or ids are not understood in writes there. Names tell which.
+                    self.names_only.store(true, Ordering::Relaxed);
+                    let later = Fault::Later { after: Some(Duration::from_secs(1)), why: failure.message };
+                    return batch.iter().map(|_| Err(later.clone())).collect();
+                }
                 let (faults, suspects) = verdict::refused(collection, table, batch, &failure);
+                if !suspects.is_empty() {
+                    self.names_only.store(false, Ordering::Relaxed);
+                }
                 self.suspects.lock().unwrap_or_else(PoisonError::into_inner).extend(suspects);
                 faults
             }
@@ -349,6 +364,12 @@ impl Airtable {
         }
         Ok(())
     }
+}
+
+/// The cells by their fields' present names.
+fn named(table: &Table, cells: &Map<String, Value>) -> Map<String, Value> {
+    let name = |wire: &String| table.by_wire(wire).map_or_else(|| wire.clone(), |(_, field)| field.name.clone());
+    cells.iter().map(|(wire, cell)| (name(wire), cell.clone())).collect()
 }
 
 /// Of rows with one external id, the oldest is ours.

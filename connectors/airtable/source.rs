@@ -128,7 +128,9 @@ impl Airtable {
             .query("limit", PAYLOADS_A_CALL);
         let answer = match self.client.send(call, Verb::Read).await {
             Ok(answer) => answer,
-            Err(failure) if matches!(failure.status, 403 | 404 | 410 | 422) => return Ok(self.lost_hook(place)),
+            Err(failure) if matches!(failure.status, 400 | 403 | 404 | 405 | 410 | 422 | 501) => {
+                return Ok(self.lost_hook(place));
+            }
             Err(failure) => return Err(failure.fault),
         };
         let found = array(&answer, "payloads");
@@ -202,7 +204,8 @@ impl Airtable {
                 Err(failure) if failure.is_bad_formula() => return Ok(self.one_by_one(place, now, rest)),
                 Err(failure) => return Err(failure.fault),
             };
-            if rows.iter().any(|row| !ids.contains(&row.id)) {
+            // Not one of them, or others: the formula is not understood there (or all of them are gone).
+            if rows.is_empty() || rows.iter().any(|row| !ids.contains(&row.id)) {
                 return Ok(self.one_by_one(place, now, rest));
             }
             let mut found: BTreeMap<_, _> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -214,6 +217,7 @@ impl Airtable {
                 }
             }
         }
+        place.one_by_one &= !rest.is_empty();
         place.pending = rest;
         Ok(Page { records: records.into_iter().map(|(_, record)| record).collect(), next: Next::More(cursor(&place)) })
     }

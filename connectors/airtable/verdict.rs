@@ -125,6 +125,10 @@ pub(super) fn refused(
     }
     let verdict = match (batch, failure.status) {
         ([row], 404 | 422) if row.target.is_some() && is_gone(failure) => Ok(Written::Gone),
+        // The row, or only this way of writing it, is not there: a read tells.
+        ([row], 404) if row.target.is_some() && !kind.contains("TABLE") => {
+            Err(Fault::unknown(format!("HTTP 404 {kind} to a write: a look will tell whether the record is gone")))
+        }
         (rows, 404) if kind.contains("TABLE") || rows.iter().any(|row| row.target.is_none()) => {
             Err(Fault::locked(format!("table {collection} is gone: {}", failure.message)))
         }
@@ -134,11 +138,15 @@ pub(super) fn refused(
     (all(verdict), Vec::new())
 }
 
+/// Whether a write was refused for a field that it calls by its id.
+pub(super) fn blames_an_id(table: &Table, batch: &[Outgoing], failure: &Failure) -> bool {
+    failure.kind == "UNKNOWN_FIELD_NAME"
+        && table.by_id()
+        && batch.iter().flat_map(|row| row.cells.keys()).any(|wire| failure.message.contains(wire.as_str()))
+}
+
 fn is_gone(failure: &Failure) -> bool {
-    match failure.status {
-        404 => !failure.kind.contains("TABLE"),
-        _ => failure.kind == "ROW_DOES_NOT_EXIST" || failure.kind == "MODEL_ID_NOT_FOUND",
-    }
+    failure.kind == "ROW_DOES_NOT_EXIST" || failure.kind == "MODEL_ID_NOT_FOUND"
 }
 
 /// A refusal of one record: the cause can be told.

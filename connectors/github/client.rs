@@ -203,6 +203,11 @@ impl Client {
         }
     }
 
+    /// Whether another repository was there when it was last looked at.
+    pub(crate) fn sees_another(&self, handle: &str) -> bool {
+        self.looks().seen.keys().any(|other| other != handle)
+    }
+
     fn looks(&self) -> MutexGuard<'_, Looks> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,7 +236,12 @@ impl Client {
                     self.looks().moved.insert(handle.to_owned(), target.clone());
                     self.look_at(&target).await?.ok()
                 }
-                Err(None) => None,
+                // Somebody's server may have the issues and not the repository itself.
+                Err(None) => {
+                    let issues = format!("/repos/{}/issues?state=all&per_page=1", self.repos.path(handle));
+                    self.looks().moved.insert(handle.to_owned(), issues.clone());
+                    self.look_at(&issues).await?.ok()
+                }
             },
         };
         self.looks().moved.remove(handle);

@@ -31,6 +31,8 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_odd;
+#[cfg(test)]
 mod tests_write;
 
 use std::time::Duration;

@@ -96,7 +96,7 @@ pub(crate) struct Labelling {
 }
 
 fn labels_of(answer: &Answer) -> Option<Vec<String>> {
-    answer.json().ok().map(|set: Value| labels(&set))
+    answer.json().ok().filter(Value::is_array).map(|set| labels(&set))
 }
 
 impl GitHub {
@@ -173,8 +173,9 @@ impl GitHub {
     async fn receipt(&self, id: &str, handle: &str, number: u64, progress: &Labelling) -> Result<Written, Fault> {
         let (there, version, url) = match (self.look_at_issue(id, handle, number).await, &progress.there) {
             (Ok(Record { body: Some(body), version, url, .. }), _) => (labels(&body[LABELS]), version, url),
-            (Ok(_), _) => return Ok(Written::Gone),
-            (Err(_), Some(there)) => (there.clone(), None, None),
+            // The labels were taken, whatever the look says.
+            (_, Some(there)) => (there.clone(), None, None),
+            (Ok(_), None) => return Ok(Written::Gone),
             (Err(fault), None) => return Err(fault),
         };
         Ok(Written::Stored(Receipt {

@@ -93,6 +93,16 @@ fn listing(repo: &str, collection: &str, sort: &str) -> Call {
     call.query("sort", sort).query("direction", "asc").query("per_page", PER_PAGE.to_string())
 }
 
+/// The repository is there and this list is not: that stops no other stream.
+fn missing(collection: &str, handle: &str) -> Fault {
+    Fault::rejected(format!("{handle} is there, but its list of {collection}s is not"))
+}
+
+/// Below a repository.
+fn place(collection: &str) -> &'static str {
+    if collection == COMMENT { "issues/comments" } else { "issues" }
+}
+
 fn read_item(collection: &str, handle: &str, item: Value) -> Item {
     if collection == COMMENT { comment(handle, item) } else { issue(handle, item) }
 }
@@ -170,13 +180,13 @@ impl Source for GitHub {
             },
             None => match self.client.read_in(handle, |repo| listing(repo, collection, "created")).await? {
                 Met::Here(answer) => answer,
-                Met::Unchanged | Met::Gone => return Err(hidden(handle)),
+                Met::Unchanged | Met::Gone => return Err(missing(collection, handle)),
             },
         };
         let ids = answer.json::<Vec<Value>>()?.into_iter().filter_map(|item| {
             if let Item::Issue(record) = read_item(collection, handle, item) { Some(record.key.id) } else { None }
         });
-        let next = match self.next(&answer) {
+        let next = match self.next(&answer, handle, place(collection)) {
             Some(next) => Some(Listing { repo: at.repo, next: Some(next) }),
             None => {
                 (at.repo + 1 < self.client.repos.handles().len()).then_some(Listing { repo: at.repo + 1, next: None })
@@ -220,7 +230,14 @@ impl GitHub {
                 None => call,
             }
         });
-        match met.await? {
+        let met = match met.await {
+            // One of several that is hidden must not stop the others.
+            Err(fault) if fault == hidden(handle) && self.client.sees_another(handle) => {
+                return Err(Fault::rejected(fault.to_string()));
+            }
+            met => met?,
+        };
+        match met {
             Met::Here(answer) => {
                 let etag =
                     answer.header("etag").map(|value| Etag { value: value.to_owned(), token, since: since.clone() });
@@ -235,14 +252,15 @@ impl GitHub {
                 at.etag = known;
                 Ok(Page { records: Vec::new(), next: Next::CaughtUp(cursor(&at)) })
             }
-            Met::Gone => Err(hidden(handle)),
+            Met::Gone => Err(missing(collection, handle)),
         }
     }
 
     fn page(&self, collection: &str, handle: &str, mut at: Position, answer: &Answer) -> Result<Page, Fault> {
         let mut records = Vec::new();
         let items: Vec<Value> = answer.json()?;
-        let long = at.later_page || items.len() >= PER_PAGE;
+        let full = items.len() >= PER_PAGE;
+        let long = at.later_page || full;
         for item in items {
             at.seen_max = at.seen_max.max(changed(&item));
             match read_item(collection, handle, item) {
@@ -253,14 +271,21 @@ impl GitHub {
                 }
             }
         }
-        at.next = self.next(answer);
+        at.next = self.next(answer, handle, place(collection));
         at.later_page = at.next.is_some();
         if at.next.is_some() {
             return Ok(Page { records, next: Next::More(cursor(&at)) });
         }
         // A date in the future (somebody's odd data) must not hide what comes after it.
         let present = server_time(answer).unwrap_or_else(|| self.client.now());
-        at.watermark = at.seen_max.take().map(|seen| seen.min(present)).max(at.watermark);
+        let seen = at.seen_max.take().map(|seen| seen.min(present));
+        let progress = seen > at.watermark;
+        at.watermark = seen.max(at.watermark);
+        // A full page and not a word about others (a proxy dropped the header, or there are exactly so many): all up to
+        // the newest was seen, so what is left is asked for from there. Ends when that brings nothing newer.
+        if full && progress && answer.header("link").is_none() {
+            return Ok(Page { records, next: Next::More(cursor(&at)) });
+        }
         // A short list is asked for again just as it was, for its ETag. A long one would cost all its pages on every look:
         // all that changed before this pass began was seen in it, so the next may begin there.
         let begun = at.begun.take();
@@ -278,8 +303,13 @@ impl GitHub {
         *at = cursor(&kept).0;
     }
 
-    fn next(&self, answer: &Answer) -> Option<String> {
-        self.client.home(next_link(answer.header("link")?)?)
+    /// The next page of what is at `below`, as a target. A link may hold nothing but the query.
+    fn next(&self, answer: &Answer, handle: &str, below: &str) -> Option<String> {
+        let link = next_link(answer.header("link")?)?;
+        if link.starts_with('?') {
+            return Some(format!("/repos/{}/{below}{link}", self.client.repos.path(handle)));
+        }
+        self.client.home(link)
     }
 
     /// All pages of a short listing; `None`: what it belongs to is gone.
@@ -298,11 +328,11 @@ impl GitHub {
         if !listed.begun {
             let make = |repo: &str| Call::get(format!("{repo}/{below}")).query("per_page", PER_PAGE.to_string());
             let Met::Here(answer) = self.client.read_in(handle, make).await? else { return Ok(false) };
-            listed.take(&answer, self.next(&answer))?;
+            listed.take(&answer, self.next(&answer, handle, below))?;
         }
         while let Some(next) = listed.next.clone() {
             match self.client.read(Call::get(next)).await? {
-                Told::Here(answer) => listed.take(&answer, self.next(&answer))?,
+                Told::Here(answer) => listed.take(&answer, self.next(&answer, handle, below))?,
                 Told::Unchanged | Told::Missing | Told::Moved(_) => {
                     *listed = Listed::default();
                     return Err(Fault::later("a page of the listing vanished; the next try begins anew"));

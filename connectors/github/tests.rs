@@ -199,8 +199,9 @@ async fn missing_is_gone_only_while_the_repository_is_in_sight() {
     script.answer(200, &repo("acme/widgets"));
     assert_eq!(github.fetch(&key).await.expect("known").expect("ours").body, None);
     let (github, script, _) = self::github();
-    script.answer(404, &json!({"message": "Not Found"}));
-    script.answer(404, &json!({"message": "Not Found"}));
+    for _ in 0..3 {
+        script.answer(404, &json!({"message": "Not Found"}));
+    }
     assert!(matches!(github.fetch(&key).await, Err(Fault::Locked { .. })));
     let (github, script, _) = self::github();
     let mut off = repo("acme/widgets");
@@ -363,6 +364,7 @@ async fn attach_binds_by_number_and_survives_a_taken_name() {
     other["id"] = json!(8);
     script.answer(200, &other);
     script.answer(200, &repo("acme/new-name"));
+    script.answer(404, &json!({"message": "Not Found"}));
     script.answer(404, &json!({"message": "Not Found"}));
     let binding = github.attach(&Shape::default(), None, Some(&known)).await.expect("one of them is there");
     assert_eq!(binding, json!({"repos": {"7": "acme/widgets"}, "renamed": {"acme/widgets": "acme/new-name"}}));

@@ -29,7 +29,8 @@ impl Repository {
         });
         Self {
             id: whole(&value["id"]),
-            full_name: text(&value["full_name"]),
+            full_name: text(&value["full_name"])
+                .or_else(|| Some(format!("{}/{}", text(&owner["login"])?, text(&value["name"])?))),
             owner_id: whole(&owner["id"]),
             owner: text(&owner["login"]),
             has_issues: value["has_issues"].as_bool(),

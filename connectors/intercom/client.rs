@@ -65,7 +65,13 @@ impl Client {
     }
 
     async fn call(&self, call: Call, write: bool) -> Result<Told, Fault> {
+        self.answered(call, write).await?.1
+    }
+
+    /// The same with the status, for those who can do without; [`Fault`] is then only what kept an answer from coming.
+    pub(crate) async fn answered(&self, call: Call, write: bool) -> Result<(u16, Result<Told, Fault>), Fault> {
         let answer = self.http.call(call).await?;
+        let status = answer.status.as_u16();
         let verdict = judge(answer, write, self.clock.now());
         if verdict.throttled {
             self.quota().note_throttled();
@@ -73,7 +79,7 @@ impl Client {
         if let Some(wait) = verdict.close_for {
             self.quota().close_for(wait);
         }
-        verdict.told
+        Ok((status, verdict.told))
     }
 }
 

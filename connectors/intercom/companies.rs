@@ -44,8 +44,11 @@ impl Intercom {
                 self.note("companies cannot be listed (permission \"Read and list users and companies\"): left out");
                 Found { companies: Vec::new(), next: None }
             }
-            Err(Fault::Rejected { why, .. }) if at.page > 1 => {
+            Err(Fault::Rejected { why, .. }) => {
                 tracing::warn!(page = at.page, %why, "the list of companies ends here");
+                if at.page == 1 {
+                    self.note("companies cannot be listed (POST /companies/list is refused): left out");
+                }
                 Found { companies: Vec::new(), next: None }
             }
             Err(fault) => return Err(fault),

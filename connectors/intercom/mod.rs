@@ -7,7 +7,7 @@
 //! | who it is from | `GET /contacts/{id}`, `GET /companies/{id}`, each remembered for a quarter of an hour |
 //! | companies | `POST /companies/list`, `GET /companies/{id}` |
 //! | a reply or a note | `POST /conversations/{id}/reply`, found again by its reference |
-//! | who are we | `GET /me` |
+//! | who are we | `GET /me`; where that does not work and `admin_id` is not set, `GET /admins` says who signs |
 //!
 //! A conversation's body is Intercom's JSON plus `contact` (`{id, email, name, external_id, role, company_ids}`),
 //! `companies` (`[{id, company_id, name}]`, the first five) and `parts_complete` (false: Intercom gave fewer
@@ -29,8 +29,11 @@ mod webhook;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_odd;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -73,6 +76,8 @@ pub struct Intercom {
     client: Client,
     bound: Mutex<Bound>,
     notes: Mutex<BTreeSet<String>>,
+    /// `GET /me` did not work when it was last asked.
+    no_me: AtomicBool,
     contacts: Remembered,
     companies: Remembered,
     /// Conversations, with the second they were retrieved at, whose contact the quota put off.
@@ -106,6 +111,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<In
         client,
         bound: Mutex::default(),
         notes: Mutex::default(),
+        no_me: AtomicBool::default(),
         contacts: Remembered::default(),
         companies: Remembered::default(),
         halves: Unfinished::default(),
@@ -150,7 +156,7 @@ impl Connector for Intercom {
     async fn attach(&self, _shape: &Shape, _callback: Option<&str>, known: Option<&Value>) -> Result<Value, Fault> {
         let known = known.and_then(|known| Bound::deserialize(known).ok()).unwrap_or_default();
         let mut bound = Bound { admin_id: known.admin_id.clone(), app_id: known.app_id.clone() };
-        match self.me().await {
+        match self.me_if_told().await {
             Ok(Some(me)) => {
                 let app_id = id(&me["app"]["id_code"]);
                 if let (Some(before), Some(now)) = (&known.app_id, &app_id)
@@ -163,7 +169,7 @@ impl Connector for Intercom {
                 bound.app_id = app_id.or(bound.app_id);
                 bound.admin_id = id(&me["id"]).or(bound.admin_id);
             }
-            Ok(None) => self.note("GET /me is not there: the workspace is not known, nor its admin"),
+            Ok(None) => self.note("GET /me does not work: the workspace is not known, nor its admin"),
             // A token that may not read admins can still read conversations.
             Err(Fault::Locked { why }) if self.settings.admin_id.is_some() => {
                 tracing::warn!(%why, "GET /me is refused");
@@ -203,6 +209,30 @@ impl Intercom {
         }
     }
 
+    /// Like [`Intercom::me`], for those who can do without: `None` also where the server cannot answer it.
+    async fn me_if_told(&self) -> Result<Option<Value>, Fault> {
+        let me = match self.client.answered(Call::get("/me"), false).await? {
+            (_, Ok(Told::Here(answer))) => answer.json().ok(),
+            (_, Ok(Told::Missing(_))) => None,
+            (400 | 405 | 422 | 500..=599, Err(fault)) if !matches!(fault, Fault::Locked { .. }) => {
+                tracing::warn!(%fault, "GET /me does not work");
+                None
+            }
+            (_, Err(fault)) => return Err(fault),
+        };
+        self.no_me.store(me.is_none(), Ordering::Relaxed);
+        Ok(me)
+    }
+
+    /// The first of the workspace's admins, where the server says who they are.
+    async fn first_admin(&self) -> Result<Option<String>, Fault> {
+        match self.client.read(Call::get("/admins")).await {
+            Ok(Told::Here(answer)) => Ok(id(&answer.json::<Value>()?["admins"][0]["id"])),
+            Ok(Told::Missing(_)) | Err(Fault::Locked { .. } | Fault::Rejected { .. }) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Who signs replies and notes.
     async fn admin(&self) -> Result<String, Fault> {
         if let Some(admin) = &self.settings.admin_id {
@@ -211,9 +241,16 @@ impl Intercom {
         if let Some(admin) = self.bound().admin_id {
             return Ok(admin);
         }
-        let admin = self.me().await?.and_then(|me| id(&me["id"]));
-        let admin = admin
-            .ok_or_else(|| Fault::locked("admin_id: Intercom does not say which admin the token belongs to; set it"))?;
+        // What did not work is not asked again here: at an even pace each attempt gets one call through.
+        let me = if self.no_me.load(Ordering::Relaxed) { None } else { self.me_if_told().await? };
+        let admin = match me {
+            Some(me) => id(&me["id"]),
+            None => self.first_admin().await?,
+        };
+        // This message cannot be signed; reading goes on.
+        let admin = admin.ok_or_else(|| {
+            Fault::rejected("admin_id: Intercom does not say which admin the token belongs to; set it")
+        })?;
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).admin_id = Some(admin.clone());
         Ok(admin)
     }

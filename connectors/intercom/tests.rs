@@ -32,7 +32,7 @@ fn intercom_with(more: &Value) -> (Intercom, Arc<Script>, Arc<StillClock>) {
     (open(&settings, &secrets, &outside).expect("it opens"), script, clock)
 }
 
-fn intercom() -> (Intercom, Arc<Script>, Arc<StillClock>) {
+pub(super) fn intercom() -> (Intercom, Arc<Script>, Arc<StillClock>) {
     intercom_with(&json!({}))
 }
 
@@ -367,7 +367,8 @@ fn webhooks_name_what_to_fetch() {
         assert!(delivery.fetch.is_empty() && delivery.records.is_empty() && delivery.pull.is_empty());
     }
     intercom.bound.lock().expect("not poisoned").app_id = Some("app2".into());
-    assert!(read(&note("conversation.user.replied", json!({"id": "515"}))).fetch.is_empty());
+    let foreign = read(&note("conversation.user.replied", json!({"id": "515"})));
+    assert_eq!((foreign.fetch.len(), foreign.pull), (0, vec!["conversations".to_owned()]));
     for body in ["", "{", "[]", "{\"topic\":7}"] {
         assert_eq!(deliver(&intercom, body, None).expect_err("refused").status(), 400, "{body}");
     }

@@ -40,6 +40,10 @@ impl Webhook for Intercom {
             pull: Vec::new(),
         };
         if self.is_foreign(&envelope) {
+            // Its ids may not be ours; a look at our own workspace harms nobody, and misses nothing if it was ours.
+            if topic.starts_with(CONVERSATION) {
+                delivery.pull.push(super::CONVERSATIONS.into());
+            }
             return Ok(delivery);
         }
         let collection = match topic.split('.').next() {

@@ -54,13 +54,15 @@ pub(super) struct Found {
     labels: BTreeMap<String, String>,
     after: Option<String>,
     has_labels: bool,
+    /// The server does not understand the labels' filter: all are listed, and ours picked out here.
+    all_labels: bool,
 }
 
 impl Linear {
     pub(super) async fn identity(&self) -> Result<Identity, Fault> {
         let known = self.binding();
-        let data = self.look(&known.team, &known.team_id).await?;
-        let team = team_of(&data).ok_or_else(|| self.team_gone())?;
+        let data = self.look(&known).await?;
+        let team = self.team_of(&data, &known).ok_or_else(|| self.team_gone())?;
         let organization = data.get("organization").cloned().unwrap_or_default();
         let get = |from: &Value, key: &str| text(from, key).unwrap_or_default();
         let viewer = data.get("viewer").map(|viewer| get(viewer, "name")).unwrap_or_default();
@@ -103,10 +105,10 @@ impl Linear {
     async fn find_rest(&self, shape: &Shape, known: &Binding, found: &mut Found) -> Result<Binding, Fault> {
         let data = match &found.first {
             Some(data) => data.clone(),
-            None => self.look(&known.team, &known.team_id).await?,
+            None => self.look(known).await?,
         };
         found.first = Some(data.clone());
-        let Some(team) = team_of(&data) else {
+        let Some(team) = self.team_of(&data, known) else {
             found.first = None;
             return Err(self.team_gone());
         };
@@ -120,11 +122,12 @@ impl Linear {
         while !found.has_labels {
             match self.labels(&binding.team_id, found).await {
                 Ok(()) => {}
-                Err(failure) if failure.sort == Sort::Query => {
+                Err(failure) if !is_refusal(&failure) => return Err(failure.fault),
+                Err(_) if !found.all_labels => (found.all_labels, found.after) = (true, None),
+                Err(_) => {
                     binding.notes.push("labels cannot be listed, so none are written".into());
                     found.has_labels = true;
                 }
-                Err(failure) => return Err(failure.fault),
             }
         }
         binding.labels.clone_from(&found.labels);
@@ -134,41 +137,56 @@ impl Linear {
         Ok(binding)
     }
 
-    /// Who we are, and the team: by the id it was bound to, else by key.
-    async fn look(&self, known_by: &str, known_id: &str) -> Result<Value, Fault> {
-        if known_by == self.settings.team && !known_id.is_empty() {
-            let data = self.ask_team(attach::TeamFilter { id: Some(by_id(known_id)), key: None }).await?;
-            if team_of(&data).is_some() {
-                return Ok(data);
-            }
-        }
+    /// Who we are, and the team: by the id it was bound to, else by key, else (a key in other letters, a server
+    /// without this filter) among the first fifty.
+    async fn look(&self, known: &Binding) -> Result<Value, Fault> {
         let team = self.settings.team.clone();
-        let filter = if self.settings.team_is_id() {
+        let mut filters = Vec::new();
+        if known.team == team && !known.team_id.is_empty() {
+            filters.push(attach::TeamFilter { id: Some(by_id(&known.team_id)), key: None });
+        }
+        filters.push(if self.settings.team_is_id() {
             attach::TeamFilter { id: Some(by_id(&team)), key: None }
         } else {
             attach::TeamFilter { id: None, key: Some(attach::StringComparator { eq: Some(team) }) }
-        };
-        self.ask_team(filter).await
-    }
-
-    async fn ask_team(&self, team: attach::TeamFilter) -> Result<Value, Fault> {
-        match self.client.query::<Attach>(attach::Variables { team }).await {
+        });
+        for filter in filters {
+            match self.client.query::<Attach>(attach::Variables { team: filter }).await {
+                Ok(data) if self.team_of(&data, known).is_some() => return Ok(data),
+                Ok(_) => {}
+                Err(failure) if is_refusal(&failure) => {}
+                Err(failure) => return Err(failure.fault),
+            }
+        }
+        let all = attach::TeamFilter { id: None, key: None };
+        match self.client.query::<Attach>(attach::Variables { team: all }).await {
             Err(failure) if failure.sort == Sort::Missing => Err(self.team_gone()),
             answer => Ok(answer?),
         }
+    }
+
+    /// The team, whatever else a server lists that does not filter: the one that was bound, else the one that is set.
+    fn team_of<'a>(&self, data: &'a Value, known: &Binding) -> Option<&'a Value> {
+        let is = |team: &&Value, key: &str, wanted: &str| {
+            text(team, key).is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+        };
+        let alive = |team: &&Value| team.get("archivedAt").is_none_or(Value::is_null) && text(team, "id").is_some();
+        let find = |fits: &dyn Fn(&&Value) -> bool| nodes(data, "teams").0.iter().filter(alive).find(fits);
+        let wanted = &self.settings.team;
+        let bound = known.team == *wanted && !known.team_id.is_empty();
+        let as_bound = bound.then(|| find(&|team| is(team, "id", &known.team_id))).flatten();
+        as_bound.or_else(|| find(&|team| is(team, "id", wanted) || is(team, "key", wanted)))
     }
 
     /// One page of the labels of the team and of the workspace.
     async fn labels(&self, team: &str, found: &mut Found) -> Result<(), Failure> {
         let id = labels::IDComparator { eq: Some(team.to_owned()), in_: None };
         let of = |team| labels::IssueLabelFilter { or: None, team: Some(team) };
-        let filter = labels::IssueLabelFilter {
-            or: Some(vec![
-                of(labels::NullableTeamFilter { id: Some(id), null: None }),
-                of(labels::NullableTeamFilter { id: None, null: Some(true) }),
-            ]),
-            team: None,
-        };
+        let ours = vec![
+            of(labels::NullableTeamFilter { id: Some(id), null: None }),
+            of(labels::NullableTeamFilter { id: None, null: Some(true) }),
+        ];
+        let filter = labels::IssueLabelFilter { or: Some(ours).filter(|_| !found.all_labels), team: None };
         let data =
             self.client.query::<Labels>(labels::Variables { filter, first: PAGE, after: found.after.clone() }).await?;
         let (nodes, next) = nodes(&data, "issueLabels");
@@ -220,7 +238,7 @@ fn by_id(id: &str) -> attach::IDComparator {
     attach::IDComparator { eq: Some(id.to_owned()), in_: None }
 }
 
-fn team_of(data: &Value) -> Option<&Value> {
-    let teams = nodes(data, "teams").0;
-    teams.iter().find(|team| team.get("archivedAt").is_none_or(Value::is_null) && text(team, "id").is_some())
+/// The question is refused, not the asker.
+fn is_refusal(failure: &Failure) -> bool {
+    failure.sort == Sort::Query || matches!(failure.fault, Fault::Rejected { .. })
 }

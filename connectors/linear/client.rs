@@ -1,13 +1,16 @@
 //! One endpoint, and what its answers mean. Errors come with HTTP 200 as well as 400; "too many" is a 400 whose error
 //! code says RATELIMITED. (Linear "rate limiting" and "GraphQL", read 2026-11-23.)
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use graphql_client::GraphQLQuery;
 use serde_json::{Value, json};
 
 use super::operations::document;
+use super::prune;
 use super::types::{array, text};
 use crate::http::{Answer, Call, Http};
 use crate::quota::Quota;
@@ -15,6 +18,12 @@ use crate::{Clock, Fault};
 
 pub(super) struct Client {
     http: Http,
+    /// The same with the token in its other form, where its beginning does not tell which is right.
+    other: Option<Http>,
+    /// The other form is the one.
+    use_other: AtomicBool,
+    /// By operation, what its answers do without.
+    lacking: Mutex<BTreeMap<String, BTreeSet<&'static str>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -28,6 +37,8 @@ pub(super) enum Sort {
     Exists,
     /// The server does not know a field that we ask for; nothing was done.
     Query,
+    /// The token is not accepted; nothing was done.
+    Token,
     /// The plan or the scope leaves this part of Linear out.
     Feature,
 }
@@ -36,6 +47,8 @@ pub(super) enum Sort {
 pub(super) struct Failure {
     pub(super) sort: Sort,
     pub(super) message: String,
+    /// What it says that the server does not know, of what we can do without.
+    lacks: BTreeSet<&'static str>,
     pub(super) fault: Fault,
 }
 
@@ -47,7 +60,7 @@ impl From<Failure> for Fault {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self { sort: Sort::Other, message: String::new(), fault }
+        Self { sort: Sort::Other, message: String::new(), lacks: BTreeSet::new(), fault }
     }
 }
 
@@ -58,8 +71,8 @@ pub(super) enum Verb {
 }
 
 impl Client {
-    pub(super) fn new(http: Http, clock: Arc<dyn Clock>) -> Self {
-        Self { http, clock }
+    pub(super) fn new(http: Http, other: Option<Http>, clock: Arc<dyn Clock>) -> Self {
+        Self { http, other, use_other: AtomicBool::new(false), lacking: Mutex::default(), clock }
     }
 
     pub(super) fn quota(&self) -> &Quota {
@@ -88,8 +101,48 @@ impl Client {
         Err(Fault::unknown(format!("Linear says that {field} had no success, and not why")).into())
     }
 
-    async fn send(&self, body: Value, verb: Verb) -> Result<Value, Failure> {
-        let answer = self.http.call(Call::post("", body)).await?;
+    /// Sent again where a refusal, before anything was done, tells how it would do.
+    async fn send(&self, mut body: Value, verb: Verb) -> Result<Value, Failure> {
+        let operation = text(&body, "operationName").unwrap_or_default();
+        let whole = text(&body, "query").unwrap_or_default();
+        let mut flipped = false;
+        loop {
+            body["query"] = Value::String(prune::without(&whole, &self.lacks(&operation)));
+            let failure = match self.once(body.clone(), verb).await {
+                Err(failure) => failure,
+                data => return data,
+            };
+            let again = match failure.sort {
+                // Once, and back if that form is refused as well.
+                Sort::Token if self.other.is_some() => {
+                    self.use_other.fetch_xor(true, Ordering::Relaxed);
+                    !std::mem::replace(&mut flipped, true)
+                }
+                Sort::Query => self.learn(operation.clone(), &failure.lacks),
+                _ => false,
+            };
+            if !again {
+                return Err(failure);
+            }
+        }
+    }
+
+    fn lacks(&self, operation: &str) -> BTreeSet<&'static str> {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).get(operation).cloned().unwrap_or_default()
+    }
+
+    /// Whether anything of this is new.
+    fn learn(&self, operation: String, lacks: &BTreeSet<&'static str>) -> bool {
+        let mut lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lacking.entry(operation).or_default();
+        let before = known.len();
+        known.extend(lacks);
+        known.len() > before
+    }
+
+    async fn once(&self, body: Value, verb: Verb) -> Result<Value, Failure> {
+        let other = self.other.as_ref().filter(|_| self.use_other.load(Ordering::Relaxed));
+        let answer = other.unwrap_or(&self.http).call(Call::post("", body)).await?;
         let parsed: Option<Value> = serde_json::from_slice(&answer.body).ok();
         self.obey(&answer);
         let errors = parsed.as_ref().map(|body| array(body, "errors")).unwrap_or_default();
@@ -119,7 +172,8 @@ impl Client {
         let said = |sign: &str| trouble.iter().any(|one| one.words.contains(sign));
         let message = trouble.first().map(|one| one.message.clone()).unwrap_or_default();
         let why = if message.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {message}") };
-        let with = |sort, fault| Failure { sort, message: message.clone(), fault };
+        let lacks: BTreeSet<_> = trouble.iter().filter_map(|one| prune::named(&one.message)).collect();
+        let with = |sort, fault| Failure { sort, message: message.clone(), lacks: lacks.clone(), fault };
         if status == 429 || has("ratelimited") {
             self.quota().note_throttled();
             let after = self.until_reset(answer).or_else(|| answer.retry_after());
@@ -127,7 +181,7 @@ impl Client {
             return with(Sort::Other, Fault::Later { after, why });
         }
         if status == 401 || has("authentication") {
-            return with(Sort::Other, Fault::locked(format!("the token is not accepted ({why})")));
+            return with(Sort::Token, Fault::locked(format!("the token is not accepted ({why})")));
         }
         if has("featurenotaccessible") {
             return with(Sort::Feature, Fault::rejected(why));
@@ -140,9 +194,9 @@ impl Client {
         }
         if has("validationfailed")
             || has("parsefailed")
-            || said("cannot query field")
-            || said("unknown argument")
-            || said("unknown type")
+            || has("undefinedfield")
+            // A value that an input refuses is the record's trouble, not the document's.
+            || (!said("got invalid value") && UNKNOWN.iter().any(|sign| said(sign)))
         {
             return with(Sort::Query, Fault::locked(format!("the server does not know what we ask for ({why})")));
         }
@@ -250,6 +304,18 @@ impl Trouble {
         Self { code, words, message: message.chars().take(300).collect(), field }
     }
 }
+
+/// How servers say that they do not know what a document asks for.
+const UNKNOWN: [&str; 8] = [
+    "cannot query field",
+    "unknown argument",
+    "unknown type",
+    "unknown field",
+    "undefined field",
+    "doesn't exist on type",
+    "does not exist on type",
+    "is not defined by type",
+];
 
 /// Inputs by which Linear's messages name our fields; the longer first.
 const INPUTS: [(&str, &str); 12] = [

@@ -16,8 +16,10 @@
 mod attach;
 mod client;
 mod draft;
+mod lookup;
 mod needs;
 mod operations;
+mod prune;
 mod settings;
 mod setup;
 mod sink;
@@ -28,7 +30,7 @@ mod types;
 mod webhook;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -83,11 +85,14 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Li
     let settings = Settings::parse(settings)?;
     let token = crate::settings::secret(secrets, "token")
         .ok_or_else(|| SettingsError::key("token", "Linear needs an API key or an OAuth token"))?;
+    let begins = |sign: &str| token.expose_secret().trim().starts_with(sign);
     let is_key = match settings.auth {
-        AuthSetting::Auto => token.expose_secret().trim().starts_with("lin_api_"),
+        AuthSetting::Auto => !begins("lin_oauth_"),
         AuthSetting::Key => true,
         AuthSetting::Bearer => false,
     };
+    let unclear = settings.auth == AuthSetting::Auto && is_key && !begins("lin_api_");
+    let other = unclear.then(|| Auth::Bearer(token.clone()));
     let auth = if is_key { Auth::Raw(token) } else { Auth::Bearer(token) };
     // 2,500 an hour for a key (an OAuth app has more), less what the queries of people with the same key may take.
     let limit = settings
@@ -96,7 +101,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Li
     let quota = Arc::new(Quota::new(limit, outside.clock.clone()));
     let http = Http::new(&settings.base_url, auth, quota, outside.transport.clone());
     Ok(Linear {
-        client: Client::new(http, outside.clock.clone()),
+        client: Client::new(http.clone(), other.map(|auth| http.with_auth(auth)), outside.clock.clone()),
         clock: outside.clock.clone(),
         webhook_secret: crate::settings::secret(secrets, "webhook_secret"),
         binding: RwLock::default(),
@@ -114,6 +119,11 @@ impl Linear {
 
     fn bind(&self, binding: Binding) {
         *self.binding.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(binding);
+    }
+
+    /// Whether to ask for history. Where the server does not say who we are, our own entries would read as people's.
+    fn has_history(&self) -> bool {
+        !self.no_history.load(Ordering::Relaxed) && !self.binding().me.is_empty()
     }
 
     /// The binding, once there is one.

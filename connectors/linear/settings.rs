@@ -10,13 +10,15 @@ use crate::settings::{self, Rate};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
-    /// The whole address of the GraphQL endpoint. Default: `https://api.linear.app/graphql`.
+    /// The whole address of the GraphQL endpoint; without a path, Linear's own is meant: `/graphql`. Default:
+    /// `https://api.linear.app/graphql`.
     #[serde(default = "base_url")]
     pub(super) base_url: String,
     /// The team that issues are made in and read from: its key (`ENG`) or its id.
     pub(super) team: String,
     /// How the token is sent: bare, as Linear wants personal keys, or as `Bearer`, as it wants OAuth tokens. Default:
-    /// `auto`, by the token's beginning (`lin_api_`).
+    /// `auto`, by the token's beginning (`lin_api_`, `lin_oauth_`); one that begins otherwise is sent bare, and if that
+    /// is refused, as `Bearer`.
     #[serde(default)]
     pub(super) auth: AuthSetting,
     /// From when on issues are read at first: a day or an instant. Default: from the team's first issue.
@@ -68,6 +70,9 @@ impl Settings {
     pub(super) fn parse(settings: &Value) -> Result<Self, SettingsError> {
         let mut parsed: Self = settings::read(settings)?;
         parsed.base_url = settings::base_url(&parsed.base_url)?;
+        if parsed.base_url.split_once("://").is_some_and(|(_, rest)| !rest.contains('/')) {
+            parsed.base_url.push_str("/graphql");
+        }
         parsed.team = parsed.team.trim().to_owned();
         if parsed.team.is_empty() || parsed.team.contains(char::is_whitespace) {
             return Err(SettingsError::key("team", "expected a team's key, as in `ENG`, or its id"));

@@ -1,6 +1,6 @@
 //! Writing issues, and reading every collection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,10 +13,9 @@ use super::attach::Binding;
 use super::client::{Failure, Sort};
 use super::draft::{Draft, Sent, untouched};
 use super::operations::{
-    Attachments, CustomerNeeds, Customers, IssueCreate, IssueUpdate, IssueUpdateWithHistory, Issues, attachments,
-    customer_needs, customers, issue_create, issue_update, issue_update_with_history, issues,
+    IssueCreate, IssueUpdate, IssueUpdateWithHistory, issue_create, issue_update, issue_update_with_history,
 };
-use super::types::{ATTACHMENT, CUSTOMER, ISSUE, NEED, canonical, nodes, record, replaced, text};
+use super::types::{ATTACHMENT, CUSTOMER, ISSUE, NEED, canonical, record, replaced, text};
 use crate::{Cursor, Fault, Key, Receipt, Record, Sink, Write, Written};
 
 /// Records that one read asks for; 100 issues cost some 6,000 of 10,000 points.
@@ -201,7 +200,7 @@ impl Linear {
         if title.is_none() && description.is_none() && priority.is_none() && added.is_none() && removed.is_none() {
             return Ok(Written::Stored(untouched(id, sent)));
         }
-        let outcome = if self.no_history.load(Ordering::Relaxed) {
+        let outcome = if !self.has_history() {
             let input = issue_update::IssueUpdateInput {
                 title,
                 description,
@@ -301,85 +300,8 @@ impl Linear {
         }))
     }
 
-    /// The nodes with these ids, trash included.
-    async fn nodes_by_id(&self, collection: &str, ids: &[String]) -> Result<Vec<Value>, Fault> {
-        let ids: BTreeSet<String> = ids.iter().cloned().collect();
-        let first = i64::try_from(ids.len()).unwrap_or(250);
-        let in_ = Some(ids.into_iter().collect::<Vec<_>>());
-        let answer = match collection {
-            ISSUE => {
-                let filter =
-                    issues::IssueFilter { id: Some(issues::IssueIDComparator { in_ }), team: None, updated_at: None };
-                self.client.query::<Issues>(issues::Variables { filter, first, after: None }).await
-            }
-            ATTACHMENT => {
-                let filter =
-                    Some(attachments::AttachmentFilter { id: Some(attachments::IDComparator { eq: None, in_ }) });
-                self.client.query::<Attachments>(attachments::Variables { filter, first, after: None }).await
-            }
-            CUSTOMER => {
-                let filter = Some(customers::CustomerFilter {
-                    external_ids: None,
-                    id: Some(customers::IDComparator { eq: None, in_ }),
-                });
-                self.client.query::<Customers>(customers::Variables { filter, first, after: None }).await
-            }
-            _ => {
-                let filter = Some(customer_needs::CustomerNeedFilter {
-                    id: Some(customer_needs::IDComparator { eq: None, in_ }),
-                });
-                self.client.query::<CustomerNeeds>(customer_needs::Variables { filter, first, after: None }).await
-            }
-        };
-        let data = match answer {
-            // Some servers answer so instead of with an empty list.
-            Err(failure) if failure.sort == Sort::Missing => return Ok(Vec::new()),
-            answer => answer?,
-        };
-        Ok(nodes(&data, connection(collection)).0.to_vec())
-    }
-
-    /// A page of a whole collection: issues of the team, the rest of the workspace.
-    pub(super) async fn page(
-        &self,
-        collection: &str,
-        after: Option<&Cursor>,
-    ) -> Result<(Vec<Value>, Option<Cursor>), Fault> {
-        let after = after.and_then(|after| after.0.as_str()).map(String::from);
-        let first = 100;
-        let data = match collection {
-            ISSUE => {
-                let team = issues::TeamFilter {
-                    id: Some(issues::IDComparator { eq: Some(self.bound()?.team_id.clone()), in_: None }),
-                    key: None,
-                };
-                let filter = issues::IssueFilter { id: None, team: Some(team), updated_at: None };
-                self.client.query::<Issues>(issues::Variables { filter, first, after }).await?
-            }
-            ATTACHMENT => {
-                self.client.query::<Attachments>(attachments::Variables { filter: None, first, after }).await?
-            }
-            CUSTOMER => self.client.query::<Customers>(customers::Variables { filter: None, first, after }).await?,
-            NEED => {
-                self.client.query::<CustomerNeeds>(customer_needs::Variables { filter: None, first, after }).await?
-            }
-            other => return Err(Fault::rejected(format!("Linear has no collection {other}"))),
-        };
-        let (nodes, next) = nodes(&data, connection(collection));
-        Ok((nodes.to_vec(), next.map(|next| Cursor(Value::String(next)))))
-    }
-
     pub(super) fn halfway(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.halfway.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn connection(collection: &str) -> &'static str {
-    match collection {
-        ISSUE => "issues",
-        ATTACHMENT => "attachments",
-        CUSTOMER => "customers",
-        _ => "customerNeeds",
     }
 }
 

@@ -3,6 +3,9 @@
 //! Linear lists by `updatedAt`, newest first, and a page cursor in a list that moves skips rows. So each pull fixes a
 //! window that ends now, follows the cursor inside it only, and the next window begins where this one ended, less an
 //! overlap. An issue that is touched while its window is read moves into the next.
+//!
+//! "Where it ended" is the newest `updatedAt` that was seen, not our clock: if ours is ahead of theirs by more than the
+//! overlap, what they stamp next would lie before a window that begins at our time.
 
 use std::sync::atomic::Ordering;
 
@@ -14,7 +17,7 @@ use serde_json::Value;
 use super::Linear;
 use super::client::Sort;
 use super::operations::{IssueIds, Issues, IssuesWithHistory, issue_ids, issues, issues_with_history};
-use super::types::{ATTACHMENT, ISSUE, edits, nodes, record, stamp, text};
+use super::types::{ATTACHMENT, ISSUE, edits, instant, nodes, record, stamp, text};
 use crate::{Cursor, Fault, IdPage, Key, Next, Page, Record, Sink, Source, Stream};
 
 pub(super) const ISSUES: &str = "issues";
@@ -26,8 +29,12 @@ const ID_PAGE: i64 = 250;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Place {
-    /// All that changed before is known.
+    /// All that changed before, by their clock, is known.
     watermark: Option<DateTime<Utc>>,
+    /// When, by our clock, it last moved.
+    moved: Option<DateTime<Utc>>,
+    /// The overlap was read again after that for as long as it lasts: what lies in it is known.
+    settled: bool,
     window: Option<Window>,
 }
 
@@ -36,6 +43,9 @@ struct Window {
     from: Option<DateTime<Utc>>,
     to: DateTime<Utc>,
     after: Option<String>,
+    /// The newest change on the pages so far.
+    #[serde(default)]
+    newest: Option<DateTime<Utc>>,
 }
 
 #[async_trait]
@@ -52,21 +62,33 @@ impl Source for Linear {
         let mut place: Place = after.and_then(|after| Place::deserialize(&after.0).ok()).unwrap_or_default();
         let overlap = TimeDelta::seconds(self.settings.overlap_seconds.into());
         let from = place.watermark.map(|watermark| watermark - overlap).or(self.settings.start);
-        let mut window = place.window.take().unwrap_or_else(|| Window { from, to: self.clock.now(), after: None });
+        let mut window =
+            place.window.take().unwrap_or_else(|| Window { from, to: self.clock.now(), after: None, newest: None });
         let data = self.updated(&binding.team_id, &window).await?;
         let (found, next) = nodes(&data, "issues");
+        let known = place.watermark.filter(|_| place.settled);
         let read = |node: &Value| {
+            if known.is_some_and(|known| instant(node, "updatedAt").is_some_and(|at| at <= known)) {
+                return None;
+            }
             let record = record(ISSUE, node, &self.settings)?;
             Some(Record { edits: edits(node, &binding.me, window.from, &self.settings), ..record })
         };
         let records = found.iter().filter_map(read).collect();
+        window.newest = found.iter().filter_map(|node| instant(node, "updatedAt")).max().max(window.newest);
         let cursor = |place: &Place| Cursor(serde_json::to_value(place).unwrap_or_default());
         if next.is_some() && next != window.after {
             window.after = next;
             place.window = Some(window);
             return Ok(Page { records, next: Next::More(cursor(&place)) });
         }
-        place.watermark = Some(window.to);
+        // Nothing new: it stays, and the next window, which ends later, reads the overlap again.
+        let newest = window.newest.map(|newest| newest.min(window.to));
+        if newest > place.watermark {
+            (place.watermark, place.moved, place.settled) = (newest, Some(window.to), false);
+        } else {
+            place.settled = place.moved.is_some_and(|moved| window.to - moved > overlap);
+        }
         Ok(Page { records, next: Next::CaughtUp(cursor(&place)) })
     }
 
@@ -91,15 +113,15 @@ impl Source for Linear {
 impl Linear {
     /// A page of the window, with history where the server keeps one.
     async fn updated(&self, team: &str, window: &Window) -> Result<Value, Fault> {
-        let (gte, lte) = (window.from.map(stamp), Some(stamp(window.to)));
-        if !self.no_history.load(Ordering::Relaxed) {
+        let (gte, lt) = (window.from.map(stamp), Some(stamp(window.to)));
+        if self.has_history() {
             let filter = issues_with_history::IssueFilter {
                 id: None,
                 team: Some(issues_with_history::TeamFilter {
                     id: Some(issues_with_history::IDComparator { eq: Some(team.to_owned()), in_: None }),
                     key: None,
                 }),
-                updated_at: Some(issues_with_history::DateComparator { gte: gte.clone(), lte: lte.clone() }),
+                updated_at: Some(issues_with_history::DateComparator { gte: gte.clone(), lt: lt.clone() }),
             };
             let variables = issues_with_history::Variables { filter, first: PAGE, after: window.after.clone() };
             match self.client.query::<IssuesWithHistory>(variables).await {
@@ -113,7 +135,7 @@ impl Linear {
                 id: Some(issues::IDComparator { eq: Some(team.to_owned()), in_: None }),
                 key: None,
             }),
-            updated_at: Some(issues::DateComparator { gte, lte }),
+            updated_at: Some(issues::DateComparator { gte, lt }),
         };
         Ok(self.client.query::<Issues>(issues::Variables { filter, first: PAGE, after: window.after.clone() }).await?)
     }

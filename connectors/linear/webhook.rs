@@ -41,7 +41,14 @@ impl Webhook for Linear {
 
 fn milliseconds(value: &Value) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "a moment in milliseconds is far below 2^53")]
-    value.as_i64().or_else(|| value.as_f64().filter(|float| float.abs() < 9e15).map(|float| float as i64))
+    let number = value.as_i64().or_else(|| value.as_f64().filter(|float| float.abs() < 9e15).map(|float| float as i64));
+    // As a text: the same number, or a date.
+    let spelt = || {
+        let text = value.as_str()?.trim();
+        let date = || DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis());
+        text.parse().ok().or_else(date)
+    };
+    number.or_else(spelt)
 }
 
 impl Linear {
@@ -76,7 +83,7 @@ impl Linear {
         let key = text(team, "key")
             .or_else(|| text(data, "identifier").and_then(|id| id.rsplit_once('-').map(|(key, _)| key.to_owned())));
         if binding.team_id.is_empty() {
-            return key.is_none_or(|key| key == self.settings.team) || self.settings.team_is_id();
+            return key.is_none_or(|key| key.eq_ignore_ascii_case(&self.settings.team)) || self.settings.team_is_id();
         }
         match ids.into_iter().flatten().next() {
             Some(id) => id == binding.team_id,
@@ -92,4 +99,17 @@ fn is_whole(data: &Value) -> bool {
         labels.as_array().is_some_and(|all| all.iter().all(|label| text(label, "name").is_some()))
     });
     ["title", "priority", "updatedAt", "description"].iter().all(|field| data.get(*field).is_some()) && state && labels
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn a_timestamp_may_be_spelt() {
+        for spelt in [json!(1_000), json!(1_000.0), json!("1000"), json!(" 1000 "), json!("1970-01-01T00:00:01Z")] {
+            assert_eq!(super::milliseconds(&spelt), Some(1_000), "{spelt}");
+        }
+        assert_eq!(super::milliseconds(&json!("soon")), None);
+    }
 }

@@ -108,6 +108,9 @@ fn decide(
     })
 }
 
+/// A call may take half a minute, and the vendor a moment more.
+const IN_FLIGHT: chrono::TimeDelta = chrono::TimeDelta::seconds(35);
+
 /// The room that sends to one connection.
 pub struct Close {
     house: Arc<House>,
@@ -158,18 +161,19 @@ async fn deliver(house: &House, connection: &Connection, lane: &str, claim: &Cla
     };
     let message = Message { id: id.clone(), to: outgoing.to.clone(), kind: outgoing.kind, body: outgoing.body.clone() };
     match &outgoing.state {
-        MessageState::Approved { .. } => {
-            let state = MessageState::Sending { since: house.now() };
-            house.ledger.transact(|tx| tx.put_message(&id, &Outgoing { state: state.clone(), ..outgoing.clone() }))?;
-            house.ledger.durable()?;
+        MessageState::Approved { .. } => sending(house, &id, &outgoing)?,
+        // Cut short once: did it go out? Not before the vendor has surely made up its mind.
+        MessageState::Sending { since } if house.now() < *since + IN_FLIGHT => {
+            let at = *since + IN_FLIGHT;
+            house.ledger.transact(|tx| tx.requeue(lane, &claim.item, |slot| slot.due = at))?;
+            return Ok(Step::Worked);
         }
-        // Cut short once: did it go out?
         MessageState::Sending { .. } => match messenger.find(&message).await {
             Ok(Some(sent)) => {
                 house.ledger.transact(|tx| sent_now(house, tx, &id, &outgoing, &sent, lane, claim))?;
                 return Ok(Step::Worked);
             }
-            Ok(None) => {}
+            Ok(None) => sending(house, &id, &outgoing)?,
             Err(fault) => return failed(house, connection, lane, claim, &id, &outgoing, &fault),
         },
         MessageState::Prepared | MessageState::Sent { .. } | MessageState::Dropped { .. } => {
@@ -185,15 +189,19 @@ async fn deliver(house: &House, connection: &Connection, lane: &str, claim: &Cla
         }
         Err(fault) => {
             if matches!(fault, Fault::Later { .. } | Fault::Locked { .. }) {
-                // Certainly not sent.
-                let state = MessageState::Approved { by: "loopd".into(), at: house.now() };
-                house
-                    .ledger
-                    .transact(|tx| tx.put_message(&id, &Outgoing { state: state.clone(), ..outgoing.clone() }))?;
+                // Certainly not sent this time: it stands where it stood, which may be "sent, perhaps".
+                house.ledger.transact(|tx| tx.put_message(&id, &outgoing))?;
             }
             failed(house, connection, lane, claim, &id, &outgoing, &fault)
         }
     }
+}
+
+/// From here on it may have gone out.
+fn sending(house: &House, id: &str, outgoing: &Outgoing) -> Result<(), LedgerError> {
+    let state = MessageState::Sending { since: house.now() };
+    house.ledger.transact(|tx| tx.put_message(id, &Outgoing { state: state.clone(), ..outgoing.clone() }))?;
+    house.ledger.durable()
 }
 
 fn sent_now(
@@ -225,8 +233,7 @@ fn failed(
     match fault {
         Fault::Rejected { why, field } => {
             house.ledger.transact(|tx| {
-                let state = MessageState::Approved { by: "loopd".into(), at: house.now() };
-                tx.put_message(id, &Outgoing { state, ..outgoing.clone() })?;
+                tx.put_message(id, outgoing)?;
                 tx.bury(&Dead {
                     at: house.now(),
                     room: "close".into(),

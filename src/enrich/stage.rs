@@ -49,7 +49,14 @@ impl Stage for Enrich {
             return Ok(Step::Idle { until: house.ledger.next_due(ENRICH, RANKS)? });
         }
         for claim in claims {
-            work(house, &claim)?;
+            match work(house, &claim) {
+                Err(error @ (LedgerError::Corrupt { .. } | LedgerError::Bug(_))) => {
+                    // One bad row must not stop the others.
+                    tracing::error!(%error, "an item could not be enriched; it is left as it is");
+                    house.ledger.transact(|tx| tx.finish(ENRICH, &claim.item, claim.slot.stamp, house.now()))?;
+                }
+                done => done?,
+            }
         }
         Ok(Step::Worked)
     }

@@ -147,7 +147,14 @@ impl Poll {
                 if let Fault::Rejected { why, .. } = &fault {
                     house.ledger.transact(|tx| tx.raise(name, "attach", why, false, now))?;
                 }
-                return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) });
+                let until = connection.after(house, &fault)?;
+                if self.attached && !matches!(fault, Fault::Locked { .. }) {
+                    // The binding in hand still serves.
+                    let due = Position { due: Some(until.max(now + TimeDelta::minutes(1))), ..Position::default() };
+                    house.ledger.transact(|tx| tx.set_position(name, ATTACH, &due))?;
+                    return Ok(Step::Worked);
+                }
+                return Ok(Step::Idle { until: Some(until) });
             }
         };
         let changed = known.as_ref() != Some(&binding);

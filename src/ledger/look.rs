@@ -258,7 +258,12 @@ impl Ledger {
         let mut letters = Vec::new();
         self.each(Tree::Dead, &[], |key, value| {
             if let Ok(number) = key.try_into().map(u64::from_be_bytes) {
-                letters.push((number, decode(Tree::Dead, value)?));
+                match decode(Tree::Dead, value) {
+                    Ok(dead) => letters.push((number, dead)),
+                    Err(error) => {
+                        tracing::error!(number, %error, "a dead letter cannot be read; `loopd ledger verify` shows it");
+                    }
+                }
             }
             Ok(true)
         })?;

@@ -253,8 +253,15 @@ impl Ledger {
     ) -> Result<usize, LedgerError> {
         let mut writes = Vec::new();
         self.each(Tree::Raw, &[], |key, value| {
-            if raw::unpack(value).map_or(true, |input| input.seen_at < raw_before) {
+            if raw::seen_at(value).is_none_or(|at| at < raw_before.timestamp_millis()) {
                 writes.push((Tree::Raw, key.to_vec(), None));
+            }
+            Ok(writes.len() < limit)
+        })?;
+        self.each(Tree::Parked, &[], |key, value| {
+            // Its parent never came.
+            if decode::<Input>(Tree::Parked, value).map_or(true, |input| input.seen_at < raw_before) {
+                writes.push((Tree::Parked, key.to_vec(), None));
             }
             Ok(writes.len() < limit)
         })?;

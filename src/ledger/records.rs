@@ -92,6 +92,8 @@ pub struct Base {
     pub version: Option<i64>,
     /// When our last write to this record was answered.
     pub written_at: Option<DateTime<Utc>>,
+    /// When the newest look that changed anything here began.
+    pub looked_at: Option<DateTime<Utc>>,
     /// The newest line of the vendor's own history that was taken in.
     pub heard: Option<DateTime<Utc>>,
     /// Writes in a row that came back changed.

@@ -7,6 +7,8 @@
 //! A full disk poisons an open sled for good. So batches are refused while less than a reserve is free; and should the
 //! disk fill up all the same, the database is closed and opened anew once there is room.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
@@ -33,6 +35,8 @@ pub struct SledStore {
     writer: Mutex<()>,
     group: Mutex<Group>,
     synced: Condvar,
+    /// Large values' files that are known to be on the disk.
+    blobs: Mutex<BTreeSet<OsString>>,
 }
 
 struct Open {
@@ -71,6 +75,7 @@ impl SledStore {
             writer: Mutex::new(()),
             group: Mutex::default(),
             synced: Condvar::new(),
+            blobs: Mutex::default(),
         })
     }
 
@@ -109,10 +114,41 @@ impl SledStore {
         }
     }
 
+    /// sled puts what is larger than a quarter of a segment into files of its own, and syncs none of them.
+    fn sync_blobs(&self) -> std::io::Result<()> {
+        let folder = self.path.join("blobs");
+        let mut known = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = BTreeSet::new();
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut new = false;
+        for entry in entries {
+            let entry = entry?;
+            if !known.contains(&entry.file_name()) {
+                match File::open(entry.path()) {
+                    Ok(file) => file.sync_all()?,
+                    // Collected meanwhile.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+                new = true;
+            }
+            there.insert(entry.file_name());
+        }
+        if new {
+            File::open(&folder)?.sync_all()?;
+        }
+        *known = there;
+        Ok(())
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         let outcome = self.with(|open| {
             Ok(match open.db.flush() {
-                Ok(_) => open.file.sync_data().map_err(sled::Error::Io),
+                Ok(_) => self.sync_blobs().and_then(|()| open.file.sync_data()).map_err(sled::Error::Io),
                 Err(error) => Err(error),
             })
         })?;
@@ -152,29 +188,25 @@ fn failed(error: &sled::Error) -> StoreError {
 
 impl Store for SledStore {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.with(|open| {
-            let value = open.tree(tree).get(key).map_err(|error| failed(&error))?;
-            Ok(value.map(|value| value.to_vec()))
-        })
+        let found = self.with(|open| Ok(open.tree(tree).get(key)))?;
+        Ok(found.map_err(|error| self.close_after(&error))?.map(|value| value.to_vec()))
     }
 
     fn scan(&self, tree: Tree, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
         use std::ops::Bound;
-        self.with(|open| {
-            let from = match after {
-                Some(after) if after >= prefix => Bound::Excluded(after.to_vec()),
-                _ => Bound::Included(prefix.to_vec()),
-            };
-            let mut rows = Vec::new();
-            for row in open.tree(tree).range::<Vec<u8>, _>((from, Bound::Unbounded)).take(limit) {
-                let (key, value) = row.map_err(|error| failed(&error))?;
-                if !key.starts_with(prefix) {
-                    break;
-                }
-                rows.push((key.to_vec(), value.to_vec()));
-            }
-            Ok(rows)
-        })
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after.to_vec()),
+            _ => Bound::Included(prefix.to_vec()),
+        };
+        let rows = self.with(|open| {
+            let rows = open.tree(tree).range::<Vec<u8>, _>((from, Bound::Unbounded)).take(limit);
+            let ours =
+                |row: &sled::Result<_>| row.as_ref().map_or(true, |(key, _): &(sled::IVec, _)| key.starts_with(prefix));
+            let both =
+                |row: sled::Result<(sled::IVec, sled::IVec)>| row.map(|(key, value)| (key.to_vec(), value.to_vec()));
+            Ok(rows.take_while(ours).map(both).collect::<sled::Result<Vec<Row>>>())
+        })?;
+        rows.map_err(|error| self.close_after(&error))
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {

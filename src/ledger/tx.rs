@@ -96,6 +96,8 @@ impl<'a> Tx<'a> {
 
     /// Puts an input back in, at the end of the queue, whatever was seen.
     pub fn reingest(&mut self, input: &Input) -> Result<(), LedgerError> {
+        // It came past the door: an old digest left there would keep out a record that goes back to what it was.
+        self.forget_seen(&input.connection, &input.record.key.collection, &input.record.key.id);
         let number = self.sequence.next()?;
         self.write(Tree::Inbox, keys::sequence(number), input)?;
         self.nudges.insert(super::NORMALIZE.to_owned());
@@ -107,6 +109,13 @@ impl<'a> Tx<'a> {
         let packed = super::raw::pack(input)?;
         self.writes.insert((Tree::Raw, key), Some(packed));
         Ok(())
+    }
+
+    /// Whether nothing newer than this input has come of its record.
+    pub fn is_newest(&mut self, input: &Input) -> Result<bool, LedgerError> {
+        let key = keys::texts(&[&input.connection, &input.record.key.collection, &input.record.key.id]);
+        let seen: Option<Seen> = self.read(Tree::Seen, key)?;
+        Ok(seen.is_none_or(|seen| seen.version == input.record.version.map(|version| version.0)))
     }
 
     pub fn forget_seen(&mut self, connection: &str, collection: &str, id: &str) {

@@ -55,6 +55,9 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     let before = tx.entity(id)?;
     let mut entity = before.clone().unwrap_or_else(|| Entity::empty(id, mapping.entity));
     let mut base = tx.base(id, connection, &key.collection)?;
+    if matches!((input.record.version, base.version), (Some(new), Some(old)) if new.0 < old) {
+        return Ok(()); // A read that was slower than the news.
+    }
     let (changed, lines) = overlay(house, connection, &entity, &base.drawn, drawn, before.is_none())?;
     if let Some(changed) = changed {
         entity = changed;
@@ -75,7 +78,10 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
 
     let link = tx.link(id, connection, &key.collection)?;
     let url = input.record.url.clone();
-    if link.as_ref().is_none_or(|link| link.id != key.id || link.url != url || !link.is_live()) {
+    if link
+        .as_ref()
+        .is_none_or(|link| link.id != key.id || link.url != url || matches!(link.state, LinkState::Gone { .. }))
+    {
         let since = link.as_ref().map_or(now, |link| link.since);
         let link = Link { id: key.id.clone(), url, state: LinkState::Live, generation: 0, since };
         tx.put_link(id, connection, &key.collection, &link)?;
@@ -95,14 +101,24 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
         name_customer(house, tx, &entity)?;
         match &entity.body {
             // Recognising the customer and classifying come first; then its records.
-            Body::Feedback(_) => tx.queue(ENRICH, 0, id.as_bytes(), When::Now, now)?,
+            Body::Feedback(feedback) => {
+                tx.queue(ENRICH, 0, id.as_bytes(), When::Now, now)?;
+                let was = before.as_ref().and_then(Entity::as_feedback);
+                if was.is_some_and(|was| was.status != feedback.status || was.withdrawn != feedback.withdrawn) {
+                    // The enrich room would not see what moved.
+                    follow(house, tx, &entity, before.as_ref(), When::Now)?;
+                }
+            }
             Body::Customer(_) | Body::Theme(_) => follow(house, tx, &entity, before.as_ref(), When::Now)?,
         }
     }
     if before.is_none() {
         for part in house.ledger.parked(connection, key)? {
             tx.unpark(key, &part);
-            tx.reingest(&part)?;
+            // Its own edit or deletion may have come since.
+            if tx.is_newest(&part)? {
+                tx.reingest(&part)?;
+            }
         }
     }
     Ok(())

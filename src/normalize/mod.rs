@@ -93,9 +93,18 @@ fn take(house: &House, tx: &mut Tx<'_>, number: u64, input: &Taken) -> Result<()
             }
             tx.resurrected(letter().number(&input.connection)?)
         }
+        Err(Failed::Ledger(LedgerError::Corrupt { tree, why })) => {
+            // One bad row must not stop everybody.
+            tx.back_to(mark);
+            let cause = format!("a row of {tree} that it needs cannot be read: {why}; `loopd ledger verify` shows it");
+            bury(house, tx, &input.connection, letter(), Refused { field: None, cause, mapping: None })
+        }
         Err(Failed::Ledger(error)) => Err(error),
         Err(Failed::Refused(refused)) => {
             tx.back_to(mark);
+            if input.via != Via::Fence {
+                tx.keep_raw(input)?;
+            }
             bury(house, tx, &input.connection, letter(), refused)
         }
     }
@@ -244,6 +253,9 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
                     tx.put_link(*entity, &dead.connection, collection, &link)?;
                     tx.clear(&dead.connection, &format!("rewrites {collection}"))?;
                 }
+                if let Some(field) = &dead.field {
+                    read_anew(tx, &dead.connection, collection, *entity, field, now)?;
+                }
                 if let Some(known) = tx.entity(*entity)? {
                     let rank = crate::sync::rank(house, &dead.connection, collection, known.kind());
                     let lane = crate::ledger::sync_lane(&dead.connection);
@@ -270,6 +282,30 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
         }
         Ok(true)
     })
+}
+
+/// A field whose value there could not be taken is held; what it means may have been mended since: it is read anew, as
+/// if for the first time.
+fn read_anew(
+    tx: &mut Tx<'_>,
+    connection: &str,
+    collection: &str,
+    entity: EntityId,
+    field: &str,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), LedgerError> {
+    let mut base = tx.base(entity, connection, collection)?;
+    if !base.fields.get(field).is_some_and(|field| field.held) {
+        return Ok(());
+    }
+    base.fields.remove(field);
+    tx.put_base(entity, connection, collection, &base)?;
+    if let Some(link) = tx.link(entity, connection, collection)? {
+        let key = connectors::Key::new(collection, &link.id);
+        let lane = crate::ledger::fetch_lane(connection);
+        tx.queue(&lane, 0, &crate::intake::fetch_item(&key), crate::ledger::When::Now, now)?;
+    }
+    Ok(())
 }
 
 /// A JSON text, or nothing.

@@ -53,7 +53,7 @@ pub fn records(house: &House, tx: &mut Tx<'_>, entity: &Entity, when: When) -> R
     let now = house.now();
     let mut seen = None;
     for route in house.config.routes.iter().filter(|route| route.entity == entity.kind()) {
-        if tx.link(entity.id, &route.connection, &route.collection)?.is_none() {
+        if route.when.is_some() && tx.link(entity.id, &route.connection, &route.collection)?.is_none() {
             let view = match &seen {
                 Some(view) => view,
                 None => seen.insert(with_new_links(house, tx, entity, view(&house.ledger, entity, now)?)?),

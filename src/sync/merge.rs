@@ -122,7 +122,10 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
     };
     // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person.
     let lately = look.base.written_at.is_some_and(|at| look.now - at < REACTION);
-    merged.rewritten |= base.was.is_some() && lately && !(lens.flow == Flow::Push && lens.wins == Wins::Theirs);
+    // Or it is what we replaced: seen only when no replica can lag any more.
+    let again = base.was.as_ref().is_some_and(|was| was.theirs == theirs && look.now < was.until + REACTION);
+    merged.rewritten |=
+        base.was.is_some() && (lately || again) && !(lens.flow == Flow::Push && lens.wins == Wins::Theirs);
     if lens.flow == Flow::Push {
         merged.edited = true;
         let held = lens.wins == Wins::Theirs;
@@ -139,6 +142,7 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
         take(look, name, lens, &theirs, &mut next, merged, What::Edited, Some(&base.theirs));
     } else if ours.is_some_and(|ours| canonical(look, name, lens, ours) == theirs) {
         next.ours = ours.cloned().unwrap_or_default();
+        next.held = false;
         merged.edited = true;
         merged.log.push(entry(
             look,
@@ -186,6 +190,7 @@ fn take(
             let Some(path) = path_of(lens) else { return };
             merged.log.push(entry(look, what, name, old, Some(theirs), None));
             merged.takes.push(Take { field: name.to_owned(), path, value });
+            next.held = false;
         }
         Err(why) => {
             // It stays there, and is not overwritten, until somebody says what it means.

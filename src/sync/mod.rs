@@ -90,7 +90,9 @@ impl Stage for Sync {
         }
         // Gathering costs nothing until the next slot of the quota is free.
         if let Some(wait) = connection.connector.wait() {
-            return Ok(Step::Idle { until: Some(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::seconds(1))) });
+            return Ok(Step::Idle {
+                until: Some(now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::seconds(1)).min(TimeDelta::hours(2))),
+            });
         }
         self.unsettled = true;
         let room = Room { house, connection, sink, lane: &lane, now, put_off: &self.put_off };
@@ -122,6 +124,12 @@ impl Room<'_> {
         for planned in batch {
             let slot = self.house.ledger.slot(self.lane, &planned.claim.item)?;
             if slot.is_none_or(|slot| slot.stamp != planned.claim.slot.stamp) {
+                return Ok(false);
+            }
+            // What was merged since may forbid the write without queueing another.
+            let (name, collection) = (&self.connection.name, &planned.collection);
+            let base = self.house.ledger.base(planned.entity, name, collection)?.unwrap_or_default();
+            if base != planned.base || self.house.ledger.link(planned.entity, name, collection)? != planned.link {
                 return Ok(false);
             }
         }
@@ -188,7 +196,7 @@ impl Room<'_> {
         };
         for (planned, record) in batch.iter().zip(records) {
             self.house.ledger.transact(|tx| {
-                outcome::settling(self.connection, tx, planned)?;
+                outcome::settling(self.connection, tx, planned, seen_at)?;
                 self.merge_first(tx, planned, &record, seen_at)
             })?;
         }
@@ -243,8 +251,12 @@ impl Room<'_> {
         let input =
             Input { connection: self.connection.name.clone(), record: record.clone(), via: Via::Fence, seen_at };
         tx.reingest(&input)?;
-        let again = self.now + TimeDelta::milliseconds(250);
-        tx.requeue(self.lane, &planned.claim.item, |slot| slot.due = again)
+        // Mostly once; but what normalize cannot take must not be looked at four times a second for ever.
+        let again = self.now + TimeDelta::milliseconds(250 << planned.claim.slot.tries.min(10));
+        tx.requeue(self.lane, &planned.claim.item, |slot| {
+            slot.tries += 1;
+            slot.due = again;
+        })
     }
 
     /// Before a call that writes, what it is about to do is on disk.

@@ -42,7 +42,13 @@ pub fn observe(
 ) -> Result<(), ObserveError> {
     let (connection, collection) = (&mapping.connection, &mapping.collection);
     let now = house.now();
-    let Some(mut link) = tx.link(entity.id, connection, collection)? else { return Ok(()) };
+    let Some(mut link) = tx.link(entity.id, connection, collection)? else {
+        if tx.effect(entity.id, connection, collection)?.is_some() {
+            // It is being made this moment; what somebody did to it already is looked at when its link is known.
+            look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(2))?;
+        }
+        return Ok(());
+    };
     if link.id != input.record.key.id {
         return Ok(()); // An older record of this entity.
     }
@@ -58,8 +64,14 @@ pub fn observe(
     let base = tx.base(entity.id, connection, collection)?;
     let effect = tx.effect(entity.id, connection, collection)?;
     // A reading that began before our last write was answered cannot know that write: read again.
+    // And one that began before another that was merged already, or that shows an older version, is no news.
+    let settles =
+        input.via == Via::Fence && effect.as_ref().is_some_and(|effect| effect.settling && input.seen_at >= effect.at);
+    let older = matches!((input.record.version, base.version), (Some(new), Some(old)) if new.0 < old);
     let overtaken = base.written_at.is_some_and(|written| input.seen_at < written)
-        || (effect.as_ref().is_some_and(|effect| input.seen_at < effect.at) && input.via != Via::Fence);
+        || base.looked_at.is_some_and(|looked| input.seen_at < looked)
+        || older
+        || (effect.as_ref().is_some_and(|effect| input.seen_at < effect.at) && !settles);
     let view = view(&house.ledger, entity, now).map_err(DesireError::from)?;
     let wanted = desired(house, mapping, entity, &view)?;
     let resolve = |lens: &Lens, outside: &str| resolve(house, mapping, lens, outside);
@@ -139,9 +151,10 @@ pub fn observe(
         tx.put_link(entity.id, connection, collection, &link)?;
     }
     if merged.base != base {
+        merged.base.looked_at = Some(input.seen_at).max(base.looked_at);
         tx.put_base(entity.id, connection, collection, &merged.base)?;
     }
-    if input.via == Via::Fence && effect.is_some() {
+    if settles {
         tx.drop_effect(entity.id, connection, collection);
     }
     if let Some(changed) = &changed {
@@ -149,7 +162,7 @@ pub fn observe(
         tx.put_entity(changed)?;
         let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
         follow(house, tx, changed, before.as_ref(), settle)?;
-    } else if must_write || (input.via == Via::Fence && effect.is_some()) {
+    } else if must_write || settles {
         let rank = rank(house, connection, collection, entity.kind());
         tx.queue(&sync_lane(connection), rank, &item(entity.id, collection), When::Now, now)?;
     }

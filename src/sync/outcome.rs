@@ -4,13 +4,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Edit, Receipt, Record, Sink};
 use serde_json::{Map, Value};
 
-use super::follow::{item, records};
+use super::follow::records;
 use super::plan::{Planned, Task};
 use crate::house::{Connection, House};
 use crate::ledger::{
-    Base, Dead, Entry, FieldBase, Input, LedgerError, Letter, Link, LinkState, Tx, Via, Was, What, When, sync_lane,
+    Base, Dead, ENRICH, Entry, FieldBase, Input, LedgerError, Letter, Link, LinkState, Tx, Via, Was, What, When,
+    sync_lane,
 };
 use crate::mapping::{Flow, IntoMapping};
+use crate::schema::EntityKind;
 use connectors::FieldKind;
 
 /// The vendor has it.
@@ -57,7 +59,7 @@ pub(super) fn stored(
         look_closer(name, tx, planned, &base, receipt, now)?;
     }
     if creates {
-        linked(house, tx, planned, name)?;
+        linked(house, tx, planned)?;
     }
     Ok(())
 }
@@ -180,22 +182,12 @@ fn look_closer(
 }
 
 /// A record has come to be: what shows its link, and what waited for it, is looked at again.
-fn linked(house: &House, tx: &mut Tx<'_>, planned: &Planned, connection: &str) -> Result<(), LedgerError> {
+fn linked(house: &House, tx: &mut Tx<'_>, planned: &Planned) -> Result<(), LedgerError> {
     let Some(entity) = tx.entity(planned.entity)? else { return Ok(()) };
     records(house, tx, &entity, When::Now)?;
-    for other in house.ledger.referrers(planned.entity)? {
-        let Some(other) = tx.entity(other)? else { continue };
-        for route in
-            house.config.routes.iter().filter(|route| route.entity == other.kind() && route.connection == connection)
-        {
-            let record = item(other.id, &route.collection);
-            if tx.link(other.id, connection, &route.collection)?.is_some()
-                || tx.slot(&sync_lane(connection), &record)?.is_some()
-            {
-                let rank = super::rank(house, connection, &route.collection, other.kind());
-                tx.queue(&sync_lane(connection), rank, &record, When::Now, house.now())?;
-            }
-        }
+    if entity.kind() != EntityKind::Feedback {
+        // Thousands may name a customer: the enrich room passes it on piece by piece.
+        tx.queue(ENRICH, 1, planned.entity.as_bytes(), When::Now, house.now())?;
     }
     Ok(())
 }
@@ -240,13 +232,19 @@ pub(super) fn found(
         },
     )?;
     tx.reingest(&Input { connection: name.clone(), record: record.clone(), via: Via::Fence, seen_at })?;
-    linked(house, tx, planned, name)
+    linked(house, tx, planned)
 }
 
 /// The outcome of an update is being read back.
-pub(super) fn settling(connection: &Connection, tx: &mut Tx<'_>, planned: &Planned) -> Result<(), LedgerError> {
+pub(super) fn settling(
+    connection: &Connection,
+    tx: &mut Tx<'_>,
+    planned: &Planned,
+    seen_at: DateTime<Utc>,
+) -> Result<(), LedgerError> {
     if let Some(mut effect) = tx.effect(planned.entity, &connection.name, &planned.collection)? {
         effect.settling = true;
+        effect.at = seen_at;
         tx.put_effect(planned.entity, &connection.name, &planned.collection, &effect)?;
     }
     Ok(())

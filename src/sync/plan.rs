@@ -26,6 +26,8 @@ pub struct Planned {
     pub task: Task,
     /// Should-be of every field, for the base once it is stored.
     pub desired: BTreeMap<String, Value>,
+    /// The field that holds our id; only loopd writes it.
+    pub key: Option<String>,
     /// Of fields that are only pulled: what the entity holds now.
     pub pulled: BTreeMap<String, Value>,
 }
@@ -93,7 +95,7 @@ impl Planned {
     pub fn stands_as_agreed(&self, sink: &dyn Sink, record: &Record) -> bool {
         let Some(theirs) = record.body.as_ref().and_then(Value::as_object) else { return false };
         let Some(write) = self.write() else { return false };
-        write.fields.iter().all(|(name, wanted)| {
+        write.fields.iter().filter(|(name, _)| self.key.as_ref() != Some(*name)).all(|(name, wanted)| {
             let seen = sink.canonical(&self.collection, name, theirs.get(name).cloned().unwrap_or_default());
             // What is there already cannot be lost.
             seen == *wanted || seen == self.base.fields.get(name).map(|field| field.theirs.clone()).unwrap_or_default()
@@ -137,6 +139,7 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
         link,
         task: Task::Read,
         desired: BTreeMap::new(),
+        key: mapping.key.clone(),
         pulled: BTreeMap::new(),
     };
     let effect = house.ledger.effect(id, name, &collection)?;

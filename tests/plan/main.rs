@@ -286,7 +286,14 @@ async fn a_plan_foretells_the_run() {
         .find(|row| row["fields"]["Summary"] == "Dark mode, please")
         .expect("its row");
     scene.world.airtable(|airtable, cx| {
-        airtable.edit_cell(cx, "appTest", "Feedback", row["id"].as_str().expect("an id"), "Status", &json!("Validated"));
+        airtable.edit_cell(
+            cx,
+            "appTest",
+            "Feedback",
+            row["id"].as_str().expect("an id"),
+            "Status",
+            &json!("Validated"),
+        );
     });
     scene.open_issue("It crashes", &["bug", "p1"]);
     let before = scene.written();

@@ -47,7 +47,7 @@ fn pull_requests_and_what_is_said_on_them_are_no_feedback() {
         let number = town.world.github(|desk, cx| desk.open_issue(REPO, &new, cx)).expect("a repository");
         town.world.github(|desk, cx| desk.comment(REPO, number, "grace-example", "Looks good.", cx));
         mid(town);
-        minutes(town, 30);
+        minutes(town, 12);
         assert_eq!(known(town, of_issue(number)), None);
         assert_eq!(town.world.airtable(|desk, _| json!(desk.rows(crate::town::BASE, "Feedback"))), json!([]));
         no_dead(town);

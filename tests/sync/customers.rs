@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::story::{
-    bug, cells, company, conversation, known, minutes, much_later, no_dead, of_conversation, of_issue, row, tell, tell_in,
+    bug, cells, company, conversation, known, minutes, much_later, no_dead, of_conversation, of_issue, row, tell,
+    tell_in,
 };
 use crate::town::{BASE, Town};
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::story::{bug, history, known, linear, minutes, much_later, no_dead, of_issue, row, rows_with, tell, type_in};
+use crate::story::{
+    bug, history, known, linear, minutes, much_later, no_dead, of_issue, row, rows_with, tell, type_in,
+};
 use crate::town::{BASE, REPO};
 use loopd::ledger::What;
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::story::{bug, cells, conditions, dead, known, linear, minutes, much_later, no_dead, of_issue, tell, type_in};
+use crate::story::{
+    bug, cells, conditions, dead, known, linear, minutes, much_later, no_dead, of_issue, tell, type_in,
+};
 
 #[test]
 fn title_and_priority_come_back_and_states_become_statuses() {

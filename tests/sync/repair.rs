@@ -3,7 +3,9 @@
 use sandbox::{Faults, Vendor};
 use serde_json::json;
 
-use crate::story::{bug, cells, company, known, linear, minutes, much_later, no_dead, of_issue, row, rows_with, tell_in, type_in};
+use crate::story::{
+    bug, cells, company, known, linear, minutes, much_later, no_dead, of_issue, row, rows_with, tell_in, type_in,
+};
 use crate::town::{BASE, REPO, Town};
 
 fn silent() -> Town {
@@ -22,7 +24,7 @@ fn without_any_webhook_everything_still_arrives() {
         let id = of_issue(number);
         town.world.github(|desk, cx| desk.comment(REPO, number, "grace-example", "Same here.", cx));
         mid(town);
-        minutes(town, 65);
+        minutes(town, 35);
         assert_eq!(cells(town, id)["Severity"], "High");
         assert_eq!(
             known(town, id).and_then(|known| known.as_feedback().map(|feedback| feedback.thread.len())),

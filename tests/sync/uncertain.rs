@@ -19,7 +19,7 @@ fn creates_happen_once() {
             town.world.fail_next_operation(Vendor::Linear, "attachmentCreate", 1, kind);
             let id = of_issue(bug(town, "Stream ends early"));
             mid(town);
-            minutes(town, 10);
+            minutes(town, 4);
             row(town, "Feedback", id);
             let (issues, attachments) = town.world.linear(|desk, _| (desk.issues().len(), desk.attachments().len()));
             assert_eq!((issues, attachments), (1, 1));
@@ -40,7 +40,7 @@ fn updates_are_read_back_and_edits_meanwhile_survive() {
         town.run_for(std::time::Duration::from_secs(4));
         type_in(town, "Feedback", id, "Status", &json!("Building"));
         mid(town);
-        minutes(town, 10);
+        minutes(town, 4);
         let shown = cells(town, id);
         assert_eq!((&shown["Severity"], &shown["Status"]), (&json!("Critical"), &json!("Building")));
         no_dead(town);
@@ -60,7 +60,7 @@ fn a_message_goes_out_once() {
             close::approve(&town.house, &message, "a colleague").expect("memory").expect("it waits");
             town.house.ledger.durable().expect("memory");
             mid(town);
-            minutes(town, 10);
+            minutes(town, 4);
             assert_eq!(town.world.books(Vendor::GitHub).lost_answers, 1);
             assert_eq!(town.world.github(|desk, _| desk.comments(REPO, number).count()), 1);
             no_dead(town);
@@ -77,7 +77,7 @@ fn what_was_not_done_is_done() {
         }
         let id = of_issue(bug(town, "Stream ends early"));
         mid(town);
-        minutes(town, 10);
+        minutes(town, 4);
         row(town, "Feedback", id);
         assert!(linear(town, id).is_some());
         assert_eq!(town.world.airtable(|desk, _| desk.doubles(BASE, "Feedback", "Loopd ID").len()), 0);

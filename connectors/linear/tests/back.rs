@@ -49,11 +49,11 @@ async fn windows_are_walked_and_overlap() {
     script.answer(200, &page(&json!([]), false));
     linear.pull("issues", Some(&at)).await.expect("a page");
     let asked: Vec<_> = script.take_asked().iter().map(|request| body(request)["variables"].clone()).collect();
-    assert_eq!(asked[0]["filter"]["updatedAt"], json!({ "lte": "2026-11-23T08:00:00.000Z" }));
+    assert_eq!(asked[0]["filter"]["updatedAt"], json!({ "lt": "2026-11-23T08:00:00.000Z" }));
     assert_eq!(asked[1]["after"], json!("c1"));
     assert_eq!(
         asked[2]["filter"]["updatedAt"],
-        json!({ "gte": "2026-11-23T07:58:00.000Z", "lte": "2026-11-23T08:00:30.000Z" })
+        json!({ "gte": "2026-11-23T07:58:00.000Z", "lt": "2026-11-23T08:00:30.000Z" })
     );
 }
 
