@@ -72,13 +72,17 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
     })
 }
 
+/// The vocabularies that name something a text can be about; the others hold the words of judgements.
+const NAMING: [&str; 3] = ["model", "product", "use_case"];
+
 /// The model that suggests tags: it knows the configured vocabularies.
 pub fn classifier(config: &Config) -> Box<dyn Classifier> {
-    let vocabulary = |(name, terms): (&String, &Vec<crate::config::Term>)| Vocabulary {
+    let naming = config.vocabularies.iter().filter(|(name, _)| NAMING.contains(&name.as_str()));
+    let vocabularies = naming.map(|(name, terms)| Vocabulary {
         path: format!("tags.{name}"),
         terms: terms.iter().map(|term| Term { value: term.value.clone(), words: term.words.clone() }).collect(),
-    };
-    Box::new(Offline::new(config.vocabularies.iter().map(vocabulary).collect()))
+    });
+    Box::new(Offline::new(vocabularies.collect()))
 }
 
 /// The rooms, in the order in which data passes through them.

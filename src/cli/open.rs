@@ -2,14 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use connectors::clock::SystemClock;
-use connectors::http::{Reqwest, Transport};
+use connectors::http::{Broken, Reqwest, Transport};
+use http::{Request, Response};
 
 use super::{Exit, Out, Told};
 use crate::config::{self, Config, Machine, Problem};
 use crate::daemon::{self, Materials, Probed};
-use crate::enrich::{Classifier, Offline, Term, Vocabulary};
 use crate::house::House;
 use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, portable};
 
@@ -91,27 +94,36 @@ pub fn leave_out_what_lacks_secrets(config: &mut Config) {
     }
 }
 
-/// The vocabularies that name something a text can be about; the others hold the words of judgements.
-const NAMING: [&str; 3] = ["model", "product", "use_case"];
-
-/// The classifier that the configuration's vocabularies make.
-pub fn classifier(config: &Config) -> Box<dyn Classifier> {
-    let vocabularies =
-        config.vocabularies.iter().filter(|(name, _)| NAMING.contains(&name.as_str())).map(|(name, terms)| {
-            Vocabulary {
-                path: format!("tags.{name}"),
-                terms: terms.iter().map(|term| Term { value: term.value.clone(), words: term.words.clone() }).collect(),
-            }
-        });
-    Box::new(Offline::new(vocabularies.collect()))
-}
-
 /// The way out to the vendors, with a probe around each call.
 ///
 /// # Errors
 /// When the system's TLS roots cannot be read.
 pub fn way_out(probe: Arc<dyn Probe>) -> anyhow::Result<Arc<dyn Transport>> {
-    Ok(Arc::new(Probed { inner: Arc::new(Reqwest::new()?), probe }))
+    let gentle = Gentle { inner: Reqwest::new()?, started: tokio::sync::Mutex::new(false) };
+    Ok(Arc::new(Probed { inner: Arc::new(gentle), probe }))
+}
+
+/// Waits a moment before the first call. The command before this one may have used up a second's quota, and nobody
+/// remembers; a 429 at Airtable would cost half a minute.
+struct Gentle {
+    inner: Reqwest,
+    started: tokio::sync::Mutex<bool>,
+}
+
+#[async_trait]
+impl Transport for Gentle {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the edge of the process: a quota across processes has no other keeper"
+    )]
+    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Broken> {
+        let mut started = self.started.lock().await;
+        if !std::mem::replace(&mut *started, true) {
+            tokio::time::sleep(Duration::from_millis(1050)).await;
+        }
+        drop(started);
+        self.inner.send(request, timeout).await
+    }
 }
 
 /// Opens every connection over a ledger. Calls nobody.
@@ -119,7 +131,7 @@ pub fn way_out(probe: Arc<dyn Probe>) -> anyhow::Result<Arc<dyn Transport>> {
 /// # Errors
 /// [`Told`] with [`Exit::Usage`] when a setting or a secret cannot be used.
 pub fn house(config: Config, ledger: Ledger, transport: &Arc<dyn Transport>) -> anyhow::Result<Arc<House>> {
-    let classifier = classifier(&config);
+    let classifier = daemon::classifier(&config);
     let transport = transport.clone();
     let materials = Materials {
         ledger,

@@ -22,7 +22,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let config = open::config(out)?;
     let ledger = ledger(&config, out)?;
     let way_out = open::way_out(Arc::new(NoProbe))?;
-    let classifier = open::classifier(&config);
+    let classifier = crate::daemon::classifier(&config);
     let given = Given {
         config,
         world: &Machine,
