@@ -164,7 +164,8 @@ async fn deliver(house: &House, connection: &Connection, lane: &str, claim: &Cla
         MessageState::Approved { .. } => sending(house, &id, &outgoing)?,
         // Cut short once: did it go out? Not before the vendor has surely made up its mind.
         MessageState::Sending { since } if house.now() < *since + IN_FLIGHT => {
-            let at = *since + IN_FLIGHT;
+            // Queues know milliseconds: one more, so that it is surely past when its turn comes.
+            let at = *since + IN_FLIGHT + chrono::TimeDelta::milliseconds(1);
             house.ledger.transact(|tx| tx.requeue(lane, &claim.item, |slot| slot.due = at))?;
             return Ok(Step::Worked);
         }

@@ -15,6 +15,8 @@ use crate::town::{BASE, REPO, Town};
 pub(super) fn check(town: &mut Town, people: &People) {
     town.assert_quiet();
     let dead = town.house.ledger.dead().expect("memory");
+    // An answer to a thread that was deleted has nowhere to go: that is a dead letter.
+    let dead: Vec<_> = dead.into_iter().filter(|(_, dead)| dead.room != "close").collect();
     assert!(dead.is_empty(), "dead letters: {dead:#?}");
     once_each(town, people);
     for typed in last_of_each_field(people) {
