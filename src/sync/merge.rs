@@ -251,6 +251,12 @@ fn history(look: &Look<'_>, edit: &Edit, merged: &mut Merged) {
     let value = projected(look, &edit.field, lens, value);
     let stands = seen(look, &edit.field, lens) == value;
     if stands {
+        if look.base.fields.get(&edit.field).is_some_and(|base| base.theirs == value) {
+            // Somebody typed what we believed to stand there: between two writes of ours, perhaps, of which we know
+            // one. It changes nothing now, but it is a person's word.
+            let note = "it was typed, and is what was known to stand there";
+            merged.log.push(entry(look, What::EditedThere, &edit.field, None, Some(&value), Some(note)));
+        }
         return;
     }
     let ours_stands =
