@@ -201,10 +201,13 @@ impl Http {
     /// One attempt, through the quota.
     pub async fn call(&self, call: Call) -> Result<Answer, Fault> {
         let request = self.request(&call)?;
-        self.quota.take().map_err(|wait| Fault::Later { after: Some(wait), why: "our own quota".into() })?;
+        let ticket =
+            self.quota.take().map_err(|wait| Fault::Later { after: Some(wait), why: "our own quota".into() })?;
         let started = request.uri().path().to_owned();
         let method = call.method.clone();
-        let answer = match self.transport.send(request, self.timeout).await {
+        let sent = self.transport.send(request, self.timeout).await;
+        self.quota.answered(ticket);
+        let answer = match sent {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
                 Ok(Answer { status: parts.status, headers: parts.headers, body })

@@ -1,12 +1,19 @@
 //! How fast we may call, so that a vendor never has to say "too many".
 //!
-//! One [`Quota`] per connection, shared by everything that calls through it. It is `governor` for the configured rate
-//! plus a gate that the vendor's own answers move: a 429 or a header that says "nothing left until" closes it for all.
+//! One [`Quota`] per connection, shared by everything that calls through it. Three things must agree to a call:
+//!
+//! - the *pace*: `governor`, which spreads calls over the window but for a burst;
+//! - the *window*: no more than the limit between any moment and the same moment one window later, **as the vendor counts
+//!   them**. It counts a call when it arrives there, which is somewhere between our sending it and our having the answer. So a
+//!   call whose answer took longer than usual keeps its place in the window for that much longer;
+//! - the *gate*, which the vendor's own answers close: a 429, or a header that says "nothing left until".
+//!
 //! It never sleeps: [`Quota::take`] either counts the call or hands back how long to wait.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as GovernorClock, Reference};
@@ -19,13 +26,19 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::{Meter, Pace};
 
+/// What a window is made longer by, for clocks that do not run alike and vendors that count in milliseconds.
+const HAIR: Duration = Duration::from_millis(2);
+/// How much longer a late call may hold its place, as a part of the window: at first, and when the vendor has throttled
+/// us again and again.
+const CARE: u32 = 50;
+const UTMOST_CARE: u32 = 5;
+
 /// A rate: at most `calls` in any `per`, of which `burst` may come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     pub calls: NonZeroU32,
     pub per: Duration,
-    /// 1 paces evenly. A burst saves latency when idle, but two bursts can meet inside one window of the vendor's, so
-    /// the sustained rate is lowered to make room for it.
+    /// 1 paces evenly. A burst saves latency when idle; what it takes is missing at the window's end.
     pub burst: NonZeroU32,
 }
 
@@ -44,11 +57,9 @@ impl Limit {
         Self { burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN).min(self.calls), ..self }
     }
 
-    /// The time between two cells. With a burst of b, any window of `per` sees at most b - 1 extra calls, so only
-    /// `calls - (b - 1)` may trickle in. A hair (1.8 %) is left for the network to bring calls closer together than they were sent.
+    /// Between two calls at an even pace.
     fn interval(self) -> Duration {
-        let sustained = self.calls.get() - (self.burst.get() - 1);
-        self.per.mul_f64(1.018) / sustained.max(1)
+        ((self.per + HAIR) / self.calls.get()).max(Duration::from_nanos(1))
     }
 }
 
@@ -84,10 +95,34 @@ impl GovernorClock for Monotonic {
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Moment>>;
 
+/// A call that was counted, for [`Quota::answered`].
+#[derive(Debug)]
+#[must_use = "tell the quota when the answer is there"]
+pub struct Ticket(u64);
+
+/// The calls of the last window, oldest first.
+#[derive(Default)]
+struct Window {
+    sent: VecDeque<Sent>,
+    /// Calls that have left the window: the number of the oldest one still in it.
+    left: u64,
+    /// How long answers usually take (smoothed as TCP's round trips are, RFC 6298).
+    usual: Option<Duration>,
+    /// How often the vendor throttled us.
+    throttled: u32,
+}
+
+struct Sent {
+    at: Duration,
+    /// How long its answer took; `None` while it is awaited.
+    took: Option<Duration>,
+}
+
 pub struct Quota {
     clock: Arc<dyn Clock>,
     limit: Limit,
     limiter: Limiter,
+    window: Mutex<Window>,
     /// Until this moment of the monotonic clock, nothing goes out.
     gate: Mutex<Duration>,
     calls: AtomicU64,
@@ -96,14 +131,15 @@ pub struct Quota {
 
 impl Quota {
     pub fn new(limit: Limit, clock: Arc<dyn Clock>) -> Self {
-        let interval = limit.interval().max(Duration::from_nanos(1));
-        let rate =
-            Rate::with_period(interval).unwrap_or_else(|| Rate::per_second(NonZeroU32::MIN)).allow_burst(limit.burst);
+        let rate = Rate::with_period(limit.interval())
+            .unwrap_or_else(|| Rate::per_second(NonZeroU32::MIN))
+            .allow_burst(limit.burst);
         let limiter = RateLimiter::direct_with_clock(rate, Monotonic(clock.clone()));
         Self {
             clock,
             limit,
             limiter,
+            window: Mutex::default(),
             gate: Mutex::new(Duration::ZERO),
             calls: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
@@ -111,19 +147,44 @@ impl Quota {
     }
 
     /// Counts a call that is about to be made, or says how long to wait before asking again.
-    pub fn take(&self) -> Result<(), Duration> {
+    ///
+    /// # Errors
+    /// The wait, never zero.
+    pub fn take(&self) -> Result<Ticket, Duration> {
         let now = self.clock.monotonic();
         let gate = *self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         if gate > now {
             return Err(gate - now);
         }
-        match self.limiter.check() {
-            Ok(()) => {
-                self.calls.fetch_add(1, Ordering::Relaxed);
-                Ok(())
+        let mut window = self.window();
+        while let Some(wait) = window.sent.front().map(|first| window.until_out(first, self.limit, now)) {
+            match wait {
+                Duration::ZERO => {
+                    window.sent.pop_front();
+                    window.left += 1;
+                }
+                wait if window.sent.len() >= self.limit.calls.get() as usize => return Err(wait),
+                _ => break,
             }
-            Err(not_until) => Err(not_until.wait_time_from(Moment(now)).max(Duration::from_millis(1))),
         }
+        self.limiter
+            .check()
+            .map_err(|not_until| not_until.wait_time_from(Moment(now)).max(Duration::from_millis(1)))?;
+        window.sent.push_back(Sent { at: now, took: None });
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(Ticket(window.left + window.sent.len() as u64 - 1))
+    }
+
+    /// The call's answer is there, or will not come.
+    #[expect(clippy::needless_pass_by_value, reason = "a call is answered once")]
+    pub fn answered(&self, ticket: Ticket) {
+        let now = self.clock.monotonic();
+        let mut window = self.window();
+        let place = ticket.0.checked_sub(window.left).and_then(|place| usize::try_from(place).ok());
+        let Some(sent) = place.and_then(|place| window.sent.get_mut(place)) else { return };
+        let took = now.saturating_sub(sent.at);
+        sent.took = Some(took);
+        window.usual = Some(window.usual.map_or(took, |usual| (usual * 7 + took) / 8));
     }
 
     /// The vendor says: nothing for this long. A shorter word never opens the gate early.
@@ -134,9 +195,11 @@ impl Quota {
         *gate = (*gate).max(until);
     }
 
-    /// Counts an answer that said "too many".
+    /// Counts an answer that said "too many". From then on, late calls hold their places twice as long.
     pub fn note_throttled(&self) {
         self.throttled.fetch_add(1, Ordering::Relaxed);
+        let mut window = self.window();
+        window.throttled = window.throttled.saturating_add(1);
     }
 
     pub fn meter(&self) -> Meter {
@@ -146,4 +209,22 @@ impl Quota {
     pub fn pace(&self) -> Pace {
         Pace { calls: self.limit.calls.get(), per: self.limit.per }
     }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+impl Window {
+    /// How long it is until the vendor has surely forgotten this call.
+    fn until_out(&self, call: &Sent, limit: Limit, now: Duration) -> Duration {
+        let took = call.took.unwrap_or_else(|| now.saturating_sub(call.at));
+        let late = took.saturating_sub(self.usual.unwrap_or_default());
+        let most = (limit.per / CARE * 2_u32.saturating_pow(self.throttled)).min(limit.per / UTMOST_CARE);
+        (call.at + limit.per + HAIR + late.min(most)).saturating_sub(now)
+    }
+}
+
+#[cfg(test)]
+#[path = "quota_tests.rs"]
+mod tests;

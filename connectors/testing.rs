@@ -14,13 +14,17 @@ use serde_json::Value;
 use crate::http::{Broken, Transport};
 use crate::{Clock, Outside};
 
-/// Monday 2026-11-23 08:00 UTC until moved.
+/// Monday 2026-11-23 08:00 UTC until moved. In nanoseconds since then.
 #[derive(Default)]
 pub(crate) struct StillClock(AtomicU64);
 
 impl StillClock {
     pub(crate) fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::Relaxed);
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_nanos()).expect("a test of less than 500 years"), Ordering::Relaxed);
     }
 }
 
@@ -29,7 +33,7 @@ impl Clock for StillClock {
         Utc.with_ymd_and_hms(2026, 11, 23, 8, 0, 0).single().expect("a real date") + self.monotonic()
     }
     fn monotonic(&self) -> Duration {
-        Duration::from_secs(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 

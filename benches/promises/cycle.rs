@@ -18,7 +18,7 @@ use crate::Size;
 use crate::figures::{Aim, Figures};
 use crate::machine::{Timer, cpu_ms, folder, free_space};
 use crate::support::TestClock;
-use crate::town::REPO;
+use crate::town::{REPO, config};
 use crate::works::{Works, entities, open_issues};
 
 const REAL: u64 = 50;
@@ -84,7 +84,7 @@ fn one(figures: &mut Figures, wanted: u64, cycles: u64) -> (f64, f64) {
         scans: AtomicU64::default(),
         rows: AtomicU64::default(),
     });
-    let mut works = Works::open(store.clone(), "", Duration::ZERO);
+    let mut works = Works::open(store.clone(), &config(""), Duration::ZERO);
     open_issues(&works.world, REAL, 0);
     works.settle(Duration::from_secs(24 * 3600), |house| entities(house) as u64 >= REAL);
     let timer = Timer::start();

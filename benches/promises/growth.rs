@@ -12,6 +12,7 @@ use crate::Size;
 use crate::cycle::populate;
 use crate::figures::{Aim, Figures};
 use crate::machine::{folder, free_space};
+use crate::town::config;
 use crate::works::{Works, entities, open_issues};
 
 pub(crate) fn run(wanted: Size, figures: &mut Figures) {
@@ -20,7 +21,7 @@ pub(crate) fn run(wanted: Size, figures: &mut Figures) {
     let path = folder.path().join("ledger");
     {
         let store = Arc::new(SledStore::open(&path, free_space()).expect("a new ledger"));
-        let mut works = Works::open(store, "", Duration::ZERO);
+        let mut works = Works::open(store, &config(""), Duration::ZERO);
         open_issues(&works.world, 10, 0);
         works.settle(Duration::from_secs(24 * 3600), |house| entities(house) >= 10);
         let ids = populate(&works.house.ledger, items);

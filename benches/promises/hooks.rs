@@ -21,6 +21,7 @@ use crate::figures::{Aim, Figures};
 use crate::machine::{Timer, fdatasyncs_a_second, folder, free_space, percentile};
 use crate::support::TestClock;
 use crate::throughput::Direct;
+use crate::town::config;
 use crate::works::{house, open_issues, vendors};
 
 pub(crate) fn run(size: Size, figures: &mut Figures) {
@@ -53,7 +54,7 @@ pub(crate) fn run(size: Size, figures: &mut Figures) {
             let path = folder.path().join(format!("ledger-{senders}-{http}"));
             let store = Arc::new(SledStore::open(&path, free_space()).expect("a new ledger"));
             let world = world.clone();
-            let house = house(store, Arc::new(SystemClock::new()), "", move |vendor| {
+            let house = house(store, Arc::new(SystemClock::new()), &config(""), move |vendor| {
                 Arc::new(Direct { world: world.clone(), vendor })
             });
             let (seconds, mut latencies) = runtime.block_on(send_all(&house, &deliveries, senders, http));

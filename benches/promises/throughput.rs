@@ -18,7 +18,7 @@ use crate::Size;
 use crate::figures::{Aim, Figures};
 use crate::machine::{Timer, cpu_ms, folder, free_space, pause};
 use crate::support::TestClock;
-use crate::town::BASE;
+use crate::town::{BASE, config};
 use crate::works::{furnish_vendors, has_read, house, is_quiet, open_issues};
 
 /// The sandbox in process, at once.
@@ -70,7 +70,7 @@ pub(crate) fn run(size: Size, figures: &mut Figures) {
     furnish_vendors(&world);
     lift(&world);
     let store = Arc::new(SledStore::open(&folder.path().join("ledger"), free_space()).expect("a new ledger"));
-    let house = house(store, clock, LIFTED, {
+    let house = house(store, clock, &config(LIFTED), {
         let world = world.clone();
         move |vendor| Arc::new(Direct { world: world.clone(), vendor })
     });

@@ -17,7 +17,7 @@ use sandbox::{Vendor, World};
 
 use crate::support::TestClock;
 use crate::timeline::{Task, Timeline, Wire, keep_working};
-use crate::town::{BASE, NoMachine, REPO, SECRET, config};
+use crate::town::{BASE, NoMachine, REPO, SECRET};
 
 pub(crate) struct Works {
     pub(crate) world: Arc<World>,
@@ -44,15 +44,15 @@ pub(crate) fn furnish_vendors(world: &Arc<World>) {
     crate::furnish::accounts(world);
 }
 
-/// The house of the town's configuration, over this store and this way out.
+/// The house of this configuration (the town's, mostly), over this store and this way out.
 pub(crate) fn house(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    extra: &str,
+    text: &str,
     transport: impl Fn(Vendor) -> Arc<dyn Transport> + Send + Sync + 'static,
 ) -> Arc<House> {
     let path = PathBuf::from("config.toml");
-    let machine = NoMachine { files: [(path.clone(), config(extra))].into() };
+    let machine = NoMachine { files: [(path.clone(), text.to_owned())].into() };
     let config =
         loopd::config::load(Path::new("config.toml"), &machine).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let ledger = Ledger::over(store, Arc::new(NoProbe)).expect("an empty or whole ledger");
@@ -68,8 +68,8 @@ pub(crate) fn house(
 }
 
 impl Works {
-    /// `delay`: how long each call takes.
-    pub(crate) fn open(store: Arc<dyn Store>, extra: &str, delay: Duration) -> Self {
+    /// `text`: the configuration. `delay`: how long each call takes.
+    pub(crate) fn open(store: Arc<dyn Store>, text: &str, delay: Duration) -> Self {
         let line = Arc::new(Timeline::default());
         let world = vendors(&line.clock);
         let wire = {
@@ -82,14 +82,14 @@ impl Works {
             }
         };
         // Setting up is no part of any measurement: its calls take no time.
-        let first = house(store.clone(), line.clock.clone(), extra, wire(Duration::ZERO));
+        let first = house(store.clone(), line.clock.clone(), text, wire(Duration::ZERO));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         for connection in ["airtable", "linear"] {
             runtime.block_on(crate::furnish::setup(&first, &line.clock, connection));
         }
         drop(first);
         line.clock.advance(Duration::from_secs(3600));
-        let house = house(store, line.clock.clone(), extra, wire(delay));
+        let house = house(store, line.clock.clone(), text, wire(delay));
         let tasks = rooms(&house)
             .into_iter()
             .map(|room| Box::pin(keep_working(house.clone(), room, line.clone())) as Task)

@@ -72,6 +72,9 @@ pub(super) struct Hook {
     /// Where it pings us; `None`: its payloads are only polled.
     #[serde(default)]
     pub(super) callback: Option<String>,
+    /// It does not tell of changes through the API.
+    #[serde(default)]
+    pub(super) people_only: bool,
     /// The first payload that is of interest.
     #[serde(default = "first")]
     pub(super) start: i64,

@@ -20,6 +20,9 @@ use crate::http::{Call, encode};
 /// Seven days from creation, each renewal and each look at the payloads.
 const LIFE: TimeDelta = TimeDelta::days(7);
 const RENEW_WITHIN: TimeDelta = TimeDelta::days(3);
+/// Everything that changes a base but programs that call the API, loopd among them.
+const NO_PROGRAMS: [&str; 8] =
+    ["client", "formSubmission", "formPageSubmission", "automation", "system", "sync", "anonymousUser", "unknown"];
 
 impl Airtable {
     /// The webhook as it is after this. Whatever ails the webhook endpoint is noted and leaves things as they were: rows
@@ -55,6 +58,7 @@ impl Airtable {
         if let Some(mut hook) = known.clone()
             && !self.hook_broken.load(Ordering::Relaxed)
             && hook.mac_secret.is_some()
+            && hook.people_only != self.settings.hear_programs
             // One who only looks (`check --live`) has no URL to be called at, and leaves the webhook as it is.
             && (callback.is_none() || hook.callback.as_deref() == callback)
             && self.renew(&mut hook, listed.as_deref()).await?
@@ -119,6 +123,9 @@ impl Airtable {
                 "filters": { "dataTypes": ["tableData"] },
                 "includes": { "includeCellValuesInFieldIds": "all", "includePreviousCellValues": true },
             }}});
+            if !self.settings.hear_programs {
+                spec["specification"]["options"]["filters"]["fromSources"] = json!(NO_PROGRAMS);
+            }
             let told = callback.filter(|_| !self.callback_refused.load(Ordering::Relaxed));
             if let Some(url) = told {
                 spec["notificationUrl"] = json!(url);
@@ -153,7 +160,8 @@ impl Airtable {
             let expires = expiry(&answer, self.clock.now());
             let mac_secret = text(&answer, "macSecretBase64").or(Some(String::new()));
             let callback = callback.map(String::from);
-            return Ok(Some(Hook { id, mac_secret, expires: Some(expires), callback, start: 1 }));
+            let people_only = !self.settings.hear_programs;
+            return Ok(Some(Hook { id, mac_secret, expires: Some(expires), callback, people_only, start: 1 }));
         }
     }
 

@@ -34,6 +34,11 @@ pub(super) struct Settings {
     /// Keep a webhook at the base, so that edits and deletions are seen within seconds. Default: true.
     #[serde(default = "yes")]
     pub(super) payloads: bool,
+    /// Hear within seconds what other programs change through the API. Our own writes are announced with theirs, and
+    /// reading of them costs one call in fifty; without it, the modified-since poll finds what programs change, and people's
+    /// edits are heard as fast as ever. Default: true.
+    #[serde(default = "yes")]
+    pub(super) hear_programs: bool,
     /// How often the modified-since poll really asks while the webhook works; without a webhook it asks at every turn
     /// of its schedule. Default: 600.
     #[serde(default = "ten_minutes")]

@@ -125,8 +125,10 @@ impl Client {
 
     async fn write(&self, call: Call, weight: Weight) -> Result<Told, Fault> {
         let token = self.token().await?;
-        let pace = |quota: &Quota| {
-            quota.take().map_err(|wait| Fault::Later { after: Some(wait), why: "our own pace for writes".into() })
+        let pace = |quota: &Quota| match quota.take() {
+            // What GitHub counts is the call below; these only space the writes.
+            Ok(ticket) => Ok(quota.answered(ticket)),
+            Err(wait) => Err(Fault::Later { after: Some(wait), why: "our own pace for writes".into() }),
         };
         if weight == Weight::Loud {
             self.loud.iter().try_for_each(pace)?;
