@@ -322,9 +322,7 @@ pub trait Connector: Send + Sync {
     fn pace(&self) -> Pace;
     fn meter(&self) -> Meter;
     /// How long until the quota lets another call out; `None`: now. An estimate: the call itself decides.
-    fn wait(&self) -> Option<std::time::Duration> {
-        None
-    }
+    fn wait(&self) -> Option<std::time::Duration>;
 
     /// Who are we there, and what may we do? One cheap read.
     async fn probe(&self) -> Result<Identity, Fault>;

@@ -29,9 +29,13 @@ use crate::{Meter, Pace};
 /// What a window is made longer by, for clocks that do not run alike and vendors that count in milliseconds.
 const HAIR: Duration = Duration::from_millis(2);
 /// How much longer a late call may hold its place, as a part of the window: at first, and when the vendor has throttled
-/// us again and again.
-const CARE: u32 = 50;
-const UTMOST_CARE: u32 = 5;
+/// us again and again. (At Airtable a tenth of a second: what opening a connection costs.)
+const CARE: u32 = 10;
+const UTMOST_CARE: u32 = 2;
+
+/// A window as short as this is waited out before the first call: whoever called before us (the process before this one,
+/// the configuration before a reload) may have used it up, and nobody remembers.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// A rate: at most `calls` in any `per`, of which `burst` may come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,8 +110,9 @@ struct Window {
     sent: VecDeque<Sent>,
     /// Calls that have left the window: the number of the oldest one still in it.
     left: u64,
-    /// How long answers usually take (smoothed as TCP's round trips are, RFC 6298).
-    usual: Option<Duration>,
+    /// How long answers take when nothing holds them up: follows them down fast and up slowly, so that the one which
+    /// opened a connection does not pass for usual. Zero until one has come.
+    usual: Duration,
     /// How often the vendor throttled us.
     throttled: u32,
 }
@@ -135,12 +140,13 @@ impl Quota {
             .unwrap_or_else(|| Rate::per_second(NonZeroU32::MIN))
             .allow_burst(limit.burst);
         let limiter = RateLimiter::direct_with_clock(rate, Monotonic(clock.clone()));
+        let begin = if limit.per <= SHORT { clock.monotonic() + limit.per + HAIR } else { Duration::ZERO };
         Self {
             clock,
             limit,
             limiter,
             window: Mutex::default(),
-            gate: Mutex::new(Duration::ZERO),
+            gate: Mutex::new(begin),
             calls: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
         }
@@ -175,6 +181,18 @@ impl Quota {
         Ok(Ticket(window.left + window.sent.len() as u64 - 1))
     }
 
+    /// How long [`Quota::take`] would surely refuse; it may refuse for longer.
+    pub fn wait(&self) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        let gate = *self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = self.window();
+        let full = window.sent.len() >= self.limit.calls.get() as usize;
+        let place = window.sent.front().filter(|_| full).map(|first| window.until_out(first, self.limit, now));
+        let even = window.sent.back().filter(|_| self.limit.burst == NonZeroU32::MIN);
+        let pace = even.map(|last| (last.at + self.limit.interval()).saturating_sub(now));
+        [Some(gate.saturating_sub(now)), place, pace].into_iter().flatten().max().filter(|wait| !wait.is_zero())
+    }
+
     /// The call's answer is there, or will not come.
     #[expect(clippy::needless_pass_by_value, reason = "a call is answered once")]
     pub fn answered(&self, ticket: Ticket) {
@@ -184,7 +202,12 @@ impl Quota {
         let Some(sent) = place.and_then(|place| window.sent.get_mut(place)) else { return };
         let took = now.saturating_sub(sent.at);
         sent.took = Some(took);
-        window.usual = Some(window.usual.map_or(took, |usual| (usual * 7 + took) / 8));
+        let usual = window.usual;
+        window.usual = match usual {
+            Duration::ZERO => took,
+            _ if took < usual => (usual + took) / 2,
+            _ => (usual * 7 + took) / 8,
+        };
     }
 
     /// The vendor says: nothing for this long. A shorter word never opens the gate early.
@@ -219,7 +242,7 @@ impl Window {
     /// How long it is until the vendor has surely forgotten this call.
     fn until_out(&self, call: &Sent, limit: Limit, now: Duration) -> Duration {
         let took = call.took.unwrap_or_else(|| now.saturating_sub(call.at));
-        let late = took.saturating_sub(self.usual.unwrap_or_default());
+        let late = took.saturating_sub(self.usual);
         let most = (limit.per / CARE * 2_u32.saturating_pow(self.throttled)).min(limit.per / UTMOST_CARE);
         (call.at + limit.per + HAIR + late.min(most)).saturating_sub(now)
     }

@@ -11,7 +11,9 @@ const fn ms(ms: u64) -> Duration {
 
 fn at_airtable() -> (Quota, Arc<StillClock>) {
     let clock = Arc::new(StillClock::default());
-    (Quota::new(Limit::even(5, ms(1000)), clock.clone()), clock)
+    let quota = Quota::new(Limit::even(5, ms(1000)), clock.clone());
+    clock.pass(ms(1002));
+    (quota, clock)
 }
 
 /// Sends as soon as it may; the answer comes after `took`. The moment of sending.
@@ -61,6 +63,13 @@ fn a_call_that_was_late_keeps_its_place_longer() {
 }
 
 #[test]
+fn the_call_that_opens_the_connection_does_not_pass_for_usual() {
+    let (quota, clock) = at_airtable();
+    let sent: Vec<_> = [300, 10, 10, 10, 10, 10].map(|took| send(&quota, &clock, ms(took))).into();
+    assert!(sent[5] - sent[0] >= ms(1100), "{:?}", sent[5] - sent[0]);
+}
+
+#[test]
 fn what_is_still_on_its_way_counts_as_late_within_reason() {
     let (quota, clock) = at_airtable();
     for _ in 0..20 {
@@ -74,7 +83,7 @@ fn what_is_still_on_its_way_counts_as_late_within_reason() {
         send(&quota, &clock, ms(10));
     }
     let next = send(&quota, &clock, ms(10)) - began;
-    assert!((ms(1020)..ms(1100)).contains(&next), "{next:?}");
+    assert!((ms(1100)..ms(1150)).contains(&next), "{next:?}");
     quota.answered(hanging);
 }
 
@@ -93,8 +102,32 @@ fn being_throttled_makes_it_careful() {
         quota.note_throttled();
     }
     let after = one_late(&clock);
-    assert!(before < ms(1060) && after > ms(1150), "{before:?} {after:?}");
+    assert!(before < ms(1150) && after > ms(1170), "{before:?} {after:?}");
     assert_eq!(quota.meter().throttled, 10);
+}
+
+#[test]
+fn what_others_sent_before_it_began_is_waited_out() {
+    let clock = Arc::new(StillClock::default());
+    let quota = Quota::new(Limit::even(5, ms(1000)), clock.clone());
+    assert_eq!((quota.wait(), quota.take().expect_err("too early")), (Some(ms(1002)), ms(1002)));
+    let hourly = Quota::new(Limit::even(100, Duration::from_secs(3600)), clock);
+    hourly.take().map(|ticket| hourly.answered(ticket)).expect("nobody waits for an hour");
+}
+
+#[test]
+fn the_wait_it_tells_is_the_wait_it_makes() {
+    let (quota, clock) = at_airtable();
+    for _ in 0..20 {
+        match quota.wait() {
+            Some(wait) => {
+                quota.take().expect_err("it said so");
+                clock.pass(wait);
+            }
+            None => quota.take().map(|ticket| quota.answered(ticket)).expect("it said so"),
+        }
+    }
+    assert_eq!(quota.meter().calls, 10);
 }
 
 #[test]

@@ -72,9 +72,16 @@ pub struct Connection {
 struct Gate {
     /// Locked by the vendor until somebody mends it; tried again at this time.
     locked_until: Option<DateTime<Utc>>,
+    /// In trouble: nobody calls before this, whatever else comes in.
+    rests_until: Option<DateTime<Utc>>,
+    /// Since when every call has failed, and whether ops have been told.
+    trouble: Option<(DateTime<Utc>, bool)>,
     delay: Delay,
 }
 
+/// The condition of a connection whose vendor has not answered sensibly for [`TROUBLE`].
+pub const UNREACHABLE: &str = "unreachable";
+const TROUBLE: TimeDelta = TimeDelta::minutes(1);
 /// How long a connection that locked us out is left alone before it is tried again.
 const LOCKED: TimeDelta = TimeDelta::minutes(5);
 /// The longest that a vendor may send us away for; what it says beyond is asked again.
@@ -104,16 +111,34 @@ impl Connection {
         gate.locked_until.filter(|until| *until > now)
     }
 
+    /// Until when nobody should call: the connection is locked, or its vendor is in trouble.
+    pub fn rests(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        gate.locked_until.max(gate.rests_until).filter(|until| *until > now)
+    }
+
+    /// Takes over from the connection of the configuration before: what its vendor asked for holds for this one too.
+    pub fn succeed(&self, before: &Self, now: DateTime<Utc>) {
+        let asked = before.connector.wait().and_then(|wait| TimeDelta::from_std(wait).ok()).map(|wait| now + wait);
+        let rests = before.gate.lock().unwrap_or_else(PoisonError::into_inner).rests_until;
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner).rests_until = rests.max(asked);
+    }
+
     /// A call went well: an earlier lock or delay is over.
     pub fn went_well(&self, house: &House) -> Result<(), LedgerError> {
-        let was_locked = {
+        let was_shut = {
             let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             gate.delay.reset();
-            gate.locked_until.take().is_some()
+            gate.rests_until = None;
+            let told = gate.trouble.take().is_some_and(|(_, told)| told);
+            gate.locked_until.take().is_some() || told
         };
-        if was_locked {
+        if was_shut {
             tracing::info!(connection = %self.name, "connection {} is open again", self.name);
-            house.ledger.transact(|tx| tx.clear(&self.name, "locked").map(|_| ()))?;
+            house.ledger.transact(|tx| {
+                tx.clear(&self.name, UNREACHABLE)?;
+                tx.clear(&self.name, "locked").map(|_| ())
+            })?;
         }
         Ok(())
     }
@@ -121,14 +146,23 @@ impl Connection {
     /// When to come back after a fault of the whole call, noting it in the ledger where a person must act.
     pub fn after(&self, house: &House, fault: &Fault) -> Result<DateTime<Utc>, LedgerError> {
         let now = house.now();
+        let mut unheard = None;
         let until = {
             let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             match fault {
                 Fault::Later { after: Some(after), .. } => {
                     now + TimeDelta::from_std(*after).unwrap_or(LONGEST).min(LONGEST)
                 }
-                Fault::Later { after: None, .. } | Fault::Unknown { .. } | Fault::Rejected { .. } => {
-                    now + gate.delay.wait()
+                Fault::Rejected { .. } => now + gate.delay.wait(),
+                Fault::Later { after: None, why } | Fault::Unknown { why } => {
+                    let until = now + gate.delay.wait();
+                    gate.rests_until = Some(until);
+                    let (since, told) = gate.trouble.get_or_insert((now, false));
+                    if !*told && now - *since >= TROUBLE {
+                        *told = true;
+                        unheard = Some(why);
+                    }
+                    until
                 }
                 Fault::Locked { .. } => {
                     gate.locked_until = Some(now + LOCKED);
@@ -136,6 +170,11 @@ impl Connection {
                 }
             }
         };
+        if let Some(why) = unheard {
+            tracing::warn!(connection = %self.name, %why, "no call to {} has gone well for a minute; it is tried again, ever more rarely, up to once a minute", self.name);
+            let what = format!("no call has gone well for a minute ({why}); it is tried again by itself");
+            house.ledger.transact(|tx| tx.raise(&self.name, UNREACHABLE, &what, false, now))?;
+        }
         if let Fault::Locked { why } = fault {
             tracing::warn!(connection = %self.name, %why, "connection {} is locked; it is left alone and tried again in 5 minutes", self.name);
             house.ledger.transact(|tx| tx.raise(&self.name, "locked", why, true, now))?;

@@ -211,6 +211,10 @@ impl Connector for Airtable {
         self.client.quota().meter()
     }
 
+    fn wait(&self) -> Option<std::time::Duration> {
+        self.client.quota().wait()
+    }
+
     async fn probe(&self) -> Result<Identity, Fault> {
         let who = self.whoami().await?;
         let mut notes = Vec::new();

@@ -30,7 +30,9 @@ fn secrets() -> Secrets {
 fn airtable() -> (Airtable, Arc<Script>, Arc<crate::testing::StillClock>) {
     let (script, clock, outside) = outside();
     let settings = json!({ "base": "appOne", "quota": { "calls": 1000, "per_seconds": 1, "burst": 1000 } });
-    (open(&settings, &secrets(), &outside).expect("opens"), script, clock)
+    let airtable = open(&settings, &secrets(), &outside).expect("opens");
+    clock.warm_up();
+    (airtable, script, clock)
 }
 
 fn schema() -> Value {

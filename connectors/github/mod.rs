@@ -138,6 +138,10 @@ impl Connector for GitHub {
         self.client.quota().meter()
     }
 
+    fn wait(&self) -> Option<std::time::Duration> {
+        self.client.quota().wait()
+    }
+
     /// Looks at the first repository: `GET /user` would not do, an App's installation has none.
     async fn probe(&self) -> Result<Identity, Fault> {
         let handles = self.client.repos.handles();

@@ -25,7 +25,9 @@ pub(super) fn github_with(more: &Value) -> (GitHub, Arc<Script>, Arc<StillClock>
     let mut settings = json!({"repos": ["acme/widgets"], "base_url": "https://gh.example/api/v3"});
     settings.as_object_mut().expect("a table").extend(more.as_object().expect("a table").clone());
     let secrets = secrets(&[("token", "t"), ("app_private_key", PEM), ("webhook_secret", "hook")]);
-    (open(&settings, &secrets, &outside).expect("it opens"), script, clock)
+    let github = open(&settings, &secrets, &outside).expect("it opens");
+    clock.warm_up();
+    (github, script, clock)
 }
 
 pub(super) fn github() -> (GitHub, Arc<Script>, Arc<StillClock>) {

@@ -135,6 +135,10 @@ impl Connector for Intercom {
         self.client.quota().meter()
     }
 
+    fn wait(&self) -> Option<std::time::Duration> {
+        self.client.quota().wait()
+    }
+
     async fn probe(&self) -> Result<Identity, Fault> {
         let me = self.me().await?.ok_or_else(|| Fault::locked("base_url: there is no /me here"))?;
         let app = &me["app"];

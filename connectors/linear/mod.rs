@@ -216,6 +216,10 @@ impl Connector for Linear {
         self.client.quota().meter()
     }
 
+    fn wait(&self) -> Option<std::time::Duration> {
+        self.client.quota().wait()
+    }
+
     async fn probe(&self) -> Result<Identity, Fault> {
         self.identity().await
     }

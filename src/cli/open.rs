@@ -2,13 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use connectors::clock::SystemClock;
-use connectors::http::{Broken, Reqwest, Transport};
-use http::{Request, Response};
+use connectors::http::{Reqwest, Transport};
 
 use super::{Exit, Out, Told};
 use crate::config::{self, Config, Machine, Problem};
@@ -99,31 +95,7 @@ pub fn leave_out_what_lacks_secrets(config: &mut Config) {
 /// # Errors
 /// When the system's TLS roots cannot be read.
 pub fn way_out(probe: Arc<dyn Probe>) -> anyhow::Result<Arc<dyn Transport>> {
-    let gentle = Gentle { inner: Reqwest::new()?, started: tokio::sync::Mutex::new(false) };
-    Ok(Arc::new(Probed { inner: Arc::new(gentle), probe }))
-}
-
-/// Waits a moment before the first call. The command before this one may have used up a second's quota, and nobody
-/// remembers; a 429 at Airtable would cost half a minute.
-struct Gentle {
-    inner: Reqwest,
-    started: tokio::sync::Mutex<bool>,
-}
-
-#[async_trait]
-impl Transport for Gentle {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the edge of the process: a quota across processes has no other keeper"
-    )]
-    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Broken> {
-        let mut started = self.started.lock().await;
-        if !std::mem::replace(&mut *started, true) {
-            tokio::time::sleep(Duration::from_millis(1050)).await;
-        }
-        drop(started);
-        self.inner.send(request, timeout).await
-    }
+    Ok(Arc::new(Probed { inner: Arc::new(Reqwest::new()?), probe }))
 }
 
 /// Opens every connection over a ledger. Calls nobody.

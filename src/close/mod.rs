@@ -137,7 +137,7 @@ impl Stage for Close {
         let house = &*self.house;
         let Some(connection) = house.connections.get(&self.connection) else { return Ok(Step::Idle { until: None }) };
         let now = house.now();
-        if let Some(until) = connection.locked(now) {
+        if let Some(until) = connection.rests(now) {
             return Ok(Step::Idle { until: Some(until) });
         }
         let lane = self.lane();

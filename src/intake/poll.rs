@@ -10,7 +10,7 @@ use connectors::{Fault, Next, Record, Source};
 use super::read_fetch_item;
 use super::sweep::Sweep;
 use crate::delay::Delay;
-use crate::house::{Connection, House, Stage, Step, Stop};
+use crate::house::{Connection, House, Stage, Step, Stop, UNREACHABLE};
 use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Via, fetch_lane, poll_lane, sync_lane};
 use crate::sync::{RANKS, pay_what_is_owed};
 
@@ -27,13 +27,11 @@ pub struct Poll {
     sweep: Sweep,
     /// In this process: the first attach loads the binding into the connector.
     attached: bool,
-    /// Not before this does the first call go out.
-    begin: Option<DateTime<Utc>>,
 }
 
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, sweep: Sweep::default(), attached: false, begin: None }
+        Self { house, connection, sweep: Sweep::default(), attached: false }
     }
 }
 
@@ -51,14 +49,8 @@ impl Stage for Poll {
         let house = self.house.clone();
         let Some(connection) = house.connections.get(&self.connection) else { return Ok(Step::Idle { until: None }) };
         let now = house.now();
-        if let Some(until) = connection.locked(now) {
+        if let Some(until) = connection.rests(now) {
             return Ok(Step::Idle { until: Some(until) });
-        }
-        // A process that has just died may have used up this moment's quota, and nobody remembers: a short window is
-        // waited out. (Of a long one, the vendor's own headers tell.)
-        let begin = *self.begin.get_or_insert_with(|| now + grace(connection));
-        if begin > now {
-            return Ok(Step::Idle { until: Some(begin) });
         }
         let attach = house.ledger.position(&self.connection, ATTACH)?;
         if !self.attached || attach.due.is_none_or(|due| due <= now) {
@@ -85,15 +77,6 @@ impl Stage for Poll {
             Step::Worked => Ok(Step::Worked),
             Step::Idle { until } => Ok(Step::Idle { until: earliest(next, until) }),
         }
-    }
-}
-
-fn grace(connection: &Connection) -> TimeDelta {
-    let window = connection.connector.pace().per;
-    if window <= std::time::Duration::from_secs(2) {
-        TimeDelta::from_std(window).unwrap_or_default()
-    } else {
-        TimeDelta::zero()
     }
 }
 
@@ -163,6 +146,7 @@ impl Poll {
                 tx.set_binding(name, &binding)?;
             }
             tx.clear(name, "locked")?;
+            tx.clear(name, UNREACHABLE)?;
             tx.clear(name, "attach")?;
             let due = Position { due: Some(now + ATTACH_EVERY), ..Position::default() };
             tx.set_position(name, ATTACH, &due)

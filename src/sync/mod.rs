@@ -73,7 +73,7 @@ impl Stage for Sync {
         let Some(connection) = house.connections.get(&self.connection) else { return Ok(Step::Idle { until: None }) };
         let Some(sink) = connection.connector.sink() else { return Ok(Step::Idle { until: None }) };
         let now = house.now();
-        if let Some(until) = connection.locked(now) {
+        if let Some(until) = connection.rests(now) {
             return Ok(Step::Idle { until: Some(until) });
         }
         if !connection.is_attached() {
@@ -281,6 +281,8 @@ impl Room<'_> {
         let mut step = Step::Worked;
         if verdicts.iter().any(Result::is_ok) {
             self.connection.went_well(self.house)?;
+        } else if let Some(Err(fault @ Fault::Unknown { .. })) = verdicts.first() {
+            step = Step::Idle { until: Some(self.connection.after(self.house, fault)?) };
         }
         let mut waited = false;
         let later: Vec<bool> = verdicts.iter().map(|verdict| matches!(verdict, Err(Fault::Later { .. }))).collect();

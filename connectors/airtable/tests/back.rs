@@ -7,6 +7,7 @@ async fn a_read_that_the_quota_interrupts_goes_on_where_it_was() {
     let (script, clock, outside) = outside();
     let airtable = open(&json!({ "base": "appOne", "quota": { "calls": 1, "per_seconds": 1 } }), &secrets(), &outside)
         .expect("opens");
+    clock.warm_up();
     airtable.bind(binding::bind(&shape(), &[], Some(&SchemaTable::list(&schema())), None));
     script.answer(200, &json!({ "records": [{ "id": "rec1", "fields": { "fld1": "a" } }] }));
     script.answer(404, &json!({ "error": "NOT_FOUND" }));

@@ -51,6 +51,11 @@ impl Daemon<'_> {
                 tracing::warn!(key, "{key} has changed: that takes a restart; until then the old value is used");
             }
         }
+        for (name, connection) in &new.connections {
+            if let Some(before) = old.connections.get(name) {
+                connection.succeed(before, new.now());
+            }
+        }
         // No room works for the old house when the first works for the new: an entity is never in two hands.
         let idle = daemon::Running::none();
         let running = std::mem::replace(&mut self.running, idle);
