@@ -24,7 +24,7 @@ pub use check::check;
 pub use connection::{Connection, SecretRef};
 pub use load::{EXAMPLE, SHIPPED, load, load_text};
 pub use schedule::Schedule;
-pub use starter::starter;
+pub use starter::{routes, starter};
 pub use world::{Machine, World};
 
 use crate::mapping::{Expression, MapError, Mappings};

@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use anyhow::Context as _;
-use connectors::Clock;
 use connectors::clock::SystemClock;
+use connectors::{Clock, Kind};
 use sandbox::{Ports, Served, Vendor, World};
 use tokio::task::JoinHandle;
 
 use super::play::Fed;
-
 use crate::cli::{admin, open};
 use crate::config::{self, Machine};
 use crate::daemon::{self, Running};
@@ -213,29 +212,6 @@ product = [
             "[connection.{name}]\nkind = \"{name}\"\nbase_url = \"{base}\"\ntoken = {{ file = \"secrets/{name}\" }}\nwebhook = true\n{secret}schedule = {schedule}\n{more}\n"
         );
     }
-    text.push_str(ROUTES);
+    text.push_str(&config::routes(&Kind::ALL));
     text
 }
-
-const ROUTES: &str = r#"[[route]]
-entity = "customer"
-to     = "airtable.Customers"
-
-[[route]]
-entity = "theme"
-to     = "airtable.Themes"
-
-[[route]]
-entity = "feedback"
-to     = "airtable.Feedback"
-
-[[route]]
-entity = "feedback"
-to     = "linear.issue"
-when   = '.tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
-
-[[route]]
-entity = "feedback"
-to     = "linear.attachment"
-when   = '.links["linear.issue"] != null and .origin.url != null'
-"#;
