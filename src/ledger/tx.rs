@@ -1,7 +1,8 @@
 //! One transaction: reads that must still hold when it commits, and writes that happen together or not at all.
 //!
 //! Every row that a [`Tx`] reads becomes a precondition of its batch. So two rooms can never overwrite each other
-//! unseen: the slower one is told, and runs again on what is true now ([`super::Ledger::transact`]).
+//! unseen: the slower one is told, and runs again on what is true now ([`super::Ledger::transact`]). Queues are in
+//! [`super::work`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,6 @@ use super::records::{
     Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen, StoredEntity, Waiting,
 };
 use super::store::{Batch, Bytes, Store, Tree};
-use super::work::{Slot, When};
 use super::{LedgerError, Sequence, keys};
 use crate::schema::{Alias, Entity, EntityId};
 
@@ -23,7 +23,7 @@ pub struct Mark(BTreeMap<(Tree, Bytes), Option<Bytes>>);
 
 pub struct Tx<'a> {
     store: &'a dyn Store,
-    sequence: &'a Sequence,
+    pub(super) sequence: &'a Sequence,
     reads: BTreeMap<(Tree, Bytes), Option<Bytes>>,
     writes: BTreeMap<(Tree, Bytes), Option<Bytes>>,
     pub(super) nudges: BTreeSet<String>,
@@ -53,17 +53,17 @@ impl<'a> Tx<'a> {
         Ok(value)
     }
 
-    fn read<T: DeserializeOwned>(&mut self, tree: Tree, key: Bytes) -> Result<Option<T>, LedgerError> {
+    pub(super) fn read<T: DeserializeOwned>(&mut self, tree: Tree, key: Bytes) -> Result<Option<T>, LedgerError> {
         let Some(bytes) = self.bytes(tree, key)? else { return Ok(None) };
         super::decode(tree, &bytes).map(Some)
     }
 
-    fn write<T: Serialize>(&mut self, tree: Tree, key: Bytes, value: &T) -> Result<(), LedgerError> {
+    pub(super) fn write<T: Serialize>(&mut self, tree: Tree, key: Bytes, value: &T) -> Result<(), LedgerError> {
         self.writes.insert((tree, key), Some(super::encode(value)?));
         Ok(())
     }
 
-    fn remove(&mut self, tree: Tree, key: Bytes) {
+    pub(super) fn remove(&mut self, tree: Tree, key: Bytes) {
         self.writes.insert((tree, key), None);
     }
 
@@ -300,75 +300,6 @@ impl<'a> Tx<'a> {
 
     pub fn drop_effect(&mut self, entity: EntityId, connection: &str, collection: &str) {
         self.remove(Tree::Effects, keys::entity(entity, &[connection, collection]));
-    }
-
-    // Work
-
-    pub fn slot(&mut self, lane: &str, item: &[u8]) -> Result<Option<Slot>, LedgerError> {
-        self.read(Tree::Work, keys::work(lane, item))
-    }
-
-    /// Queues work on an item. One slot an item: what is queued already is not queued twice, but marked as changed, so
-    /// that work in progress does not count as done.
-    pub fn queue(
-        &mut self,
-        lane: &str,
-        rank: u8,
-        item: &[u8],
-        when: When,
-        now: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
-        let before = self.slot(lane, item)?;
-        let stamp = self.sequence.next()?;
-        let mut slot = before.clone().unwrap_or(Slot { rank, due: now, since: now, stamp, tries: 0, split: 0 });
-        slot.stamp = stamp;
-        slot.due = match (when, &before) {
-            (When::Now, None) => now,
-            // Work that failed waits out its delay; other work comes forward.
-            (When::Now, Some(before)) if before.tries > 0 => before.due,
-            (When::Now, Some(before)) => before.due.min(now),
-            (When::Settled(settle), None) => now + settle,
-            // What is due is not held up (a new customer's row by each piece of their feedback).
-            (When::Settled(_), Some(before)) if before.due <= now && before.tries == 0 => before.due,
-            // Each further change waits anew, but not for ever.
-            (When::Settled(settle), Some(before)) => {
-                (now + settle).min(before.since + settle * 6).max(before.due.min(now + settle))
-            }
-            (When::At(at), _) => at,
-        };
-        self.place(lane, item, before.as_ref(), &slot)
-    }
-
-    /// Puts work that was tried back, for later.
-    pub fn requeue(&mut self, lane: &str, item: &[u8], change: impl FnOnce(&mut Slot)) -> Result<(), LedgerError> {
-        let Some(before) = self.slot(lane, item)? else { return Ok(()) };
-        let mut slot = before.clone();
-        change(&mut slot);
-        self.place(lane, item, Some(&before), &slot)
-    }
-
-    fn place(&mut self, lane: &str, item: &[u8], before: Option<&Slot>, slot: &Slot) -> Result<(), LedgerError> {
-        if let Some(before) = before {
-            self.remove(Tree::Due, keys::due(lane, before.rank, before.due, item));
-        }
-        self.write(Tree::Due, keys::due(lane, slot.rank, slot.due, item), &())?;
-        self.write(Tree::Work, keys::work(lane, item), slot)?;
-        // Records are fetched by the room that polls.
-        self.nudges.insert(lane.strip_prefix("fetch/").map_or_else(|| lane.to_owned(), super::poll_lane));
-        Ok(())
-    }
-
-    /// The work is done, unless it was queued again since `stamp`.
-    pub fn finish(&mut self, lane: &str, item: &[u8], stamp: u64, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        let Some(slot) = self.slot(lane, item)? else { return Ok(()) };
-        if slot.stamp == stamp {
-            self.remove(Tree::Due, keys::due(lane, slot.rank, slot.due, item));
-            self.remove(Tree::Work, keys::work(lane, item));
-            return Ok(());
-        }
-        // Changed meanwhile: it stays queued, as fresh work.
-        let fresh = Slot { tries: 0, split: 0, since: now, ..slot.clone() };
-        self.place(lane, item, Some(&slot), &fresh)
     }
 
     // The rest
