@@ -11,7 +11,8 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
 }
 
-/// The machine's clock.
+/// The machine's clock. Its monotonic time begins at zero when it is made, so that it is a stopwatch, too.
+#[derive(Clone, Copy)]
 pub struct SystemClock {
     started: Instant,
 }
