@@ -12,6 +12,7 @@ pub mod fault;
 pub mod github;
 pub mod http;
 pub mod intercom;
+mod json;
 mod kind;
 pub mod linear;
 mod memo;
