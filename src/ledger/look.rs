@@ -299,12 +299,4 @@ impl Ledger {
         let packed = self.shared.store.get(Tree::Raw, &keys::texts(&[connection, collection, id]))?;
         packed.map(|packed| raw::unpack(&packed)).transpose()
     }
-
-    /// Every raw record that is kept.
-    pub fn each_raw(&self, mut see: impl FnMut(Input) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
-        self.each(Tree::Raw, &[], |_, value| {
-            see(raw::unpack(value)?)?;
-            Ok(true)
-        })
-    }
 }

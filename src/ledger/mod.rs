@@ -82,13 +82,6 @@ pub enum LedgerError {
     Bug(String),
 }
 
-impl LedgerError {
-    /// The disk is full, or the store is closed for a moment: worth another try.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Full { .. } | StoreError::Failed(_) | StoreError::Conflict { .. }))
-    }
-}
-
 /// An input, or the bytes of a row that is none.
 pub type Taken = Result<Input, Vec<u8>>;
 

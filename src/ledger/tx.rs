@@ -253,16 +253,6 @@ impl<'a> Tx<'a> {
         self.write(Tree::Linked, keys::texts(&[connection, collection, &link.id]), &entity)
     }
 
-    /// Another entity's record from now on: the link and its base move (two customers turn out to be one).
-    pub fn drop_link(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<(), LedgerError> {
-        if let Some(link) = self.link(entity, connection, collection)? {
-            self.remove(Tree::Linked, keys::texts(&[connection, collection, &link.id]));
-        }
-        self.remove(Tree::Links, keys::entity(entity, &[connection, collection]));
-        self.remove(Tree::Bases, keys::entity(entity, &[connection, collection]));
-        Ok(())
-    }
-
     pub fn base(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Base, LedgerError> {
         Ok(self.read(Tree::Bases, keys::entity(entity, &[connection, collection]))?.unwrap_or_default())
     }
