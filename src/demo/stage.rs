@@ -21,7 +21,7 @@ use crate::daemon::{self, Running};
 use crate::house::House;
 use crate::intake::{Current, Door};
 use crate::ledger::NoProbe;
-use crate::plan::RealPause;
+use crate::pause::RealPause;
 use crate::schema::EntityKind;
 use crate::setup;
 use crate::web::{self, Listening, Web};

@@ -43,7 +43,7 @@ pub use sled_store::{FreeSpace, RESERVE, SledStore};
 pub use store::{Batch, Row, Store, StoreError, Tree};
 pub use tx::Tx;
 pub use verify::{Broken, verify};
-pub use work::{Claim, Slot, When};
+pub use work::{Claim, Slot, When, fetch_item, read_fetch_item};
 
 use crate::schema::{Entity, EntityId};
 

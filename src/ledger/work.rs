@@ -1,6 +1,7 @@
 //! Queued work: one slot per lane and item, ordered by rank and then by when it is due.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use connectors::Key;
 use serde::{Deserialize, Serialize};
 
 use super::store::Tree;
@@ -39,6 +40,17 @@ pub enum When {
 pub struct Claim {
     pub item: Vec<u8>,
     pub slot: Slot,
+}
+
+/// A record to fetch, as an item of a fetch lane.
+pub fn fetch_item(key: &Key) -> Vec<u8> {
+    // A collection's name never holds a line break.
+    format!("{}\n{}", key.collection, key.id).into_bytes()
+}
+
+pub fn read_fetch_item(item: &[u8]) -> Option<Key> {
+    let (collection, id) = std::str::from_utf8(item).ok()?.split_once('\n')?;
+    Some(Key::new(collection, id))
 }
 
 impl Tx<'_> {

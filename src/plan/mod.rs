@@ -17,7 +17,7 @@ use connectors::read_only::ReadOnly;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use clock::{Jumping, Pause, RealPause};
+pub use clock::Jumping;
 pub use rehearsal::{Rehearsal, Tally};
 
 use crate::config::{Config, World};
@@ -25,6 +25,7 @@ use crate::daemon::{self, BuildError, Materials};
 use crate::enrich::Classifier;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Ledger, LedgerError, What};
+use crate::pause::Pause;
 
 /// The way out, per connection name.
 pub type WayOut = Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync>;

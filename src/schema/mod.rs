@@ -84,6 +84,14 @@ impl Entity {
         }
     }
 
+    pub fn set_origin(&mut self, origin: Origin) {
+        match &mut self.body {
+            Body::Feedback(body) => body.origin = Some(origin),
+            Body::Customer(body) => body.origin = Some(origin),
+            Body::Theme(body) => body.origin = Some(origin),
+        }
+    }
+
     /// `FB-7K3Q9X`
     pub fn short_id(&self) -> String {
         self.id.short(self.kind())
