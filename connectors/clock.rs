@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+/// What time it is, for whoever is handed it: the machine's clock, or one that a test or a simulation moves.
 pub trait Clock: Send + Sync {
     /// Civil time. May jump.
     fn now(&self) -> DateTime<Utc>;

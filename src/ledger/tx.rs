@@ -21,6 +21,12 @@ use crate::schema::{Alias, Entity, EntityId};
 /// The writes of a transaction at some moment.
 pub struct Mark(BTreeMap<(Tree, Bytes), Option<Bytes>>);
 
+/// One transaction over the ledger. Nothing is written before it commits.
+///
+/// # Errors
+/// Every method that reads fails where the store does ([`LedgerError::Store`]) and where a row is not what this version
+/// writes
+/// ([`LedgerError::Corrupt`]). What else one may say stands beside it.
 pub struct Tx<'a> {
     store: &'a dyn Store,
     pub(super) sequence: &'a Sequence,
@@ -104,6 +110,8 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// Keeps what the vendor said, compressed, in place of what it said before of the same record. Upkeep forgets it after
+    /// `ledger.raw_days`.
     pub fn keep_raw(&mut self, input: &Input) -> Result<(), LedgerError> {
         let key = keys::texts(&[&input.connection, &input.record.key.collection, &input.record.key.id]);
         let packed = super::raw::pack(input)?;
@@ -118,6 +126,7 @@ impl<'a> Tx<'a> {
         Ok(seen.is_none_or(|seen| seen.version == input.record.version.map(|version| version.0)))
     }
 
+    /// The next input of this record is news, whatever it holds.
     pub fn forget_seen(&mut self, connection: &str, collection: &str, id: &str) {
         self.remove(Tree::Seen, keys::texts(&[connection, collection, id]));
     }
@@ -179,6 +188,7 @@ impl<'a> Tx<'a> {
         self.write(Tree::Cursors, keys::texts(&[connection, stream]), to)
     }
 
+    /// Puts a stream somewhere, wherever it stands: for a backfill, and for what is no page. [`Tx::advance`] is for pages.
     pub fn set_position(&mut self, connection: &str, stream: &str, to: &Position) -> Result<(), LedgerError> {
         self.nudges.insert(super::poll_lane(connection));
         self.write(Tree::Cursors, keys::texts(&[connection, stream]), to)
@@ -206,6 +216,7 @@ impl<'a> Tx<'a> {
         self.write(Tree::Entities, entity.id.as_bytes().to_vec(), &stored)
     }
 
+    /// Whose name this is.
     pub fn customer_by(&mut self, alias: &Alias) -> Result<Option<EntityId>, LedgerError> {
         self.read(Tree::Aliases, keys::texts(&[&alias.to_string()]))
     }
@@ -237,6 +248,7 @@ impl<'a> Tx<'a> {
         self.read(Tree::Linked, keys::texts(&[connection, collection, id]))
     }
 
+    /// Stores the link and its inverse; an earlier record of the same place is no longer found by its id.
     pub fn put_link(
         &mut self,
         entity: EntityId,
@@ -269,6 +281,7 @@ impl<'a> Tx<'a> {
 
     // Effects
 
+    /// The write to this record whose outcome is not in the books.
     pub fn effect(
         &mut self,
         entity: EntityId,
@@ -315,6 +328,7 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// Takes a dead letter out of its place, to be sent through again; `None`: there is none of that number.
     pub fn unbury(&mut self, number: u64) -> Result<Option<Dead>, LedgerError> {
         let dead = self.read(Tree::Dead, keys::sequence(number))?;
         self.remove(Tree::Dead, keys::sequence(number));
@@ -338,6 +352,7 @@ impl<'a> Tx<'a> {
         self.remove(Tree::Review, keys::entity(entity, &[connection, collection, field]));
     }
 
+    /// Stores what an attach found, in the connector's own shape.
     pub fn set_binding(&mut self, connection: &str, binding: &serde_json::Value) -> Result<(), LedgerError> {
         self.write(Tree::Bindings, keys::texts(&[connection]), binding)
     }
@@ -357,6 +372,7 @@ impl<'a> Tx<'a> {
         self.write(Tree::Conditions, key, &Condition { since, what: what.into(), stops })
     }
 
+    /// What was wrong is well again. `false`: nothing was.
     pub fn clear(&mut self, connection: &str, name: &str) -> Result<bool, LedgerError> {
         let key = keys::texts(&[connection, name]);
         let was = self.bytes(Tree::Conditions, key.clone())?.is_some();

@@ -42,6 +42,7 @@ pub struct Given<'a> {
     pub classifier: Box<dyn Classifier>,
 }
 
+/// What a run would do. The keys of its JSON are what `loopd plan --json` prints.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Plan {
     pub connections: BTreeMap<String, Forecast>,
@@ -57,6 +58,7 @@ pub struct Plan {
     pub problems: Vec<String>,
 }
 
+/// What a run would do at one connection.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Forecast {
     pub collections: BTreeMap<String, Tally>,
@@ -79,6 +81,7 @@ pub struct AtStake {
     pub note: Option<String>,
 }
 
+/// Why nothing can be foretold.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     #[error(transparent)]

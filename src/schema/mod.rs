@@ -255,6 +255,7 @@ pub struct Turn {
     pub url: Option<String>,
 }
 
+/// How far a piece of feedback has come. In JSON and in mappings: `new`, `reviewing`, …, `wont_do`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
