@@ -14,7 +14,6 @@ use connectors::{Clock, Kind};
 use sandbox::{Ports, Served, Vendor, World};
 use tokio::task::JoinHandle;
 
-use super::play::Fed;
 use crate::cli::{admin, open};
 use crate::config::{self, Machine};
 use crate::daemon::{self, Running};
@@ -22,7 +21,7 @@ use crate::house::House;
 use crate::intake::{Current, Door};
 use crate::ledger::NoProbe;
 use crate::pause::RealPause;
-use crate::schema::EntityKind;
+use crate::schema::{EntityId, EntityKind};
 use crate::setup;
 use crate::web::{self, Listening, Web};
 
@@ -113,9 +112,8 @@ impl Stage {
 
     /// The id under which Linear has the issue of something said: the item's own where the mapping keeps it as its key, else
     /// one that follows from it.
-    pub(super) fn issue(&self, fed: &Fed) -> String {
+    pub(super) fn issue(&self, id: EntityId) -> String {
         let mapping = self.house.config.mappings.into_for("linear", "issue", EntityKind::Feedback);
-        let id = fed.entity();
         if mapping.is_some_and(|mapping| mapping.key.is_some()) { id } else { id.branch("linear.issue", 0) }.to_string()
     }
 
