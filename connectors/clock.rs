@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+/// What time it is, for whoever is handed it: the machine's clock, or one that a test or a simulation moves.
 pub trait Clock: Send + Sync {
     /// Civil time. May jump.
     fn now(&self) -> DateTime<Utc>;
@@ -11,7 +12,8 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
 }
 
-/// The machine's clock.
+/// The machine's clock. Its monotonic time begins at zero when it is made, so that it is a stopwatch, too.
+#[derive(Clone, Copy)]
 pub struct SystemClock {
     started: Instant,
 }

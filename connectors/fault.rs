@@ -27,12 +27,14 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Come back, at no moment that anybody named: the engine's backoff decides.
     pub fn later(why: impl Into<String>) -> Self {
         Self::Later { after: None, why: why.into() }
     }
     pub fn unknown(why: impl Into<String>) -> Self {
         Self::Unknown { why: why.into() }
     }
+    /// Of the record as a whole; where one field is to blame, name it in the variant.
     pub fn rejected(why: impl Into<String>) -> Self {
         Self::Rejected { why: why.into(), field: None }
     }

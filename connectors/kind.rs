@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::{Connector, Outside, airtable, github, intercom, linear};
 
+/// A vendor. Its name in configuration is the variant in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -29,6 +30,7 @@ pub struct SecretSpec {
     pub need: Need,
 }
 
+/// When a credential must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     Always,
@@ -68,10 +70,12 @@ impl Kind {
         }
     }
 
+    /// By the name that configuration uses; `None`: there is no such vendor.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// The credentials that a connection of this kind takes.
     pub fn secrets(self) -> &'static [SecretSpec] {
         match self {
             Self::Airtable => airtable::SECRETS,

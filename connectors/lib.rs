@@ -12,6 +12,7 @@ pub mod fault;
 pub mod github;
 pub mod http;
 pub mod intercom;
+mod json;
 mod kind;
 pub mod linear;
 mod memo;
@@ -128,6 +129,7 @@ pub struct CollectionSpec {
     pub creatable: bool,
 }
 
+/// The fields of a collection, as far as they are known without asking the vendor.
 #[derive(Clone, Debug)]
 pub enum Fields {
     /// Any field may exist; only the vendor's schema tells (an Airtable table, a raw JSON body).
@@ -135,6 +137,7 @@ pub enum Fields {
     Fixed(Vec<FieldSpec>),
 }
 
+/// A field that every account of the vendor has, by the name that mappings use.
 #[derive(Clone, Debug)]
 pub struct FieldSpec {
     pub name: &'static str,
@@ -170,6 +173,7 @@ pub struct Shape {
     pub collections: Vec<CollectionShape>,
 }
 
+/// A table, or what stands for one, as mappings expect it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CollectionShape {
     pub name: String,
@@ -178,6 +182,7 @@ pub struct CollectionShape {
     pub fields: Vec<FieldShape>,
 }
 
+/// A field, as mappings expect it; [`Setup`] makes it of this kind where it lacks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldShape {
     pub name: String,
@@ -203,6 +208,7 @@ pub struct Write {
     pub tags: BTreeMap<String, TagChange>,
 }
 
+/// Members of a set to add and to remove, by name; those of others are left alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TagChange {
     pub add: Vec<String>,
@@ -217,6 +223,7 @@ pub enum Written {
     Gone,
 }
 
+/// What stands there after a write that went well.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
     pub id: String,
@@ -245,6 +252,7 @@ pub struct Message {
     pub body: String,
 }
 
+/// Who sees a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageKind {
@@ -254,6 +262,7 @@ pub enum MessageKind {
     Note,
 }
 
+/// A message that is in the thread: the vendor's id of it, and where a person can look at it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
     pub id: String,

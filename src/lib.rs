@@ -29,7 +29,9 @@
 //! - [`schema`] is what loopd knows: feedback, customers, themes. [`view`] is what a mapping sees of it.
 //! - [`mapping`] compiles what ops write: what flows where, which way, and who wins.
 //! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
-//! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it waits.
+//! - [`recognise`] says whose a piece of feedback is; [`follow`] what is to be looked at again when an entity has changed.
+//! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it
+//!   waits, and [`pause`] how a command does.
 //! - [`daemon`] wires them, and is the only loop that waits. [`cli`] and [`web`] are what people hold in their hands; [`telemetry`]
 //!   is what the log says.
 
@@ -41,14 +43,17 @@ pub mod daemon;
 pub mod delay;
 pub mod demo;
 pub mod enrich;
+pub mod follow;
 pub mod house;
 pub mod import;
 pub mod intake;
 pub mod ledger;
 pub mod mapping;
 pub mod normalize;
+pub mod pause;
 pub mod plan;
 pub mod rebuild;
+pub mod recognise;
 pub mod report;
 pub mod review;
 pub mod schema;

@@ -1,9 +1,9 @@
 //! Review: conflicts that a mapping leaves to a person (`wins = "ask"`), and their answers.
 
+use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Question, Tx, What, When};
 use crate::schema::{Decision, Entity, Path};
-use crate::sync::follow;
 
 /// Which side a person chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use connectors::{Change, Fault, Setup};
 use thiserror::Error;
 
 use crate::house::{Connection, House};
-use crate::plan::Pause;
+use crate::pause::Pause;
 
 #[derive(Debug, Error)]
 pub enum SetupError {

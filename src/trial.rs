@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, SHIPPED, World as Machine};
 use crate::house::House;
 use crate::mapping::{Compiled, Example, FromMapping, IntoMapping, Mapping, Wanted, compile, run_examples};
-use crate::plan::Pause;
+use crate::pause::Pause;
 use crate::schema::EntityId;
 
 /// One example, or one real record of the sandbox, and what became of it.

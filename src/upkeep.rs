@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::follow::records;
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{LedgerError, When};
 use crate::schema::EntityKind;
-use crate::sync::records;
 
 const LANE: &str = "upkeep";
 /// Rows that one step forgets.

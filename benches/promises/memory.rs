@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use loopd::demo::{BASE, FEEDBACK, vendors, write_config};
 use sandbox::Vendor;
-use sandbox::github::NewIssue;
 
 use crate::Size;
 use crate::figures::{Aim, Figures};
 use crate::machine::{Timer, folder, pause, resident_mb};
 use crate::throughput::{LIFTED, lift};
+use crate::town::REPO;
+use crate::works::open_issue;
 
-const REPO: &str = "lumen-example/widgets";
 const LOOPD: &str = env!("CARGO_BIN_EXE_loopd");
 
 /// Ends with the bench, however that ends.
@@ -63,22 +63,8 @@ pub(crate) fn run(size: Size, figures: &mut Figures) {
     figures.add("memory", format!("idle: resident after {idle} s, four connections"), now, "MB", Aim::AtMost(40.0));
     figures.add("memory", "idle: most resident", most, "MB", Aim::None);
     for number in 1..=items {
-        let (title, body) = (
-            format!("Report {number}: the export stops"),
-            format!("When I export table {number}, it stops. {}", "I expected all of it. ".repeat(20)),
-        );
-        let labels: &[&str] = if number % 20 == 0 { &["bug", "p1"] } else { &["enhancement"] };
-        let new = NewIssue {
-            title: &title,
-            body: Some(&body),
-            author: "ada-example",
-            labels,
-            created_at: None,
-            updated_at: None,
-            pull_request: false,
-            number: None,
-        };
-        world.github(|desk, cx| desk.open_issue(REPO, &new, cx));
+        let body = format!("When I export table {number}, it stops. {}", "I expected all of it. ".repeat(20));
+        open_issue(&world, number, &body, if number % 20 == 0 { &["bug", "p1"] } else { &["enhancement"] });
     }
     let timer = Timer::start();
     wait("every item is in Airtable", || world.airtable(|desk, _| desk.rows(BASE, FEEDBACK).len()) as u64 >= items);

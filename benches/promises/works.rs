@@ -135,26 +135,19 @@ fn deliver(world: &World, house: &House, line: &Timeline) {
 pub(crate) fn open_issues(world: &World, count: u64, severe: u64) -> u64 {
     let mut bugs = 0;
     for number in 1..=count {
-        let (title, body) = (
-            format!("Report {number}: the export stops"),
-            format!("When I export table {number}, it stops after {} rows. I expected all of them.", number * 7 % 1000),
-        );
+        let body =
+            format!("When I export table {number}, it stops after {} rows. I expected all of them.", number * 7 % 1000);
         let bug = severe > 0 && number % severe == 0;
         bugs += u64::from(bug);
-        let labels: &[&str] = if bug { &["bug", "p1"] } else { &["enhancement", "p3"] };
-        let new = NewIssue {
-            title: &title,
-            body: Some(&body),
-            author: "ada-example",
-            labels,
-            created_at: None,
-            updated_at: None,
-            pull_request: false,
-            number: None,
-        };
-        world.github(|desk, cx| desk.open_issue(REPO, &new, cx).expect("the repository is there"));
+        open_issue(world, number, &body, if bug { &["bug", "p1"] } else { &["enhancement", "p3"] });
     }
     bugs
+}
+
+pub(crate) fn open_issue(world: &World, number: u64, body: &str, labels: &[&str]) {
+    let title = format!("Report {number}: the export stops");
+    let new = NewIssue { title: &title, body: Some(body), author: "ada-example", labels, ..NewIssue::default() };
+    world.github(|desk, cx| desk.open_issue(REPO, &new, cx).expect("the repository is there"));
 }
 
 /// Throws away what the vendors have to say about what was just done at them: those who poll find it all the same.

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+pub(super) use crate::json::{array, text};
+
 /// A table of `GET /meta/bases/{base}/tables`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SchemaTable {
@@ -107,19 +109,6 @@ impl Listed {
         };
         array(answer, "webhooks").iter().filter_map(read).collect()
     }
-}
-
-/// A string; a number counts as one, because ids have been seen as both.
-pub(super) fn text(value: &Value, key: &str) -> Option<String> {
-    match value.get(key)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-pub(super) fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 pub(super) fn object<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {

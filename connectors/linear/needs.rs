@@ -15,7 +15,7 @@ use super::operations::{
     customer_upsert, customers,
 };
 use super::types::{ATTACHMENT, CUSTOMER, NEED, array, nodes, record, text};
-use crate::{Fault, Receipt, Record, Sink, Write, Written};
+use crate::{Fault, Record, Sink, Write, Written};
 
 /// Where an attachment's metadata holds our id.
 pub(super) const MARK: &str = "loopd_id";
@@ -174,7 +174,7 @@ impl Linear {
 
     pub(super) async fn write_need(&self, write: &Write) -> Result<Written, Fault> {
         if write.target.is_none() && self.halfway().contains_key(&write.external_id) {
-            return self.existing_need(&write.external_id).await;
+            return self.existing(NEED, &write.external_id).await;
         }
         let mut draft = Draft::new(NEED, write, self);
         let issue_id = draft.link("issue");
@@ -200,7 +200,7 @@ impl Linear {
                 .await
             {
                 Ok(payload) => self.stored(NEED, payload.get("need"), &sent, true),
-                Err(failure) if failure.sort == Sort::Exists => self.existing_need(&write.external_id).await,
+                Err(failure) if failure.sort == Sort::Exists => self.existing(NEED, &write.external_id).await,
                 Err(failure) if failure.sort == Sort::Missing => Err(missing(failure, "issue")),
                 Err(failure) => Err(self.customers_fault(failure)),
             };
@@ -222,25 +222,6 @@ impl Linear {
             Err(failure) if failure.sort == Sort::Missing => Ok(Written::Gone),
             Err(failure) => Err(self.customers_fault(failure)),
         }
-    }
-
-    /// An earlier try made it; until it could be read, that is remembered.
-    async fn existing_need(&self, id: &str) -> Result<Written, Fault> {
-        self.halfway().insert(id.to_owned(), String::new());
-        let there = self.read(NEED, &[id.to_owned()]).await?.into_iter().next();
-        self.halfway().remove(id);
-        let Some(Record { key, version, body: Some(Value::Object(fields)), url, .. }) = there else {
-            return Ok(Written::Gone);
-        };
-        Ok(Written::Stored(Receipt {
-            id: key.id,
-            url,
-            version,
-            fields,
-            replaced: Map::new(),
-            skipped: BTreeMap::new(),
-            created: false,
-        }))
     }
 
     pub(super) async fn find_customers(&self, external_ids: &[String]) -> Result<Vec<Option<Record>>, Fault> {

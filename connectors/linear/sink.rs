@@ -141,7 +141,7 @@ impl Linear {
     async fn create_issue(&self, binding: &Binding, write: &Write) -> Result<Written, Fault> {
         let id = &write.external_id;
         if self.halfway().contains_key(id) {
-            return self.existing_issue(id).await;
+            return self.existing(ISSUE, id).await;
         }
         let mut draft = Draft::new(ISSUE, write, self);
         let labels = draft.labels(binding);
@@ -159,21 +159,23 @@ impl Linear {
         let skipped = draft.finish();
         match self.client.mutate::<IssueCreate>("issueCreate", issue_create::Variables { input }, &[]).await {
             Ok(payload) => self.stored(ISSUE, payload.get("issue"), &skipped, true),
-            Err(failure) if failure.sort == Sort::Exists => self.existing_issue(id).await,
+            Err(failure) if failure.sort == Sort::Exists => self.existing(ISSUE, id).await,
             Err(failure) => Err(self.issue_fault(failure, binding, &skipped)),
         }
     }
 
-    /// An earlier try made it.
-    async fn existing_issue(&self, id: &str) -> Result<Written, Fault> {
+    /// An earlier try made it; until it could be read, that is remembered.
+    pub(super) async fn existing(&self, collection: &str, id: &str) -> Result<Written, Fault> {
         self.halfway().insert(id.to_owned(), String::new());
-        let there = self.read(ISSUE, &[id.to_owned()]).await?.into_iter().next();
+        let there = self.read(collection, &[id.to_owned()]).await?.into_iter().next();
         self.halfway().remove(id);
         let Some(Record { key, version, body: Some(Value::Object(mut fields)), url, .. }) = there else {
             return Ok(Written::Gone);
         };
-        // Its state may have moved since: that is news for the next look, not where we start from.
-        fields.retain(|field, _| !READ_ONLY.contains(&field.as_str()));
+        if collection == ISSUE {
+            // Its state may have moved since: that is news for the next look, not where we start from.
+            fields.retain(|field, _| !READ_ONLY.contains(&field.as_str()));
+        }
         Ok(Written::Stored(Receipt {
             id: key.id,
             url,

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Number, Value, json};
 
+pub(super) use crate::json::{array, text};
+
 use super::settings::Settings;
 use crate::{Edit, Key, Record, Version};
 
@@ -10,18 +12,6 @@ pub(super) const ISSUE: &str = "issue";
 pub(super) const ATTACHMENT: &str = "attachment";
 pub(super) const CUSTOMER: &str = "customer";
 pub(super) const NEED: &str = "need";
-
-pub(super) fn text(value: &Value, key: &str) -> Option<String> {
-    match value.get(key)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-pub(super) fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
 
 pub(super) fn instant(value: &Value, key: &str) -> Option<DateTime<Utc>> {
     let text = value.get(key)?.as_str()?;

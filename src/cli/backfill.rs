@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::daemon;
 use crate::house::House;
 use crate::ledger::NoProbe;
-use crate::plan::{Pause, RealPause};
+use crate::pause::{Pause, RealPause};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

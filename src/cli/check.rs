@@ -12,7 +12,7 @@ use super::{Exit, Out, Told, open};
 use crate::config::{self, Config, Machine, Problem};
 use crate::house::{Connection, House};
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
-use crate::plan::{Pause, RealPause};
+use crate::pause::{Pause, RealPause};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

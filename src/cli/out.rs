@@ -39,10 +39,6 @@ impl Out {
         self.json
     }
 
-    pub fn has_color(&self) -> bool {
-        self.color
-    }
-
     /// How often `-v` was given.
     pub fn verbose(&self) -> u8 {
         self.verbose

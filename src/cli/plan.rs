@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::{Exit, Out, admin, open};
 use crate::config::{Config, Machine};
 use crate::ledger::{Ledger, MemoryStore, NoProbe, portable};
-use crate::plan::{Given, Plan, RealPause, plan};
+use crate::pause::RealPause;
+use crate::plan::{Given, Plan, plan};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

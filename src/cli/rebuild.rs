@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Exit, Out, open};
 use crate::ledger::NoProbe;
-use crate::plan::RealPause;
+use crate::pause::RealPause;
 use crate::rebuild::rebuild;
 
 #[derive(Debug, clap::Args)]

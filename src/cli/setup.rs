@@ -9,7 +9,7 @@ use super::{Exit, Out, Told, open};
 use crate::config::Config;
 use crate::house::House;
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
-use crate::plan::RealPause;
+use crate::pause::RealPause;
 use crate::setup;
 
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use super::{Exit, Out, open};
 use crate::config::{self, Machine};
 use crate::demo;
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
-use crate::plan::RealPause;
+use crate::pause::RealPause;
 use crate::trial;
 
 #[derive(Debug, clap::Args)]

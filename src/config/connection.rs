@@ -14,6 +14,7 @@ use super::{Config, Place, Problem, Schedule, World};
 use crate::mapping::nearest;
 use crate::mapping::source::{Item, Section};
 
+/// One account, as configured: settings that were parsed, and secrets that were not read yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
     pub name: String,

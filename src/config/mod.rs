@@ -24,13 +24,14 @@ pub use check::check;
 pub use connection::{Connection, SecretRef};
 pub use load::{EXAMPLE, SHIPPED, load, load_text};
 pub use schedule::Schedule;
-pub use starter::starter;
+pub use starter::{routes, starter};
 pub use world::{Machine, World};
 
 use crate::mapping::{Expression, MapError, Mappings};
 pub use crate::mapping::{Place, Problem};
 use crate::schema::EntityKind;
 
+/// A whole configuration. It has been parsed and wired: every name in it leads somewhere.
 #[derive(Debug)]
 pub struct Config {
     pub ledger: LedgerConfig,
@@ -61,6 +62,7 @@ pub struct LedgerConfig {
     pub cache_bytes: u64,
 }
 
+/// Where loopd listens, for webhooks and for those who watch it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpConfig {
     pub listen: SocketAddr,
@@ -110,6 +112,7 @@ pub struct CloseConfig {
     pub note: bool,
 }
 
+/// Where customers come from besides the sources, and how they are sorted by revenue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CustomersConfig {
     pub create_unknown: bool,
@@ -118,6 +121,7 @@ pub struct CustomersConfig {
     pub csv: Option<PathBuf>,
 }
 
+/// A band of annual recurring revenue, which begins at `from_arr` (in whatever currency the customers' ARR is in).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tier {
     pub name: String,

@@ -12,6 +12,7 @@ use chrono::{DateTime, Duration, LocalResult, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use cron::TimeUnitSpec;
 
+/// A cron expression and the time zone that it is read in. Equal when both were written the same.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// As it was written.

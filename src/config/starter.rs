@@ -24,10 +24,13 @@ pub fn starter(kinds: &[Kind]) -> String {
         text.push('\n');
         text.push_str(connection(kind));
     }
-    for kind in Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)) {
-        text.push_str(routes(kind));
-    }
+    text.push_str(&routes(kinds));
     text
+}
+
+/// The `[[route]]` tables that these vendors begin with, as TOML. There is no other copy: the demo and the tests run with these.
+pub fn routes(kinds: &[Kind]) -> String {
+    Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)).map(routes_to).collect()
 }
 
 fn connection(kind: Kind) -> &'static str {
@@ -66,7 +69,7 @@ fn connection(kind: Kind) -> &'static str {
 }
 
 /// Sources need no route: their mappings say what their records are.
-fn routes(kind: Kind) -> &'static str {
+fn routes_to(kind: Kind) -> &'static str {
     match kind {
         Kind::GitHub | Kind::Intercom => "",
         Kind::Airtable => {

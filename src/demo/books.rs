@@ -67,7 +67,7 @@ pub(super) fn look(stage: &Stage, fed: &[Fed], moves: &[Move]) -> Result<Standin
         });
         if severe {
             standing.linear_due += 1;
-            if issues.contains_key(&stage.issue(one)) {
+            if issues.contains_key(&stage.issue(one.entity())) {
                 standing.linear += 1;
             } else {
                 standing.lost.push(format!("{} is a severe bug and has no issue in Linear", one.outside));
@@ -99,7 +99,7 @@ fn doubles(stage: &Stage, fed: &[Fed], issues: &BTreeMap<String, Value>) -> usiz
         .into_iter()
         .map(|(table, field)| twice(world.airtable(|airtable, _| airtable.doubles(BASE, table, field))))
         .sum();
-    let ours: BTreeSet<String> = fed.iter().map(|one| stage.issue(one)).collect();
+    let ours: BTreeSet<String> = fed.iter().map(|one| stage.issue(one.entity())).collect();
     rows + twice(world.linear(|linear, _| linear.doubles())) + issues.keys().filter(|id| !ours.contains(*id)).count()
 }
 
@@ -137,7 +137,7 @@ fn came_back(
         )
         .or_else(|| miss(cell(field) == *shown, format!("{name}: what was typed into {field} is gone"))),
         Move::Priority { shown, priority, .. } => {
-            let there = issues.get(&stage.issue(fed)).and_then(|issue| issue["priority"].as_u64());
+            let there = issues.get(&stage.issue(fed.entity())).and_then(|issue| issue["priority"].as_u64());
             miss(cell("Severity") == *shown, format!("{name}: what was typed into Severity is gone")).or_else(|| {
                 miss(
                     there == Some(*priority),
@@ -146,7 +146,7 @@ fn came_back(
             })
         }
         Move::Raised { .. } => miss(
-            issues.contains_key(&stage.issue(fed)),
+            issues.contains_key(&stage.issue(fed.entity())),
             format!("{name}: it was made severe in Airtable, and has no issue in Linear"),
         ),
         Move::Theme { theme, .. } => {

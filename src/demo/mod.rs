@@ -21,7 +21,7 @@ pub use feed::{Feed, FeedError};
 pub use stage::{BASE, FEEDBACK, Stage, vendors, write_config};
 
 use crate::ledger::LedgerError;
-use crate::plan::{Pause, RealPause};
+use crate::pause::{Pause, RealPause};
 use books::Waiting;
 use play::{Fed, Move};
 

@@ -133,7 +133,7 @@ pub(super) fn moves(stage: &Stage, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
     let world = &*stage.world;
     let rows = rows(world, FEEDBACK);
     let issues = world.linear(|linear, _| linear.issues());
-    let has_issue = |one: &Fed| issues.iter().any(|issue| issue["id"].as_str() == Some(&stage.issue(one)));
+    let has_issue = |one: &Fed| issues.iter().any(|issue| issue["id"].as_str() == Some(&stage.issue(one.entity())));
     let (mut with, mut without): (Vec<&Fed>, Vec<&Fed>) =
         fed.iter().filter(|one| rows.contains_key(&one.entity().to_string())).partition(|one| has_issue(one));
     shuffle(&mut with, rng);
@@ -152,13 +152,13 @@ pub(super) fn moves(stage: &Stage, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
         [(done_cards, "Done", "shipped", "Shipped"), (started, "In Progress", "building", "Building")]
     {
         for one in with.by_ref().take(count) {
-            world.linear(|linear, cx| linear.move_issue(cx, &stage.issue(one), state));
+            world.linear(|linear, cx| linear.move_issue(cx, &stage.issue(one.entity()), state));
             done.push(Move::Card { fed: one.clone(), status, shown });
         }
     }
     if let Some(one) = with.next() {
         let title = "Renamed by an engineer";
-        world.linear(|linear, cx| linear.set_title(cx, &stage.issue(one), title));
+        world.linear(|linear, cx| linear.set_title(cx, &stage.issue(one.entity()), title));
         done.push(Move::Title { fed: one.clone(), title });
     }
     if let Some(one) = with.next() {

@@ -9,12 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use anyhow::Context as _;
-use connectors::Clock;
 use connectors::clock::SystemClock;
+use connectors::{Clock, Kind};
 use sandbox::{Ports, Served, Vendor, World};
 use tokio::task::JoinHandle;
-
-use super::play::Fed;
 
 use crate::cli::{admin, open};
 use crate::config::{self, Machine};
@@ -22,8 +20,8 @@ use crate::daemon::{self, Running};
 use crate::house::House;
 use crate::intake::{Current, Door};
 use crate::ledger::NoProbe;
-use crate::plan::RealPause;
-use crate::schema::EntityKind;
+use crate::pause::RealPause;
+use crate::schema::{EntityId, EntityKind};
 use crate::setup;
 use crate::web::{self, Listening, Web};
 
@@ -114,9 +112,8 @@ impl Stage {
 
     /// The id under which Linear has the issue of something said: the item's own where the mapping keeps it as its key, else
     /// one that follows from it.
-    pub(super) fn issue(&self, fed: &Fed) -> String {
+    pub(super) fn issue(&self, id: EntityId) -> String {
         let mapping = self.house.config.mappings.into_for("linear", "issue", EntityKind::Feedback);
-        let id = fed.entity();
         if mapping.is_some_and(|mapping| mapping.key.is_some()) { id } else { id.branch("linear.issue", 0) }.to_string()
     }
 
@@ -214,29 +211,6 @@ product = [
             "[connection.{name}]\nkind = \"{name}\"\nbase_url = \"{base}\"\ntoken = {{ file = \"secrets/{name}\" }}\nwebhook = true\n{secret}schedule = {schedule}\n{more}\n"
         );
     }
-    text.push_str(ROUTES);
+    text.push_str(&config::routes(&Kind::ALL));
     text
 }
-
-const ROUTES: &str = r#"[[route]]
-entity = "customer"
-to     = "airtable.Customers"
-
-[[route]]
-entity = "theme"
-to     = "airtable.Themes"
-
-[[route]]
-entity = "feedback"
-to     = "airtable.Feedback"
-
-[[route]]
-entity = "feedback"
-to     = "linear.issue"
-when   = '.tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
-
-[[route]]
-entity = "feedback"
-to     = "linear.attachment"
-when   = '.links["linear.issue"] != null and .origin.url != null'
-"#;

@@ -9,6 +9,7 @@ use super::reading::Reading;
 /// Dimensions of the character grams, and of the words and word pairs.
 pub const CHARS: usize = 4_096;
 pub const WORDS: usize = 4_096;
+/// Dimensions of everything that is hashed: the character grams come first.
 pub const HASHED: usize = CHARS + WORDS;
 /// All dimensions: the hashed ones, then one a cue.
 pub const DIMS: usize = HASHED + cues::COUNT;

@@ -11,11 +11,11 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{Suggestion, Text};
+use crate::follow::{follow, records};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, ENRICH, Entry, LedgerError, Tx, What, When};
-use crate::normalize::recognise;
+use crate::recognise::recognise;
 use crate::schema::{Body, Entity, EntityId, Feedback, Path, Verdict};
-use crate::sync::{follow, records};
 
 /// Items a step.
 const BATCH: usize = 16;

@@ -10,9 +10,8 @@ use connectors::{Delivery, Refusal, Request};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use super::fetch_item;
 use crate::house::House;
-use crate::ledger::{Input, Ledger, LedgerError, Position, Via, When, fetch_lane};
+use crate::ledger::{Input, Ledger, LedgerError, Position, Via, When, fetch_item, fetch_lane};
 
 /// A verified delivery and the connection it came by.
 #[derive(Clone, Debug)]

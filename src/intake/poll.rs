@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Fault, Next, Record, Source};
 
-use super::read_fetch_item;
 use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop, UNREACHABLE};
@@ -231,7 +230,7 @@ async fn fetch(
     lane: &str,
     claim: Claim,
 ) -> Result<Step, Stop> {
-    let Some(key) = read_fetch_item(&claim.item) else {
+    let Some(key) = crate::ledger::read_fetch_item(&claim.item) else {
         house.ledger.transact(|tx| tx.finish(lane, &claim.item, claim.slot.stamp, house.now()))?;
         return Ok(Step::Worked);
     };

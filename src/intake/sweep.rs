@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use connectors::{Cursor, Key, Source};
 
-use super::fetch_item;
 use crate::house::{Connection, House, Step};
-use crate::ledger::{LedgerError, Position, When, fetch_lane};
+use crate::ledger::{LedgerError, Position, When, fetch_item, fetch_lane};
 
 #[derive(Default)]
 pub(super) struct Sweep {

@@ -78,6 +78,7 @@ impl Ledger {
         Ok(links)
     }
 
+    /// The entity's record in a collection; `None`: it never had one there.
     pub fn link(&self, entity: EntityId, connection: &str, collection: &str) -> Result<Option<Link>, LedgerError> {
         self.get(Tree::Links, &keys::entity(entity, &[connection, collection]))
     }
@@ -101,6 +102,7 @@ impl Ledger {
         })
     }
 
+    /// Whose record this is, by the outside id.
     pub fn linked(&self, connection: &str, collection: &str, id: &str) -> Result<Option<EntityId>, LedgerError> {
         self.get(Tree::Linked, &keys::texts(&[connection, collection, id]))
     }
@@ -206,6 +208,7 @@ impl Ledger {
         Ok(count)
     }
 
+    /// Where a stream stands; one that was never read stands at its beginning.
     pub fn position(&self, connection: &str, stream: &str) -> Result<Position, LedgerError> {
         Ok(self.get(Tree::Cursors, &keys::texts(&[connection, stream]))?.unwrap_or_default())
     }
@@ -214,6 +217,7 @@ impl Ledger {
         self.named(Tree::Cursors)
     }
 
+    /// What is wrong now: (connection, name, condition).
     pub fn conditions(&self) -> Result<Vec<(String, String, Condition)>, LedgerError> {
         self.named(Tree::Conditions)
     }
@@ -233,6 +237,7 @@ impl Ledger {
         self.get(Tree::Conditions, &keys::texts(&[connection, name]))
     }
 
+    /// What the connector found at its last attach, in its own shape; it may hold a webhook secret.
     pub fn binding(&self, connection: &str) -> Result<Option<serde_json::Value>, LedgerError> {
         self.get(Tree::Bindings, &keys::texts(&[connection]))
     }
@@ -245,6 +250,7 @@ impl Ledger {
         self.get(Tree::Effects, &keys::entity(entity, &[connection, collection]))
     }
 
+    /// The audit log of an entity, oldest first, as far back as `ledger.audit_days` keeps it.
     pub fn history(&self, entity: EntityId) -> Result<Vec<Entry>, LedgerError> {
         let mut entries = Vec::new();
         self.each(Tree::Log, entity.as_bytes(), |_, value| {
@@ -254,6 +260,8 @@ impl Ledger {
         Ok(entries)
     }
 
+    /// The dead letters, each by its number: a digest of what it is about. One that cannot be read is told in the log and
+    /// left out.
     pub fn dead(&self) -> Result<Vec<(u64, Dead)>, LedgerError> {
         let mut letters = Vec::new();
         self.each(Tree::Dead, &[], |key, value| {
@@ -270,6 +278,7 @@ impl Ledger {
         Ok(letters)
     }
 
+    /// Every message to a customer, by its id, whatever its state.
     pub fn messages(&self) -> Result<Vec<(String, Outgoing)>, LedgerError> {
         let mut messages = Vec::new();
         self.each(Tree::Messages, &[], |key, value| {
@@ -285,6 +294,7 @@ impl Ledger {
         self.get(Tree::Messages, &keys::texts(&[id]))
     }
 
+    /// The conflicts that wait for a person.
     pub fn questions(&self) -> Result<Vec<Question>, LedgerError> {
         let mut questions = Vec::new();
         self.each(Tree::Review, &[], |_, value| {
@@ -298,13 +308,5 @@ impl Ledger {
     pub fn raw(&self, connection: &str, collection: &str, id: &str) -> Result<Option<Input>, LedgerError> {
         let packed = self.shared.store.get(Tree::Raw, &keys::texts(&[connection, collection, id]))?;
         packed.map(|packed| raw::unpack(&packed)).transpose()
-    }
-
-    /// Every raw record that is kept.
-    pub fn each_raw(&self, mut see: impl FnMut(Input) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
-        self.each(Tree::Raw, &[], |_, value| {
-            see(raw::unpack(value)?)?;
-            Ok(true)
-        })
     }
 }

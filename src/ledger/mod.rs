@@ -43,7 +43,7 @@ pub use sled_store::{FreeSpace, RESERVE, SledStore};
 pub use store::{Batch, Row, Store, StoreError, Tree};
 pub use tx::Tx;
 pub use verify::{Broken, verify};
-pub use work::{Claim, Slot, When};
+pub use work::{Claim, Slot, When, fetch_item, read_fetch_item};
 
 use crate::schema::{Entity, EntityId};
 
@@ -80,13 +80,6 @@ pub enum LedgerError {
     Corrupt { tree: &'static str, why: String },
     #[error("a bug: {0}")]
     Bug(String),
-}
-
-impl LedgerError {
-    /// The disk is full, or the store is closed for a moment: worth another try.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Full { .. } | StoreError::Failed(_) | StoreError::Conflict { .. }))
-    }
 }
 
 /// An input, or the bytes of a row that is none.

@@ -19,6 +19,7 @@ pub struct Input {
     pub seen_at: DateTime<Utc>,
 }
 
+/// By which way an input came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
@@ -118,6 +119,7 @@ pub struct FieldBase {
     pub restore: bool,
 }
 
+/// The destination's value before our last write, and until when a late replica may still show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Was {
     pub theirs: Value,

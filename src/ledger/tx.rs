@@ -1,7 +1,8 @@
 //! One transaction: reads that must still hold when it commits, and writes that happen together or not at all.
 //!
 //! Every row that a [`Tx`] reads becomes a precondition of its batch. So two rooms can never overwrite each other
-//! unseen: the slower one is told, and runs again on what is true now ([`super::Ledger::transact`]).
+//! unseen: the slower one is told, and runs again on what is true now ([`super::Ledger::transact`]). Queues are in
+//! [`super::work`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +15,21 @@ use super::records::{
     Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen, StoredEntity, Waiting,
 };
 use super::store::{Batch, Bytes, Store, Tree};
-use super::work::{Slot, When};
 use super::{LedgerError, Sequence, keys};
 use crate::schema::{Alias, Entity, EntityId};
 
 /// The writes of a transaction at some moment.
 pub struct Mark(BTreeMap<(Tree, Bytes), Option<Bytes>>);
 
+/// One transaction over the ledger. Nothing is written before it commits.
+///
+/// # Errors
+/// Every method that reads fails where the store does ([`LedgerError::Store`]) and where a row is not what this version
+/// writes
+/// ([`LedgerError::Corrupt`]). What else one may say stands beside it.
 pub struct Tx<'a> {
     store: &'a dyn Store,
-    sequence: &'a Sequence,
+    pub(super) sequence: &'a Sequence,
     reads: BTreeMap<(Tree, Bytes), Option<Bytes>>,
     writes: BTreeMap<(Tree, Bytes), Option<Bytes>>,
     pub(super) nudges: BTreeSet<String>,
@@ -53,17 +59,17 @@ impl<'a> Tx<'a> {
         Ok(value)
     }
 
-    fn read<T: DeserializeOwned>(&mut self, tree: Tree, key: Bytes) -> Result<Option<T>, LedgerError> {
+    pub(super) fn read<T: DeserializeOwned>(&mut self, tree: Tree, key: Bytes) -> Result<Option<T>, LedgerError> {
         let Some(bytes) = self.bytes(tree, key)? else { return Ok(None) };
         super::decode(tree, &bytes).map(Some)
     }
 
-    fn write<T: Serialize>(&mut self, tree: Tree, key: Bytes, value: &T) -> Result<(), LedgerError> {
+    pub(super) fn write<T: Serialize>(&mut self, tree: Tree, key: Bytes, value: &T) -> Result<(), LedgerError> {
         self.writes.insert((tree, key), Some(super::encode(value)?));
         Ok(())
     }
 
-    fn remove(&mut self, tree: Tree, key: Bytes) {
+    pub(super) fn remove(&mut self, tree: Tree, key: Bytes) {
         self.writes.insert((tree, key), None);
     }
 
@@ -104,6 +110,8 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// Keeps what the vendor said, compressed, in place of what it said before of the same record. Upkeep forgets it after
+    /// `ledger.raw_days`.
     pub fn keep_raw(&mut self, input: &Input) -> Result<(), LedgerError> {
         let key = keys::texts(&[&input.connection, &input.record.key.collection, &input.record.key.id]);
         let packed = super::raw::pack(input)?;
@@ -118,6 +126,7 @@ impl<'a> Tx<'a> {
         Ok(seen.is_none_or(|seen| seen.version == input.record.version.map(|version| version.0)))
     }
 
+    /// The next input of this record is news, whatever it holds.
     pub fn forget_seen(&mut self, connection: &str, collection: &str, id: &str) {
         self.remove(Tree::Seen, keys::texts(&[connection, collection, id]));
     }
@@ -179,6 +188,7 @@ impl<'a> Tx<'a> {
         self.write(Tree::Cursors, keys::texts(&[connection, stream]), to)
     }
 
+    /// Puts a stream somewhere, wherever it stands: for a backfill, and for what is no page. [`Tx::advance`] is for pages.
     pub fn set_position(&mut self, connection: &str, stream: &str, to: &Position) -> Result<(), LedgerError> {
         self.nudges.insert(super::poll_lane(connection));
         self.write(Tree::Cursors, keys::texts(&[connection, stream]), to)
@@ -206,6 +216,7 @@ impl<'a> Tx<'a> {
         self.write(Tree::Entities, entity.id.as_bytes().to_vec(), &stored)
     }
 
+    /// Whose name this is.
     pub fn customer_by(&mut self, alias: &Alias) -> Result<Option<EntityId>, LedgerError> {
         self.read(Tree::Aliases, keys::texts(&[&alias.to_string()]))
     }
@@ -237,6 +248,7 @@ impl<'a> Tx<'a> {
         self.read(Tree::Linked, keys::texts(&[connection, collection, id]))
     }
 
+    /// Stores the link and its inverse; an earlier record of the same place is no longer found by its id.
     pub fn put_link(
         &mut self,
         entity: EntityId,
@@ -251,16 +263,6 @@ impl<'a> Tx<'a> {
         }
         self.write(Tree::Links, keys::entity(entity, &[connection, collection]), link)?;
         self.write(Tree::Linked, keys::texts(&[connection, collection, &link.id]), &entity)
-    }
-
-    /// Another entity's record from now on: the link and its base move (two customers turn out to be one).
-    pub fn drop_link(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<(), LedgerError> {
-        if let Some(link) = self.link(entity, connection, collection)? {
-            self.remove(Tree::Linked, keys::texts(&[connection, collection, &link.id]));
-        }
-        self.remove(Tree::Links, keys::entity(entity, &[connection, collection]));
-        self.remove(Tree::Bases, keys::entity(entity, &[connection, collection]));
-        Ok(())
     }
 
     pub fn base(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Base, LedgerError> {
@@ -279,6 +281,7 @@ impl<'a> Tx<'a> {
 
     // Effects
 
+    /// The write to this record whose outcome is not in the books.
     pub fn effect(
         &mut self,
         entity: EntityId,
@@ -300,75 +303,6 @@ impl<'a> Tx<'a> {
 
     pub fn drop_effect(&mut self, entity: EntityId, connection: &str, collection: &str) {
         self.remove(Tree::Effects, keys::entity(entity, &[connection, collection]));
-    }
-
-    // Work
-
-    pub fn slot(&mut self, lane: &str, item: &[u8]) -> Result<Option<Slot>, LedgerError> {
-        self.read(Tree::Work, keys::work(lane, item))
-    }
-
-    /// Queues work on an item. One slot an item: what is queued already is not queued twice, but marked as changed, so
-    /// that work in progress does not count as done.
-    pub fn queue(
-        &mut self,
-        lane: &str,
-        rank: u8,
-        item: &[u8],
-        when: When,
-        now: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
-        let before = self.slot(lane, item)?;
-        let stamp = self.sequence.next()?;
-        let mut slot = before.clone().unwrap_or(Slot { rank, due: now, since: now, stamp, tries: 0, split: 0 });
-        slot.stamp = stamp;
-        slot.due = match (when, &before) {
-            (When::Now, None) => now,
-            // Work that failed waits out its delay; other work comes forward.
-            (When::Now, Some(before)) if before.tries > 0 => before.due,
-            (When::Now, Some(before)) => before.due.min(now),
-            (When::Settled(settle), None) => now + settle,
-            // What is due is not held up (a new customer's row by each piece of their feedback).
-            (When::Settled(_), Some(before)) if before.due <= now && before.tries == 0 => before.due,
-            // Each further change waits anew, but not for ever.
-            (When::Settled(settle), Some(before)) => {
-                (now + settle).min(before.since + settle * 6).max(before.due.min(now + settle))
-            }
-            (When::At(at), _) => at,
-        };
-        self.place(lane, item, before.as_ref(), &slot)
-    }
-
-    /// Puts work that was tried back, for later.
-    pub fn requeue(&mut self, lane: &str, item: &[u8], change: impl FnOnce(&mut Slot)) -> Result<(), LedgerError> {
-        let Some(before) = self.slot(lane, item)? else { return Ok(()) };
-        let mut slot = before.clone();
-        change(&mut slot);
-        self.place(lane, item, Some(&before), &slot)
-    }
-
-    fn place(&mut self, lane: &str, item: &[u8], before: Option<&Slot>, slot: &Slot) -> Result<(), LedgerError> {
-        if let Some(before) = before {
-            self.remove(Tree::Due, keys::due(lane, before.rank, before.due, item));
-        }
-        self.write(Tree::Due, keys::due(lane, slot.rank, slot.due, item), &())?;
-        self.write(Tree::Work, keys::work(lane, item), slot)?;
-        // Records are fetched by the room that polls.
-        self.nudges.insert(lane.strip_prefix("fetch/").map_or_else(|| lane.to_owned(), super::poll_lane));
-        Ok(())
-    }
-
-    /// The work is done, unless it was queued again since `stamp`.
-    pub fn finish(&mut self, lane: &str, item: &[u8], stamp: u64, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        let Some(slot) = self.slot(lane, item)? else { return Ok(()) };
-        if slot.stamp == stamp {
-            self.remove(Tree::Due, keys::due(lane, slot.rank, slot.due, item));
-            self.remove(Tree::Work, keys::work(lane, item));
-            return Ok(());
-        }
-        // Changed meanwhile: it stays queued, as fresh work.
-        let fresh = Slot { tries: 0, split: 0, since: now, ..slot.clone() };
-        self.place(lane, item, Some(&slot), &fresh)
     }
 
     // The rest
@@ -394,6 +328,7 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// Takes a dead letter out of its place, to be sent through again; `None`: there is none of that number.
     pub fn unbury(&mut self, number: u64) -> Result<Option<Dead>, LedgerError> {
         let dead = self.read(Tree::Dead, keys::sequence(number))?;
         self.remove(Tree::Dead, keys::sequence(number));
@@ -417,6 +352,7 @@ impl<'a> Tx<'a> {
         self.remove(Tree::Review, keys::entity(entity, &[connection, collection, field]));
     }
 
+    /// Stores what an attach found, in the connector's own shape.
     pub fn set_binding(&mut self, connection: &str, binding: &serde_json::Value) -> Result<(), LedgerError> {
         self.write(Tree::Bindings, keys::texts(&[connection]), binding)
     }
@@ -436,6 +372,7 @@ impl<'a> Tx<'a> {
         self.write(Tree::Conditions, key, &Condition { since, what: what.into(), stops })
     }
 
+    /// What was wrong is well again. `false`: nothing was.
     pub fn clear(&mut self, connection: &str, name: &str) -> Result<bool, LedgerError> {
         let key = keys::texts(&[connection, name]);
         let was = self.bytes(Tree::Conditions, key.clone())?.is_some();

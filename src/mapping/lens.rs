@@ -12,6 +12,7 @@ use super::types::Type;
 use super::words::Words;
 use crate::schema::{EntityId, Path};
 
+/// Which way a field's value goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// From the entity to the destination (`from`, `template`, `link`).
@@ -52,6 +53,7 @@ pub enum Wanted {
     Tags(BTreeSet<String>),
 }
 
+/// A field of an `into` mapping, compiled.
 #[derive(Debug)]
 pub struct Lens {
     pub flow: Flow,

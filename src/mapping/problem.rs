@@ -10,6 +10,7 @@ use thiserror::Error;
 /// The most of a source line that is shown.
 const EXCERPT: usize = 160;
 
+/// One thing that is wrong, or worth telling, where it stands and how it is mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub file: String,

@@ -7,11 +7,12 @@ use connectors::Key;
 use serde_json::Value;
 
 use super::{Failed, Refused, text};
+use crate::follow::follow;
 use crate::house::House;
-use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_lane};
+use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_item, fetch_lane};
 use crate::mapping::{Drawn, FromMapping};
-use crate::schema::{Alias, Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
-use crate::sync::follow;
+use crate::recognise::name_customer;
+use crate::schema::{Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
 
 pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
     let refused = |field: Option<String>, cause: String| {
@@ -69,7 +70,7 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
         url: input.record.url.clone(),
     };
     if before.is_none() {
-        set_origin(&mut entity, origin);
+        entity.set_origin(origin);
     }
     restore(&mut entity);
     take_names(house, &mut entity, drawn);
@@ -203,14 +204,6 @@ fn culprit(entity: &Entity, drawn: &Drawn) -> Option<String> {
     drawn.fields.iter().find(refuses).map(|(path, _)| path.dotted())
 }
 
-pub fn set_origin(entity: &mut Entity, origin: Origin) {
-    match &mut entity.body {
-        Body::Feedback(body) => body.origin = Some(origin),
-        Body::Customer(body) => body.origin = Some(origin),
-        Body::Theme(body) => body.origin = Some(origin),
-    }
-}
-
 /// It is there again.
 fn restore(entity: &mut Entity) {
     match &mut entity.body {
@@ -241,71 +234,6 @@ fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn) {
         }
         Body::Theme(_) => {}
     }
-}
-
-/// Makes a customer findable by its names, and wakes the feedback that waits for one of them.
-pub fn name_customer(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), LedgerError> {
-    let Some(customer) = entity.as_customer() else { return Ok(()) };
-    let domains = customer.domains.iter().filter_map(|domain| Alias::new(crate::schema::AliasKind::Domain, domain));
-    let name = customer.name.as_deref().and_then(|name| Alias::new(crate::schema::AliasKind::Name, name));
-    for alias in customer.aliases.iter().cloned().chain(domains).chain(name) {
-        match tx.customer_by(&alias)? {
-            Some(owner) if owner != entity.id => {
-                let what =
-                    format!("{alias} names two customers ({} and {}): it stays with the first", entity.id, owner);
-                tx.raise("customers", &alias.to_string(), &what, false, house.now())?;
-            }
-            Some(_) => {}
-            None => {
-                tx.name_customer(&alias, entity.id)?;
-                for feedback in house.ledger.waiting(&alias)? {
-                    tx.queue(ENRICH, 0, feedback.as_bytes(), When::Now, house.now())?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The customer by whose names a piece of feedback goes; notes what it waits for when there is none.
-pub fn recognise(
-    house: &House,
-    tx: &mut Tx<'_>,
-    id: EntityId,
-    hints: &[Alias],
-) -> Result<Option<EntityId>, LedgerError> {
-    for alias in hints {
-        if let Some(customer) = tx.customer_by(alias)? {
-            for alias in hints {
-                tx.wait_no_more(alias, id);
-            }
-            return Ok(Some(customer));
-        }
-    }
-    let domain = hints.iter().find(|alias| alias.kind == crate::schema::AliasKind::Domain);
-    if let (true, Some(domain)) = (house.config.customers.create_unknown, domain) {
-        let customer = EntityId::derive("customers", "domain", &domain.value);
-        let mut entity = Entity::empty(customer, EntityKind::Customer);
-        if let Body::Customer(body) = &mut entity.body {
-            body.name = Some(domain.value.clone());
-            body.domains = vec![domain.value.clone()];
-            body.aliases = hints.to_vec();
-        }
-        if tx.entity(customer)?.is_none() {
-            tx.put_entity(&entity)?;
-            tx.log(
-                customer,
-                &entry(house.now(), "customers", What::Created, None, Some(Value::from(domain.value.as_str()))),
-            )?;
-            name_customer(house, tx, &entity)?;
-            follow(house, tx, &entity, None, When::Now)?;
-        }
-        return Ok(Some(customer));
-    }
-    for alias in hints {
-        tx.wait_for(alias, id)?;
-    }
-    Ok(None)
 }
 
 /// Deleted at its source: what was said stays known, and is marked.
@@ -351,7 +279,7 @@ fn part(
     let connection = &input.connection;
     let Some(id) = tx.linked(connection, &parent.collection, &parent.id)? else {
         tx.park(parent, input)?;
-        tx.queue(&fetch_lane(connection), 0, &crate::intake::fetch_item(parent), When::Now, house.now())?;
+        tx.queue(&fetch_lane(connection), 0, &fetch_item(parent), When::Now, house.now())?;
         return Ok(());
     };
     let Some(before) = tx.entity(id)? else { return Ok(()) };

@@ -13,8 +13,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
-pub use draw::{name_customer, recognise, set_origin};
-
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Dead, Input, LedgerError, Letter, NORMALIZE, Taken, Tx, Via};
 use crate::schema::EntityId;
@@ -273,7 +271,7 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
             }
             Letter::Fetch { key } => {
                 let lane = crate::ledger::fetch_lane(&dead.connection);
-                tx.queue(&lane, 0, &crate::intake::fetch_item(key), crate::ledger::When::Now, now)?;
+                tx.queue(&lane, 0, &crate::ledger::fetch_item(key), crate::ledger::When::Now, now)?;
             }
             Letter::Unreadable { .. } => {
                 tx.bury(&dead)?;
@@ -303,7 +301,7 @@ fn read_anew(
     if let Some(link) = tx.link(entity, connection, collection)? {
         let key = connectors::Key::new(collection, &link.id);
         let lane = crate::ledger::fetch_lane(connection);
-        tx.queue(&lane, 0, &crate::intake::fetch_item(&key), crate::ledger::When::Now, now)?;
+        tx.queue(&lane, 0, &crate::ledger::fetch_item(&key), crate::ledger::When::Now, now)?;
     }
     Ok(())
 }

@@ -3,29 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::Clock;
-
-/// Real waiting, for the quota of real reads.
-#[async_trait]
-pub trait Pause: Send + Sync {
-    async fn pause(&self, wait: Duration);
-}
-
-/// Waits as long as it says.
-pub struct RealPause;
-
-#[async_trait]
-impl Pause for RealPause {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a command that reads under a quota waits for it; no room is held up"
-    )]
-    async fn pause(&self, wait: Duration) {
-        tokio::time::sleep(wait).await;
-    }
-}
 
 /// A clock that only jumps.
 pub struct Jumping {

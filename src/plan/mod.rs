@@ -17,7 +17,7 @@ use connectors::read_only::ReadOnly;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use clock::{Jumping, Pause, RealPause};
+pub use clock::Jumping;
 pub use rehearsal::{Rehearsal, Tally};
 
 use crate::config::{Config, World};
@@ -25,6 +25,7 @@ use crate::daemon::{self, BuildError, Materials};
 use crate::enrich::Classifier;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Ledger, LedgerError, What};
+use crate::pause::Pause;
 
 /// The way out, per connection name.
 pub type WayOut = Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync>;
@@ -41,6 +42,7 @@ pub struct Given<'a> {
     pub classifier: Box<dyn Classifier>,
 }
 
+/// What a run would do. The keys of its JSON are what `loopd plan --json` prints.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Plan {
     pub connections: BTreeMap<String, Forecast>,
@@ -56,6 +58,7 @@ pub struct Plan {
     pub problems: Vec<String>,
 }
 
+/// What a run would do at one connection.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Forecast {
     pub collections: BTreeMap<String, Tally>,
@@ -78,6 +81,7 @@ pub struct AtStake {
     pub note: Option<String>,
 }
 
+/// Why nothing can be foretold.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     #[error(transparent)]

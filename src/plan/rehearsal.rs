@@ -17,7 +17,8 @@ use connectors::{
 };
 use serde_json::{Map, Value};
 
-use super::clock::{Jumping, Pause};
+use super::clock::Jumping;
+use crate::pause::Pause;
 
 /// The longest that one read waits for the quota, and its most tries.
 const PATIENCE: Duration = Duration::from_secs(90);

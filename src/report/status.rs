@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::house::House;
 use crate::ledger::{LedgerError, MessageState, Tree};
 
+/// How everything stands at one moment. The keys of its JSON are what `loopd status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     pub at: DateTime<Utc>,

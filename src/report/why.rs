@@ -199,7 +199,8 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
             LinkState::Gone { at } => format!("deleted there ({})", at.format("%Y-%m-%d %H:%M")),
             LinkState::Stopped { why, .. } => format!("stopped: {why}"),
         };
-        let queued = house.ledger.slot(&crate::ledger::sync_lane(&connection), &crate::sync::item(id, &collection))?;
+        let queued =
+            house.ledger.slot(&crate::ledger::sync_lane(&connection), &crate::follow::item(id, &collection))?;
         records.push(Record {
             state,
             since: link.since,

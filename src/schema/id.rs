@@ -38,6 +38,7 @@ impl EntityId {
         Self(bytes)
     }
 
+    /// Its 16 bytes, in the order in which its hex form is written.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }

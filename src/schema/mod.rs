@@ -84,6 +84,14 @@ impl Entity {
         }
     }
 
+    pub fn set_origin(&mut self, origin: Origin) {
+        match &mut self.body {
+            Body::Feedback(body) => body.origin = Some(origin),
+            Body::Customer(body) => body.origin = Some(origin),
+            Body::Theme(body) => body.origin = Some(origin),
+        }
+    }
+
     /// `FB-7K3Q9X`
     pub fn short_id(&self) -> String {
         self.id.short(self.kind())
@@ -247,6 +255,7 @@ pub struct Turn {
     pub url: Option<String>,
 }
 
+/// How far a piece of feedback has come. In JSON and in mappings: `new`, `reviewing`, …, `wont_do`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {

@@ -18,6 +18,7 @@ pub struct Desired {
     pub unresolved: Vec<Unresolved>,
 }
 
+/// A field that must wait: its target has no record in `collection` of the same connection yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unresolved {
     pub field: String,
@@ -34,6 +35,10 @@ pub enum DesireError {
     Ledger(#[from] LedgerError),
 }
 
+/// What the record should hold, by outside field, in the vendor's terms. `view` is what mappings see of the entity.
+///
+/// # Errors
+/// A mapping that cannot take the entity ([`DesireError::Map`]), or a ledger that cannot be read.
 pub fn desired(house: &House, mapping: &IntoMapping, entity: &Entity, view: &Value) -> Result<Desired, DesireError> {
     let mut desired = Desired::default();
     for (field, wanted) in mapping.desire(view)? {

@@ -63,6 +63,7 @@ pub struct Merged {
     pub rewritten: bool,
 }
 
+/// A value that the entity takes from a destination: the outside field, and the entity's path and value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Take {
     pub field: String,

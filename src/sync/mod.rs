@@ -9,7 +9,6 @@
 //! overwritten.
 
 mod desired;
-mod follow;
 mod merge;
 mod observe;
 mod outcome;
@@ -30,6 +29,7 @@ pub use observe::{ObserveError, adopt, gone, observe};
 pub use plan::{Planned, Task, plan};
 
 use crate::delay::Delay;
+use crate::follow;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Claim, Input, LedgerError, Via, When, sync_lane};
 

@@ -83,7 +83,7 @@ pub fn observe(
             Some(agreed) => drop(theirs.insert(field, agreed.theirs.clone())),
             None => drop(theirs.remove(&field)),
         }
-        tx.queue(&fetch_lane(connection), 0, &crate::intake::fetch_item(&linked), When::Now, now)?;
+        tx.queue(&fetch_lane(connection), 0, &crate::ledger::fetch_item(&linked), When::Now, now)?;
         look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
     }
     let look = Look {
@@ -300,7 +300,7 @@ fn look_again(
     record: &Record,
     at: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), LedgerError> {
-    let item = crate::intake::fetch_item(&record.key);
+    let item = crate::ledger::fetch_item(&record.key);
     tx.queue(&fetch_lane(connection), 0, &item, When::At(at), house.now())
 }
 
@@ -387,7 +387,7 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
         id: record.key.id.clone(),
         url: record.url.clone(),
     };
-    crate::normalize::set_origin(&mut entity, origin);
+    entity.set_origin(origin);
     let agreed = agreed_after(house, mapping, &entity)?;
     for (name, _) in &takes {
         if let (Some(field), Some(ours)) = (base.fields.get_mut(name), agreed.get(name)) {
@@ -400,7 +400,7 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
     tx.put_link(id, connection, collection, &link)?;
     tx.put_base(id, connection, collection, &base)?;
     tx.log(id, &line(now, connection, What::Created, collection, "a row that a person made there"))?;
-    crate::normalize::name_customer(house, tx, &entity)?;
+    crate::recognise::name_customer(house, tx, &entity)?;
     let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
     Ok(follow(house, tx, &entity, None, settle)?)
 }

@@ -32,6 +32,7 @@ pub struct Planned {
     pub pulled: BTreeMap<String, Value>,
 }
 
+/// The vendor call that a record needs next.
 #[derive(Debug)]
 pub enum Task {
     /// A create whose outcome is not in the books.

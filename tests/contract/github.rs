@@ -12,6 +12,7 @@ use sandbox::{FailKind, Vendor, World};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
+use crate::pull;
 use crate::recording::Recording;
 use crate::spec;
 use crate::support::{InProcess, TestClock};
@@ -52,18 +53,7 @@ impl Bench {
 
     async fn pull_all(&self, stream: &str, at: &mut Option<Cursor>) -> Result<Vec<Record>, Fault> {
         let source = self.github.source().expect("it reads");
-        let mut records = Vec::new();
-        loop {
-            let page = source.pull(stream, at.as_ref()).await?;
-            records.extend(page.records);
-            match page.next {
-                Next::More(cursor) => *at = Some(cursor),
-                Next::CaughtUp(cursor) => {
-                    *at = Some(cursor);
-                    return Ok(records);
-                }
-            }
-        }
+        pull::all(at, async |at| source.pull(stream, at).await).await
     }
 
     async fn fetch(&self, id: &str) -> Result<Option<Record>, Fault> {

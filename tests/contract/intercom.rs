@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::{
-    Connector, Cursor, Fault, Key, Kind, Message, MessageKind, Next, Outside, Record, Request, Secrets, Shape,
-};
+use connectors::{Connector, Cursor, Fault, Key, Kind, Message, MessageKind, Outside, Record, Request, Secrets, Shape};
 use sandbox::intercom::NewCompany;
 use sandbox::{FailKind, Vendor, World};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use crate::pull;
 use crate::recording::Recording;
 use crate::spec;
 use crate::support::{InProcess, TestClock};
@@ -67,24 +66,7 @@ impl Bench {
     /// Pulls until caught up, waiting as told.
     async fn pull_all(&self, stream: &str, at: &mut Option<Cursor>) -> Result<Vec<Record>, Fault> {
         let source = self.intercom.source().expect("it reads");
-        let mut records = Vec::new();
-        loop {
-            let page = match source.pull(stream, at.as_ref()).await {
-                Err(Fault::Later { after: Some(wait), why }) if why.contains("our own") => {
-                    self.clock.advance(wait);
-                    continue;
-                }
-                page => page?,
-            };
-            records.extend(page.records);
-            match page.next {
-                Next::More(cursor) => *at = Some(cursor),
-                Next::CaughtUp(cursor) => {
-                    *at = Some(cursor);
-                    return Ok(records);
-                }
-            }
-        }
+        pull::all(at, async |at| pull::patient(&self.clock, async || source.pull(stream, at).await).await).await
     }
 
     fn asked(&self, from: usize, what: &str) -> usize {

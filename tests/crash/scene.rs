@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use connectors::Clock;
 use connectors::clock::SystemClock;
+use connectors::{Clock, Kind};
 use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{Ports, Served, Vendor, World};
 use serde_json::{Value, json};
@@ -239,36 +239,16 @@ send_without_approval = ["github", "intercom"]
             vendor.name()
         );
     }
-    text.push_str(ROUTES);
+    text.push_str(&loopd::config::routes(&Kind::ALL));
+    text.push_str(NEEDS);
     text
 }
 
-const ROUTES: &str = r#"
-[[route]]
-entity = "customer"
-to     = "airtable.Customers"
-
+/// Beside the routes that everybody begins with: whose need each issue is.
+const NEEDS: &str = r#"
 [[route]]
 entity = "customer"
 to     = "linear.customer"
-
-[[route]]
-entity = "theme"
-to     = "airtable.Themes"
-
-[[route]]
-entity = "feedback"
-to     = "airtable.Feedback"
-
-[[route]]
-entity = "feedback"
-to     = "linear.issue"
-when   = '.tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
-
-[[route]]
-entity = "feedback"
-to     = "linear.attachment"
-when   = '.links["linear.issue"] != null and .origin.url != null'
 
 [[route]]
 entity = "feedback"

@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use connectors::Kind;
 use connectors::http::Transport;
 use loopd::config::{self, Config};
 use loopd::daemon::{self, Materials};
 use loopd::enrich::Offline;
 use loopd::house::{House, Step};
 use loopd::ledger::{Ledger, MemoryStore, NoProbe, What, verify};
-use loopd::plan::{Given, Pause, Plan, WayOut, plan};
+use loopd::pause::Pause;
+use loopd::plan::{Given, Plan, WayOut, plan};
 use loopd::{rebuild, setup};
 use sandbox::github::NewIssue;
 use sandbox::{Vendor, World};
@@ -46,28 +48,6 @@ typecast = true
 kind  = "linear"
 team  = "ENG"
 token = { env = "linear" }
-
-[[route]]
-entity = "customer"
-to     = "airtable.Customers"
-
-[[route]]
-entity = "theme"
-to     = "airtable.Themes"
-
-[[route]]
-entity = "feedback"
-to     = "airtable.Feedback"
-
-[[route]]
-entity = "feedback"
-to     = "linear.issue"
-when   = '.tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")'
-
-[[route]]
-entity = "feedback"
-to     = "linear.attachment"
-when   = '.links["linear.issue"] != null and .origin.url != null'
 "#;
 
 /// No files; each secret is the sandbox's own.
@@ -109,7 +89,8 @@ fn fresh() -> Ledger {
 }
 
 fn configuration() -> Config {
-    config::load_text("config.toml", CONFIG, Path::new(""), &Bare).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    let text = format!("{CONFIG}{}", config::routes(&Kind::ALL));
+    config::load_text("config.toml", &text, Path::new(""), &Bare).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 impl Scene {

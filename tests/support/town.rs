@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use connectors::Clock;
+use connectors::{Clock, Kind};
 use loopd::config::{Config, World as Machine};
 use loopd::daemon::{Materials, build, rooms};
 use loopd::house::{House, Stage, Step};
@@ -52,6 +52,7 @@ pub const BASE: &str = "appSandbox0000001";
 
 /// The configuration of a town, with all four vendors.
 pub fn config(extra: &str) -> String {
+    let airtable = loopd::config::routes(&[Kind::Airtable]);
     format!(
         r#"
 [http]
@@ -87,18 +88,7 @@ token = {{ env = "LINEAR_TOKEN" }}
 webhook = true
 webhook_secret = {{ env = "LINEAR_HOOK" }}
 
-[[route]]
-entity = "feedback"
-to = "airtable.Feedback"
-
-[[route]]
-entity = "customer"
-to = "airtable.Customers"
-
-[[route]]
-entity = "theme"
-to = "airtable.Themes"
-
+{airtable}
 [[route]]
 entity = "feedback"
 to = "linear.issue"

@@ -103,10 +103,6 @@ impl Intercom {
         self.teammate_does("close", conversation, None, cx).is_some()
     }
 
-    pub fn reopen_conversation(&mut self, conversation: u64, cx: &mut Context<'_>) -> bool {
-        self.teammate_does("open", conversation, None, cx).is_some()
-    }
-
     pub fn tag(&mut self, conversation: u64, name: &str, cx: &mut Context<'_>) -> bool {
         let tag = self.tag_named(name);
         self.tag_conversation(conversation, tag, self.teammate, cx).is_some()
@@ -126,10 +122,6 @@ impl Intercom {
         if let Some(webhook) = &mut self.webhook {
             webhook.topics = Some(topics.iter().map(|&topic| topic.to_owned()).collect());
         }
-    }
-
-    pub fn remove_webhook(&mut self) {
-        self.webhook = None;
     }
 
     /// The Developer Hub's test button: topic `ping`.

@@ -21,7 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -192,11 +191,6 @@ impl Intercom {
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
-    }
-
-    /// When the slice that is being counted ends.
-    pub fn slice_ends(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp((self.slice.0 + 1) * SLICE_SECONDS, 0).unwrap_or_default()
     }
 }
 

@@ -10,9 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::Fault;
 use super::quota::Limits;
-use super::store::{
-    ATTACHMENT, COMMENT, CUSTOMER, HISTORY, ISSUE, Kind, LABEL, NEED, Row, STATE, TEAM, TIER, WEBHOOK, stamp,
-};
+use super::store::{ATTACHMENT, COMMENT, CUSTOMER, ISSUE, Kind, LABEL, NEED, Row, STATE, TEAM, TIER, WEBHOOK, stamp};
 use super::{Linear, PERSON};
 use crate::world::Context;
 
@@ -132,12 +130,6 @@ impl Linear {
     pub fn add_label(&mut self, cx: &mut Context<'_>, issue: &str, label: &str) {
         let label = self.label(label);
         self.edit(cx, issue, &one("addedLabelIds", json!([label])));
-    }
-
-    #[track_caller]
-    pub fn remove_label(&mut self, cx: &mut Context<'_>, issue: &str, label: &str) {
-        let label = self.label(label);
-        self.edit(cx, issue, &one("removedLabelIds", json!([label])));
     }
 
     #[track_caller]
@@ -340,14 +332,6 @@ impl Linear {
 
     pub fn webhooks(&self) -> Vec<Value> {
         self.plain(WEBHOOK)
-    }
-
-    /// The history of an issue, oldest first.
-    pub fn history_of(&self, issue: &str) -> Vec<Value> {
-        let Some(id) = self.store.issue(issue).map(|row| row.id().to_owned()) else { return Vec::new() };
-        let mut rows = self.store.having(HISTORY, "issueId", &id);
-        rows.sort_by_key(|row| row.seq);
-        rows.into_iter().map(|row| Value::Object(row.fields.clone())).collect()
     }
 
     fn plain(&self, kind: Kind) -> Vec<Value> {

@@ -4,6 +4,7 @@
 //! the types it met, never the text of a record. A plain path does not go through jaq at all.
 
 mod allow;
+mod filters;
 mod fuel;
 mod html;
 mod jq;
@@ -19,7 +20,7 @@ use std::fmt;
 use serde_json::Value;
 
 #[cfg(test)]
-pub(crate) use allow::known_names;
+pub(crate) use filters::known_names;
 pub(crate) use jq::Refused;
 pub(crate) use native::truncate;
 pub(crate) use path::{Step, type_name};

@@ -1,4 +1,7 @@
 //! What follows from a changed entity: which records are to be looked at again. Nothing is written here, only queued.
+//!
+//! It stands below the rooms, since each of them changes entities; of these it calls on [`close`] alone, to prepare what is
+//! to be said when something ships.
 
 use chrono::TimeDelta;
 
