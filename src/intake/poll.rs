@@ -149,8 +149,11 @@ impl Poll {
                 }
                 let until = connection.after(house, &fault)?;
                 if self.attached && !matches!(fault, Fault::Locked { .. }) {
-                    // The binding in hand still serves.
-                    let due = Position { due: Some(until.max(now + TimeDelta::minutes(1))), ..Position::default() };
+                    // The binding in hand still serves. A connector that only waits for its quota remembers the calls
+                    // that it has made for a minute: it goes on when it said, or it would begin anew for ever.
+                    let paced = matches!(fault, Fault::Later { after: Some(_), .. });
+                    let again = if paced { until } else { until.max(now + TimeDelta::minutes(1)) };
+                    let due = Position { due: Some(again), ..Position::default() };
                     house.ledger.transact(|tx| tx.set_position(name, ATTACH, &due))?;
                     return Ok(Step::Worked);
                 }
