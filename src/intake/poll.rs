@@ -12,7 +12,7 @@ use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Via, fetch_lane, poll_lane, sync_lane};
-use crate::sync::{RANKS, pay_what_is_owed};
+use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
 const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
@@ -27,13 +27,15 @@ pub struct Poll {
     sweep: Sweep,
     /// In this process: the first attach loads the binding into the connector.
     attached: bool,
+    /// What follows from a new binding is not all done, perhaps since before a restart.
+    rebinding: bool,
     /// Not before this does the first call go out.
     begin: Option<DateTime<Utc>>,
 }
 
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, sweep: Sweep::default(), attached: false, begin: None }
+        Self { house, connection, sweep: Sweep::default(), attached: false, rebinding: true, begin: None }
     }
 }
 
@@ -63,6 +65,9 @@ impl Stage for Poll {
         let attach = house.ledger.position(&self.connection, ATTACH)?;
         if !self.attached || attach.due.is_none_or(|due| due <= now) {
             return self.attach(&house, connection).await;
+        }
+        if self.rebinding {
+            return Ok(self.settle_binding(&house, connection)?);
         }
         let Some(source) = connection.connector.source() else { return Ok(Step::Idle { until: attach.due }) };
         let lane = fetch_lane(&self.connection);
@@ -161,9 +166,14 @@ impl Poll {
             }
         };
         let changed = known.as_ref() != Some(&binding);
+        if changed {
+            self.rebinding = true;
+            connection.set_attached(false);
+        }
         house.ledger.transact(|tx| {
             if changed {
                 tx.set_binding(name, &binding)?;
+                note(house, tx, connection, known.as_ref(), &binding)?;
             }
             tx.clear(name, "locked")?;
             tx.clear(name, "attach")?;
@@ -173,12 +183,19 @@ impl Poll {
         if changed {
             // A webhook secret that is lost can not be asked for again.
             house.ledger.durable()?;
-            pay_what_is_owed(house, name)?;
         }
         connection.went_well(house)?;
-        connection.set_attached(true);
-        house.ledger.nudge(&crate::ledger::sync_lane(name));
         self.attached = true;
+        Ok(Step::Worked)
+    }
+
+    /// Before anything else is read or written by a new binding, what was agreed on under the old one is looked through.
+    fn settle_binding(&mut self, house: &House, connection: &Connection) -> Result<Step, LedgerError> {
+        if !look_through(house, &self.connection)? {
+            self.rebinding = false;
+            connection.set_attached(true);
+            house.ledger.nudge(&sync_lane(&self.connection));
+        }
         Ok(Step::Worked)
     }
 }
