@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::story::{
-    bug, cells, conditions, dead, issue, known, linear, minutes, much_later, no_dead, of_issue, row, tell,
-    type_in,
+    bug, cells, conditions, dead, issue, known, linear, minutes, much_later, no_dead, of_issue, row, tell, type_in,
 };
 use crate::town::BASE;
 
