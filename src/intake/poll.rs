@@ -1,6 +1,7 @@
 //! The room that reads one connection: attaches, fetches single records, pulls streams when they are due, and sweeps
 //! for deletions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,13 +30,33 @@ pub struct Poll {
     attached: bool,
     /// What follows from a new binding is not all done, perhaps since before a restart.
     rebinding: bool,
+    /// Streams, and the fetching of single records, that are left alone for a while after a read failed.
+    held: BTreeMap<String, Held>,
     /// Not before this does the first call go out.
     begin: Option<DateTime<Utc>>,
 }
 
+/// One stream's own trouble is no other's: each waits by itself. What holds all of a connection is its quota's gate, or
+/// a lock.
+struct Held {
+    until: DateTime<Utc>,
+    delay: Delay,
+}
+
+/// The name under which fetching is held.
+const FETCH: &str = "(fetch)";
+
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, sweep: Sweep::default(), attached: false, rebinding: true, begin: None }
+        Self {
+            house,
+            connection,
+            sweep: Sweep::default(),
+            attached: false,
+            rebinding: true,
+            held: BTreeMap::new(),
+            begin: None,
+        }
     }
 }
 
@@ -71,10 +92,14 @@ impl Stage for Poll {
         }
         let Some(source) = connection.connector.source() else { return Ok(Step::Idle { until: attach.due }) };
         let lane = fetch_lane(&self.connection);
-        if let Some(claim) = house.ledger.due(&lane, 1, now, 1)?.into_iter().next() {
-            return fetch(&house, connection, source, &lane, claim).await;
+        let held = self.held(FETCH, now);
+        if held.is_none()
+            && let Some(claim) = house.ledger.due(&lane, 1, now, 1)?.into_iter().next()
+        {
+            let fetched = fetch(&house, connection, source, &lane, claim).await?;
+            return Ok(self.settle(&house, connection, FETCH, fetched)?);
         }
-        let mut next = earliest(attach.due, house.ledger.next_due(&lane, 1)?);
+        let mut next = earliest(attach.due, held.or(house.ledger.next_due(&lane, 1)?));
         for stream in self.streams(&house, source) {
             let position = house.ledger.position(&self.connection, &stream.name)?;
             if position.due.is_none_or(|due| due <= now) {
@@ -82,7 +107,12 @@ impl Stage for Poll {
                     next = earliest(next, Some(now + TimeDelta::seconds(1)));
                     continue;
                 }
-                return pull(&house, connection, source, &stream, position).await;
+                if let Some(until) = self.held(&stream.name, now) {
+                    next = earliest(next, Some(until));
+                    continue;
+                }
+                let pulled = pull(&house, connection, source, &stream, position).await?;
+                return Ok(self.settle(&house, connection, &stream.name, pulled)?);
             }
             next = earliest(next, position.due);
         }
@@ -124,6 +154,39 @@ struct Due {
 }
 
 impl Poll {
+    /// Until when this is left alone.
+    fn held(&self, name: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.held.get(name).map(|held| held.until).filter(|until| *until > now)
+    }
+
+    /// After a read: on, or a wait.
+    fn settle(
+        &mut self,
+        house: &House,
+        connection: &Connection,
+        name: &str,
+        outcome: Result<(), Fault>,
+    ) -> Result<Step, LedgerError> {
+        let now = house.now();
+        match outcome {
+            Ok(()) => drop(self.held.remove(name)),
+            Err(fault @ Fault::Locked { .. }) => {
+                return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) });
+            }
+            Err(fault) => {
+                let held =
+                    self.held.entry(name.to_owned()).or_insert_with(|| Held { until: now, delay: Delay::default() });
+                // Where the gate said when, the others find out by themselves that it is closed, and at no cost.
+                let until = match &fault {
+                    Fault::Later { after: Some(_), .. } => connection.after(house, &fault)?,
+                    _ => now + held.delay.wait(),
+                };
+                held.until = until.max(now + TimeDelta::milliseconds(1));
+            }
+        }
+        Ok(Step::Worked)
+    }
+
     fn streams(&self, house: &House, source: &dyn Source) -> Vec<Due> {
         let config = house.config.connections.get(&self.connection);
         let schedule = |stream: &connectors::Stream| {
@@ -206,11 +269,12 @@ async fn pull(
     source: &dyn Source,
     stream: &Due,
     position: Position,
-) -> Result<Step, Stop> {
+) -> Result<Result<(), Fault>, Stop> {
     let seen_at = house.now();
     let page = match source.pull(&stream.name, position.cursor.as_ref()).await {
         Ok(page) => page,
-        Err(fault) => return Ok(refused(house, connection, stream, position, &fault)?),
+        Err(Fault::Rejected { why, .. }) => return Ok(Ok(refused(house, connection, stream, position, &why)?)),
+        Err(fault) => return Ok(Err(fault)),
     };
     connection.went_well(house)?;
     let now = house.now();
@@ -234,30 +298,26 @@ async fn pull(
     });
     match taken {
         // Somebody set the stream back (a backfill); the page is read again from there.
-        Ok(()) | Err(LedgerError::StaleCursor { .. }) => Ok(Step::Worked),
+        Ok(()) | Err(LedgerError::StaleCursor { .. }) => Ok(Ok(())),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A page that did not come. What concerns one stream stops only that stream.
+/// A stream that the vendor refuses is told, and tried again at its next turn.
 fn refused(
     house: &House,
     connection: &Connection,
     stream: &Due,
     position: Position,
-    fault: &Fault,
-) -> Result<Step, LedgerError> {
-    if let Fault::Rejected { why, .. } = fault {
-        let now = house.now();
-        tracing::warn!(connection = %connection.name, stream = %stream.name, %why, "stream {} of {} was refused", stream.name, connection.name);
-        let due = Position { due: Some(stream.schedule.after(now).max(now + TimeDelta::minutes(1))), ..position };
-        house.ledger.transact(|tx| {
-            tx.raise(&connection.name, &format!("stream {}", stream.name), why, false, now)?;
-            tx.set_position(&connection.name, &stream.name, &due)
-        })?;
-        return Ok(Step::Worked);
-    }
-    Ok(Step::Idle { until: Some(connection.after(house, fault)?) })
+    why: &str,
+) -> Result<(), LedgerError> {
+    let now = house.now();
+    tracing::warn!(connection = %connection.name, stream = %stream.name, %why, "stream {} of {} was refused", stream.name, connection.name);
+    let due = Position { due: Some(stream.schedule.after(now).max(now + TimeDelta::minutes(1))), ..position };
+    house.ledger.transact(|tx| {
+        tx.raise(&connection.name, &format!("stream {}", stream.name), why, false, now)?;
+        tx.set_position(&connection.name, &stream.name, &due)
+    })
 }
 
 async fn fetch(
@@ -266,10 +326,10 @@ async fn fetch(
     source: &dyn Source,
     lane: &str,
     claim: Claim,
-) -> Result<Step, Stop> {
+) -> Result<Result<(), Fault>, Stop> {
     let Some(key) = read_fetch_item(&claim.item) else {
         house.ledger.transact(|tx| tx.finish(lane, &claim.item, claim.slot.stamp, house.now()))?;
-        return Ok(Step::Worked);
+        return Ok(Ok(()));
     };
     let seen_at = house.now();
     let record: Option<Record> = match source.fetch(&key).await {
@@ -289,7 +349,7 @@ async fn fetch(
                 })?;
                 tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
             })?;
-            return Ok(Step::Worked);
+            return Ok(Ok(()));
         }
         Err(fault @ (Fault::Unknown { .. } | Fault::Later { after: None, .. })) => {
             // A read may be repeated; this one waits by itself, so that one bad record does not hold up the stream.
@@ -301,9 +361,9 @@ async fn fetch(
                     slot.due = again;
                 })
             })?;
-            return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) });
+            return Ok(Err(fault));
         }
-        Err(fault) => return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) }),
+        Err(fault) => return Ok(Err(fault)),
     };
     connection.went_well(house)?;
     house.ledger.transact(|tx| {
@@ -318,7 +378,7 @@ async fn fetch(
         }
         tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
     })?;
-    Ok(Step::Worked)
+    Ok(Ok(()))
 }
 
 pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
