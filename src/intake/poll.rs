@@ -229,14 +229,16 @@ impl Poll {
             }
         };
         let changed = known.as_ref() != Some(&binding);
-        if changed {
-            self.rebinding = true;
+        let rebound = known.as_ref().map(|known| connection.connector.rebound(known, &binding)).unwrap_or_default();
+        self.rebinding |= changed;
+        if !rebound.is_empty() {
+            // Nothing is written by a base that speaks of another field.
             connection.set_attached(false);
         }
         house.ledger.transact(|tx| {
             if changed {
                 tx.set_binding(name, &binding)?;
-                note(house, tx, connection, known.as_ref(), &binding)?;
+                note(house, tx, name, &rebound)?;
             }
             tx.clear(name, "locked")?;
             tx.clear(name, "attach")?;

@@ -88,6 +88,27 @@ fn a_field_that_is_made_anew_is_filled_again_and_nothing_is_taken_for_cleared() 
 }
 
 #[test]
+fn more_rows_than_one_piece_are_filled_again() {
+    tell(|town, mid| {
+        let ids: Vec<_> = (0..70).map(|n| of_issue(issue(town, &format!("Question {n}"), None, &[]))).collect();
+        minutes(town, 5);
+        town.world.airtable(|desk, cx| {
+            desk.delete_field(cx, BASE, "Feedback", "Source");
+            let source =
+                json!({"name": "Source", "type": "singleSelect", "options": {"choices": [{"name": "GitHub"}]}});
+            desk.add_field(cx, BASE, "Feedback", &source);
+        });
+        town.clock.advance(std::time::Duration::from_secs(3600));
+        // In the middle of it, if need be.
+        mid(town);
+        minutes(town, 5);
+        let empty = ids.iter().filter(|id| cells(town, **id)["Source"] != "GitHub").count();
+        assert_eq!(empty, 0, "of {}", ids.len());
+        no_dead(town);
+    });
+}
+
+#[test]
 fn a_retyped_field_is_told_and_holds_nothing_else_up() {
     tell(|town, mid| {
         let before = of_issue(bug(town, "Stream ends early"));
