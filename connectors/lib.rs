@@ -24,7 +24,7 @@ pub mod signature;
 mod testing;
 mod unfinished;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -342,6 +342,12 @@ pub trait Connector: Send + Sync {
     /// secret) and handed back as `known`, also after a restart: what was bound by id stays bound when it is renamed.
     async fn attach(&self, shape: &Shape, callback: Option<&str>, known: Option<&Value>) -> Result<Value, Fault>;
 
+    /// Of two bindings, an earlier and a later one: the fields (collection, name) that now stand for another field there
+    /// than they did. What both sides agreed on was about the old one. Pure.
+    fn rebound(&self, _before: &Value, _now: &Value) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     fn source(&self) -> Option<&dyn Source> {
         None
     }
@@ -386,6 +392,12 @@ pub trait Sink: Send + Sync {
 
     /// The value as the vendor would store and return it (trimmed, rounded, ordered; `null` for empty). Pure.
     fn canonical(&self, collection: &str, field: &str, value: Value) -> Value;
+
+    /// Fields that mappings name and that the collection does not have now. Records show nothing of them, which is not to
+    /// be taken for a value that somebody cleared.
+    fn lacks(&self, _collection: &str) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 
     /// Writes up to [`Sink::batch`] records of one sort (all creates or all updates). One verdict per write, in order.
     /// Never repeats a call. [`Fault::Rejected`] on several records of one batch may be the fault of a single one:

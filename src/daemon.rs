@@ -63,6 +63,7 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
         let callback = config.http.public_url.as_ref().map(|url| format!("{}/hooks/{name}", url.trim_end_matches('/')));
         connections.insert(name.clone(), Connection::new(name.clone(), connector, connection.webhook, callback));
     }
+    materials.ledger.store().keep_free(config.ledger.keep_free_bytes);
     Ok(House {
         config,
         ledger: materials.ledger,

@@ -143,10 +143,26 @@ impl Connection {
         Ok(())
     }
 
+    /// Tells ops, once, of a vendor that has not answered sensibly for a minute, whoever called it.
+    pub fn note_trouble(&self, house: &House, fault: &Fault) -> Result<(), LedgerError> {
+        let (Fault::Later { after: None, why } | Fault::Unknown { why }) = fault else { return Ok(()) };
+        let now = house.now();
+        {
+            let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            let (since, told) = gate.trouble.get_or_insert((now, false));
+            if *told || now - *since < TROUBLE {
+                return Ok(());
+            }
+            *told = true;
+        }
+        tracing::warn!(connection = %self.name, %why, "no call to {} has gone well for a minute; it is tried again, ever more rarely, up to once a minute", self.name);
+        let what = format!("no call has gone well for a minute ({why}); it is tried again by itself");
+        house.ledger.transact(|tx| tx.raise(&self.name, UNREACHABLE, &what, false, now))
+    }
+
     /// When to come back after a fault of the whole call, noting it in the ledger where a person must act.
     pub fn after(&self, house: &House, fault: &Fault) -> Result<DateTime<Utc>, LedgerError> {
         let now = house.now();
-        let mut unheard = None;
         let until = {
             let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             match fault {
@@ -154,14 +170,9 @@ impl Connection {
                     now + TimeDelta::from_std(*after).unwrap_or(LONGEST).min(LONGEST)
                 }
                 Fault::Rejected { .. } => now + gate.delay.wait(),
-                Fault::Later { after: None, why } | Fault::Unknown { why } => {
+                Fault::Later { after: None, .. } | Fault::Unknown { .. } => {
                     let until = now + gate.delay.wait();
                     gate.rests_until = Some(until);
-                    let (since, told) = gate.trouble.get_or_insert((now, false));
-                    if !*told && now - *since >= TROUBLE {
-                        *told = true;
-                        unheard = Some(why);
-                    }
                     until
                 }
                 Fault::Locked { .. } => {
@@ -170,11 +181,7 @@ impl Connection {
                 }
             }
         };
-        if let Some(why) = unheard {
-            tracing::warn!(connection = %self.name, %why, "no call to {} has gone well for a minute; it is tried again, ever more rarely, up to once a minute", self.name);
-            let what = format!("no call has gone well for a minute ({why}); it is tried again by itself");
-            house.ledger.transact(|tx| tx.raise(&self.name, UNREACHABLE, &what, false, now))?;
-        }
+        self.note_trouble(house, fault)?;
         if let Fault::Locked { why } = fault {
             tracing::warn!(connection = %self.name, %why, "connection {} is locked; it is left alone and tried again in 5 minutes", self.name);
             house.ledger.transact(|tx| tx.raise(&self.name, "locked", why, true, now))?;

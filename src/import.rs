@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
+use crate::config::World;
 use crate::house::{House, Stage, Step, Stop};
-use crate::ledger::{Input, Ledger, LedgerError, Via};
+use crate::ledger::{Input, Ledger, LedgerError, Via, digest};
 use crate::mapping::{FromMapping, Mapping, compile};
 use crate::normalize::Normalize;
 use crate::schema::EntityId;
@@ -265,6 +266,52 @@ pub fn take_in(house: &House, rows: &[Row]) -> Result<usize, LedgerError> {
     }
     house.ledger.durable()?;
     Ok(news)
+}
+
+/// The digest of the file that was taken in last.
+const TAKEN: &str = "customers.csv taken in";
+/// What is wrong with the file in the configuration.
+const CONDITION: (&str, &str) = ("loopd", "customers.csv");
+/// Bad lines that are told at most.
+const TOLD: usize = 10;
+
+/// Takes in the file that `customers.csv` of the configuration names, unless it is the one that was taken in last. Rows
+/// are inputs like any other: what changed since the last file is taken over, and what a person decided stands.
+///
+/// # Errors
+/// A ledger that cannot be written. A file that cannot be used is told as a condition.
+pub fn configured(house: &House, world: &dyn World) -> Result<(), LedgerError> {
+    let (of, name) = CONDITION;
+    let Some(path) = &house.config.customers.csv else {
+        return house.ledger.transact(|tx| tx.clear(of, name).map(|_| ()));
+    };
+    let file = path.display();
+    let text = world.read(path).map_err(|error| format!("{file} cannot be read: {error}"));
+    let digest = digest(&(path, &text))?;
+    if house.ledger.transact(|tx| tx.meta::<u64>(TAKEN))? == Some(digest) {
+        return Ok(());
+    }
+    let table = text.and_then(|text| read(&text, &BTreeMap::new()).map_err(|error| format!("{file}: {error}")));
+    let wrong = match table {
+        Ok(table) => {
+            let news = take_in(house, &table.rows)?;
+            tracing::info!(%file, rows = table.rows.len(), news, left_out = table.bad.len(), "customers are taken in from {file}");
+            let mut told: Vec<String> =
+                table.bad.iter().take(TOLD).map(|bad| format!("{file}:{}: {}", bad.line, bad.why)).collect();
+            if table.bad.len() > TOLD {
+                told.push(format!("and {} more", table.bad.len() - TOLD));
+            }
+            told.join("; ")
+        }
+        Err(why) => why,
+    };
+    if !wrong.is_empty() {
+        tracing::warn!(why = wrong, "not all of {file} could be taken in");
+    }
+    house.ledger.transact(|tx| {
+        tx.set_meta(TAKEN, &digest)?;
+        if wrong.is_empty() { tx.clear(of, name).map(|_| ()) } else { tx.raise(of, name, &wrong, false, house.now()) }
+    })
 }
 
 /// The row over what an earlier file said of columns that this one lacks.

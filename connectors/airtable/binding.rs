@@ -41,6 +41,9 @@ pub(super) struct Table {
     /// Wanted fields that are not there, and why.
     #[serde(default)]
     pub(super) missing: BTreeMap<String, String>,
+    /// Of wanted fields that are not there: the ids that they had. One that is undeleted comes back with its values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) lost: BTreeMap<String, String>,
     /// The table is not there.
     #[serde(default)]
     pub(super) gone: bool,
@@ -151,6 +154,11 @@ impl Table {
         self.key_field()?.of(cells)?.as_str().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
     }
 
+    /// The id that a field has, or had when it was last there.
+    fn last_id(&self, field: &str) -> Option<&String> {
+        self.fields.get(field).and_then(|field| field.id.as_ref()).or_else(|| self.lost.get(field))
+    }
+
     pub(super) fn by_wire(&self, wire: &str) -> Option<(&str, &Field)> {
         self.fields.iter().find(|(_, field)| field.wire() == wire).map(|(name, field)| (name.as_str(), field))
     }
@@ -198,8 +206,8 @@ fn from_schema(
     // A table found by name after its id was gone has other field ids: its old ones do not count.
     let known = known.filter(|known| known.id.as_deref() == Some(found.id.as_str()));
     for field in wanted_fields(shape) {
-        let known_id = known.and_then(|known| known.fields.get(field)).and_then(|field| field.id.as_deref());
-        match find_field(field, &found.fields, known_id) {
+        let known_id = known.and_then(|known| known.last_id(field));
+        match find_field(field, &found.fields, known_id.map(String::as_str)) {
             Some(there) => {
                 if let Some(note) = mismatch(name, field, shape, there) {
                     notes.push(note);
@@ -208,6 +216,9 @@ fn from_schema(
             }
             None => {
                 notes.push(format!("table {name} has no field {field}"));
+                if let Some(id) = known_id {
+                    table.lost.insert(field.to_owned(), id.clone());
+                }
                 table.missing.insert(field.to_owned(), format!("there is no field {field} in table {}", found.name));
             }
         }
@@ -222,6 +233,25 @@ fn from_schema(
         table.key = Some(DEFAULT_KEY.to_owned());
     }
     table
+}
+
+/// The fields (table, name) that stand for another field than before: made anew after they were deleted, most likely.
+pub(super) fn rebound(before: &Binding, now: &Binding) -> Vec<(String, String)> {
+    let mut rebound = Vec::new();
+    for (name, table) in &now.tables {
+        let Some(before) = before.tables.get(name) else { continue };
+        for (field, there) in &table.fields {
+            let Some(id) = &there.id else { continue };
+            let other = match before.last_id(field) {
+                Some(old) => old != id,
+                None => before.missing.contains_key(field),
+            };
+            if other {
+                rebound.push((name.clone(), field.clone()));
+            }
+        }
+    }
+    rebound
 }
 
 /// By id if it was bound before, else by name, else by name in another case.

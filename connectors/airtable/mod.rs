@@ -274,6 +274,13 @@ impl Connector for Airtable {
         Ok(stored)
     }
 
+    fn rebound(&self, before: &Value, now: &Value) -> Vec<(String, String)> {
+        match (Binding::deserialize(before), Binding::deserialize(now)) {
+            (Ok(before), Ok(now)) => binding::rebound(&before, &now),
+            _ => Vec::new(),
+        }
+    }
+
     fn source(&self) -> Option<&dyn Source> {
         Some(self)
     }

@@ -56,6 +56,10 @@ impl Sink for Airtable {
         cells::canonical(binding.tables.get(collection).and_then(|table| table.fields.get(field)), value)
     }
 
+    fn lacks(&self, collection: &str) -> BTreeSet<String> {
+        self.table(collection).map(|table| table.missing.into_keys().collect()).unwrap_or_default()
+    }
+
     async fn write(&self, collection: &str, writes: &[Write]) -> Vec<Result<Written, Fault>> {
         let table = match self.table(collection) {
             Ok(table) => table,

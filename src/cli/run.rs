@@ -15,8 +15,10 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Exit, Out, Told, admin, open};
+use crate::config::Machine;
 use crate::daemon::{self, Running};
 use crate::house::House;
+use crate::import;
 use crate::intake::{Current, Door};
 use crate::ledger::{NoProbe, Probe};
 use crate::telemetry;
@@ -56,6 +58,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let web = Web::new(current.clone(), Door::open(ledger), open::free_space());
     let listening =
         web::serve(&web, listen).await.with_context(|| format!("http.listen = \"{listen}\" cannot be listened on"))?;
+    customers(&house);
     let running = daemon::start(&house)?;
     let socket = admin::socket_of(&ledger_path);
     let asked = match admin::serve(&socket, current.clone()) {
@@ -81,6 +84,14 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     // Nobody answers there any more.
     let _ = std::fs::remove_file(&socket);
     Ok(exit)
+}
+
+/// The file of customers is read with the configuration that names it. A ledger that takes nothing now is no reason not to
+/// start: the file is read again at the next.
+fn customers(house: &House) {
+    if let Err(error) = import::configured(house, &Machine) {
+        tracing::error!(%error, "customers.csv could not be taken in; it is read again at the next start or reload");
+    }
 }
 
 /// What the daemon holds while it runs.

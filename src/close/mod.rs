@@ -15,8 +15,10 @@ pub use text::render;
 
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop};
-use crate::ledger::{Claim, Dead, Entry, LedgerError, Letter, MessageState, Outgoing, Tx, What, When, close_lane};
-use crate::schema::Entity;
+use crate::ledger::{
+    Claim, Dead, Entry, LedgerError, Letter, MessageState, Outgoing, Tx, What, When, close_lane, digest,
+};
+use crate::schema::{Entity, EntityId, Status};
 
 /// Prepares a message for each thread that the item came from, unless that was done.
 pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), LedgerError> {
@@ -31,10 +33,22 @@ pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), Le
         return Ok(());
     }
     let now = house.now();
+    let letter = Letter::Message { id: id.clone() };
     let body = match render(house, entity) {
         Ok(body) => body,
         Err(why) => {
-            tx.raise("close", "template", &format!("the message template of [close] fails: {why}"), false, now)?;
+            // Not lost: it is prepared when the template is another one, or when somebody says so.
+            tx.bury(&Dead {
+                at: now,
+                room: "close".into(),
+                connection: origin.connection.clone(),
+                key: Some(Key::new(&origin.collection, &origin.id)),
+                entity: Some(entity.id),
+                field: Some("close.template".into()),
+                cause: format!("the message could not be written: {why}. Mend `template` of [close]"),
+                letter,
+                mapping: Some(template(house)?),
+            })?;
             return Ok(());
         }
     };
@@ -51,6 +65,7 @@ pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), Le
         prepared: now,
     };
     tx.put_message(&id, &message)?;
+    tx.resurrected(letter.number(&origin.connection)?)?;
     tx.log(
         entity.id,
         &line(
@@ -63,6 +78,20 @@ pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), Le
         tx.queue(&close_lane(&origin.connection), 0, id.as_bytes(), When::Now, now)?;
     }
     Ok(())
+}
+
+/// Prepares what could not be prepared when the item shipped, if it is still shipped.
+pub fn prepare_again(house: &House, tx: &mut Tx<'_>, entity: EntityId) -> Result<(), LedgerError> {
+    let Some(entity) = tx.entity(entity)? else { return Ok(()) };
+    if entity.as_feedback().is_some_and(|feedback| feedback.status == Status::Shipped) {
+        prepare(house, tx, &entity)?;
+    }
+    Ok(())
+}
+
+/// Digest of the template: a message that another one could not write is tried again.
+pub fn template(house: &House) -> Result<u64, LedgerError> {
+    digest(&house.config.close.template)
 }
 
 fn line(house: &House, by: &str, note: &str) -> Entry {

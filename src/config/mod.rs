@@ -60,6 +60,8 @@ pub struct LedgerConfig {
     /// How long the audit log is kept; `None`: for ever.
     pub audit_days: Option<u32>,
     pub cache_bytes: u64,
+    /// With less than this free on its disk, nothing is taken in.
+    pub keep_free_bytes: u64,
 }
 
 /// Where loopd listens, for webhooks and for those who watch it.

@@ -131,6 +131,7 @@ fn read_ledger(over: &Over<'_, '_>, folder: &Path) -> Option<LedgerConfig> {
         raw_days: count(over, "raw_days", 1..=36_500)?,
         audit_days: Some(count(over, "audit_days", 0..=36_500)?).filter(|days| *days > 0),
         cache_bytes: u64::from(count(over, "cache_mb", 1..=1_048_576)?) * 1024 * 1024,
+        keep_free_bytes: u64::from(count(over, "keep_free_mb", 64..=1_073_741_824)?) * 1024 * 1024,
     };
     over.done();
     Some(config)

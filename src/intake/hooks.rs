@@ -117,6 +117,7 @@ impl Door {
         let (queue, mut arrivals) = mpsc::channel::<(Arrived, Answer)>(WAITING);
         let work = move || {
             let mut waiting: Vec<(Arrived, Answer)> = Vec::new();
+            let mut shut = false;
             while let Some(first) = arrivals.blocking_recv() {
                 waiting.push(first);
                 while waiting.len() < GATHER
@@ -126,8 +127,13 @@ impl Door {
                 }
                 let (arrived, answers): (Vec<Arrived>, Vec<Answer>) = waiting.drain(..).unzip();
                 let done = admit(&ledger, &arrived);
-                if let Err(error) = &done {
-                    tracing::error!(%error, count = arrived.len(), "webhooks could not be put on disk; they are answered 503");
+                match &done {
+                    // Once: a log that grows with every try is the last thing that a full disk needs.
+                    Err(error) if !std::mem::replace(&mut shut, true) => {
+                        tracing::error!(%error, "webhooks cannot be put on disk; they are answered 503 until they can");
+                    }
+                    Ok(()) if std::mem::take(&mut shut) => tracing::info!("webhooks are put on disk again"),
+                    _ => {}
                 }
                 for answer in answers {
                     // A caller that went away will send it again.

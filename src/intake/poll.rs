@@ -1,6 +1,7 @@
 //! The room that reads one connection: attaches, fetches single records, pulls streams when they are due, and sweeps
 //! for deletions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop, UNREACHABLE};
 use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Via, fetch_lane, poll_lane, sync_lane};
-use crate::sync::{RANKS, pay_what_is_owed};
+use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
 const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
@@ -26,11 +27,25 @@ pub struct Poll {
     sweep: Sweep,
     /// In this process: the first attach loads the binding into the connector.
     attached: bool,
+    /// What follows from a new binding is not all done, perhaps since before a restart.
+    rebinding: bool,
+    /// Streams, and the fetching of single records, that are left alone for a while after a read failed.
+    held: BTreeMap<String, Held>,
 }
+
+/// One stream's own trouble is no other's: each waits by itself. What holds all of a connection is its quota's gate, or
+/// a lock.
+struct Held {
+    until: DateTime<Utc>,
+    delay: Delay,
+}
+
+/// The name under which fetching is held.
+const FETCH: &str = "(fetch)";
 
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, sweep: Sweep::default(), attached: false }
+        Self { house, connection, sweep: Sweep::default(), attached: false, rebinding: true, held: BTreeMap::new() }
     }
 }
 
@@ -55,12 +70,19 @@ impl Stage for Poll {
         if !self.attached || attach.due.is_none_or(|due| due <= now) {
             return self.attach(&house, connection).await;
         }
+        if self.rebinding {
+            return Ok(self.settle_binding(&house, connection)?);
+        }
         let Some(source) = connection.connector.source() else { return Ok(Step::Idle { until: attach.due }) };
         let lane = fetch_lane(&self.connection);
-        if let Some(claim) = house.ledger.due(&lane, 1, now, 1)?.into_iter().next() {
-            return fetch(&house, connection, source, &lane, claim).await;
+        let held = self.held(FETCH, now);
+        if held.is_none()
+            && let Some(claim) = house.ledger.due(&lane, 1, now, 1)?.into_iter().next()
+        {
+            let fetched = fetch(&house, connection, source, &lane, claim).await?;
+            return Ok(self.settle(&house, connection, FETCH, fetched)?);
         }
-        let mut next = earliest(attach.due, house.ledger.next_due(&lane, 1)?);
+        let mut next = earliest(attach.due, held.or(house.ledger.next_due(&lane, 1)?));
         for stream in self.streams(&house, source) {
             let position = house.ledger.position(&self.connection, &stream.name)?;
             if position.due.is_none_or(|due| due <= now) {
@@ -68,7 +90,12 @@ impl Stage for Poll {
                     next = earliest(next, Some(now + TimeDelta::seconds(1)));
                     continue;
                 }
-                return pull(&house, connection, source, &stream, position).await;
+                if let Some(until) = self.held(&stream.name, now) {
+                    next = earliest(next, Some(until));
+                    continue;
+                }
+                let pulled = pull(&house, connection, source, &stream, position).await?;
+                return Ok(self.settle(&house, connection, &stream.name, pulled)?);
             }
             next = earliest(next, position.due);
         }
@@ -101,6 +128,40 @@ struct Due {
 }
 
 impl Poll {
+    /// Until when this is left alone.
+    fn held(&self, name: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.held.get(name).map(|held| held.until).filter(|until| *until > now)
+    }
+
+    /// After a read: on, or a wait.
+    fn settle(
+        &mut self,
+        house: &House,
+        connection: &Connection,
+        name: &str,
+        outcome: Result<(), Fault>,
+    ) -> Result<Step, LedgerError> {
+        let now = house.now();
+        match outcome {
+            Ok(()) => drop(self.held.remove(name)),
+            Err(fault @ Fault::Locked { .. }) => {
+                return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) });
+            }
+            Err(fault) => {
+                let held =
+                    self.held.entry(name.to_owned()).or_insert_with(|| Held { until: now, delay: Delay::default() });
+                // Where the gate said when, the others find out by themselves that it is closed, and at no cost.
+                let until = match &fault {
+                    Fault::Later { after: Some(_), .. } => connection.after(house, &fault)?,
+                    _ => now + held.delay.wait(),
+                };
+                held.until = until.max(now + TimeDelta::milliseconds(1));
+                connection.note_trouble(house, &fault)?;
+            }
+        }
+        Ok(Step::Worked)
+    }
+
     fn streams(&self, house: &House, source: &dyn Source) -> Vec<Due> {
         let config = house.config.connections.get(&self.connection);
         let schedule = |stream: &connectors::Stream| {
@@ -131,8 +192,11 @@ impl Poll {
                 }
                 let until = connection.after(house, &fault)?;
                 if self.attached && !matches!(fault, Fault::Locked { .. }) {
-                    // The binding in hand still serves.
-                    let due = Position { due: Some(until.max(now + TimeDelta::minutes(1))), ..Position::default() };
+                    // The binding in hand still serves. A connector that only waits for its quota remembers the calls
+                    // that it has made for a minute: it goes on when it said, or it would begin anew for ever.
+                    let paced = matches!(fault, Fault::Later { after: Some(_), .. });
+                    let again = if paced { until } else { until.max(now + TimeDelta::minutes(1)) };
+                    let due = Position { due: Some(again), ..Position::default() };
                     house.ledger.transact(|tx| tx.set_position(name, ATTACH, &due))?;
                     return Ok(Step::Worked);
                 }
@@ -140,9 +204,16 @@ impl Poll {
             }
         };
         let changed = known.as_ref() != Some(&binding);
+        let rebound = known.as_ref().map(|known| connection.connector.rebound(known, &binding)).unwrap_or_default();
+        self.rebinding |= changed;
+        if !rebound.is_empty() {
+            // Nothing is written by a base that speaks of another field.
+            connection.set_attached(false);
+        }
         house.ledger.transact(|tx| {
             if changed {
                 tx.set_binding(name, &binding)?;
+                note(house, tx, name, &rebound)?;
             }
             tx.clear(name, "locked")?;
             tx.clear(name, UNREACHABLE)?;
@@ -153,12 +224,19 @@ impl Poll {
         if changed {
             // A webhook secret that is lost can not be asked for again.
             house.ledger.durable()?;
-            pay_what_is_owed(house, name)?;
         }
         connection.went_well(house)?;
-        connection.set_attached(true);
-        house.ledger.nudge(&crate::ledger::sync_lane(name));
         self.attached = true;
+        Ok(Step::Worked)
+    }
+
+    /// Before anything else is read or written by a new binding, what was agreed on under the old one is looked through.
+    fn settle_binding(&mut self, house: &House, connection: &Connection) -> Result<Step, LedgerError> {
+        if !look_through(house, &self.connection)? {
+            self.rebinding = false;
+            connection.set_attached(true);
+            house.ledger.nudge(&sync_lane(&self.connection));
+        }
         Ok(Step::Worked)
     }
 }
@@ -169,11 +247,12 @@ async fn pull(
     source: &dyn Source,
     stream: &Due,
     position: Position,
-) -> Result<Step, Stop> {
+) -> Result<Result<(), Fault>, Stop> {
     let seen_at = house.now();
     let page = match source.pull(&stream.name, position.cursor.as_ref()).await {
         Ok(page) => page,
-        Err(fault) => return Ok(refused(house, connection, stream, position, &fault)?),
+        Err(Fault::Rejected { why, .. }) => return Ok(Ok(refused(house, connection, stream, position, &why)?)),
+        Err(fault) => return Ok(Err(fault)),
     };
     connection.went_well(house)?;
     let now = house.now();
@@ -197,30 +276,26 @@ async fn pull(
     });
     match taken {
         // Somebody set the stream back (a backfill); the page is read again from there.
-        Ok(()) | Err(LedgerError::StaleCursor { .. }) => Ok(Step::Worked),
+        Ok(()) | Err(LedgerError::StaleCursor { .. }) => Ok(Ok(())),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A page that did not come. What concerns one stream stops only that stream.
+/// A stream that the vendor refuses is told, and tried again at its next turn.
 fn refused(
     house: &House,
     connection: &Connection,
     stream: &Due,
     position: Position,
-    fault: &Fault,
-) -> Result<Step, LedgerError> {
-    if let Fault::Rejected { why, .. } = fault {
-        let now = house.now();
-        tracing::warn!(connection = %connection.name, stream = %stream.name, %why, "stream {} of {} was refused", stream.name, connection.name);
-        let due = Position { due: Some(stream.schedule.after(now).max(now + TimeDelta::minutes(1))), ..position };
-        house.ledger.transact(|tx| {
-            tx.raise(&connection.name, &format!("stream {}", stream.name), why, false, now)?;
-            tx.set_position(&connection.name, &stream.name, &due)
-        })?;
-        return Ok(Step::Worked);
-    }
-    Ok(Step::Idle { until: Some(connection.after(house, fault)?) })
+    why: &str,
+) -> Result<(), LedgerError> {
+    let now = house.now();
+    tracing::warn!(connection = %connection.name, stream = %stream.name, %why, "stream {} of {} was refused", stream.name, connection.name);
+    let due = Position { due: Some(stream.schedule.after(now).max(now + TimeDelta::minutes(1))), ..position };
+    house.ledger.transact(|tx| {
+        tx.raise(&connection.name, &format!("stream {}", stream.name), why, false, now)?;
+        tx.set_position(&connection.name, &stream.name, &due)
+    })
 }
 
 async fn fetch(
@@ -229,10 +304,10 @@ async fn fetch(
     source: &dyn Source,
     lane: &str,
     claim: Claim,
-) -> Result<Step, Stop> {
+) -> Result<Result<(), Fault>, Stop> {
     let Some(key) = crate::ledger::read_fetch_item(&claim.item) else {
         house.ledger.transact(|tx| tx.finish(lane, &claim.item, claim.slot.stamp, house.now()))?;
-        return Ok(Step::Worked);
+        return Ok(Ok(()));
     };
     let seen_at = house.now();
     let record: Option<Record> = match source.fetch(&key).await {
@@ -252,7 +327,7 @@ async fn fetch(
                 })?;
                 tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
             })?;
-            return Ok(Step::Worked);
+            return Ok(Ok(()));
         }
         Err(fault @ (Fault::Unknown { .. } | Fault::Later { after: None, .. })) => {
             // A read may be repeated; this one waits by itself, so that one bad record does not hold up the stream.
@@ -264,9 +339,9 @@ async fn fetch(
                     slot.due = again;
                 })
             })?;
-            return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) });
+            return Ok(Err(fault));
         }
-        Err(fault) => return Ok(Step::Idle { until: Some(connection.after(house, &fault)?) }),
+        Err(fault) => return Ok(Err(fault)),
     };
     connection.went_well(house)?;
     house.ledger.transact(|tx| {
@@ -281,7 +356,7 @@ async fn fetch(
         }
         tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
     })?;
-    Ok(Step::Worked)
+    Ok(Ok(()))
 }
 
 pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {

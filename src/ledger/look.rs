@@ -102,6 +102,25 @@ impl Ledger {
         })
     }
 
+    /// The first `limit` of them whose outside id comes after `after`, in an order of its own.
+    pub fn linked_after(
+        &self,
+        connection: &str,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, EntityId)>, LedgerError> {
+        let prefix = keys::texts(&[connection, collection]);
+        let after = after.map(|id| keys::texts(&[connection, collection, id]));
+        let mut found = Vec::new();
+        for (key, value) in self.shared.store.scan(Tree::Linked, &prefix, after.as_deref(), limit)? {
+            if let Some([_, _, id]) = keys::read_texts(&key).as_deref() {
+                found.push((id.clone(), decode(Tree::Linked, &value)?));
+            }
+        }
+        Ok(found)
+    }
+
     /// Whose record this is, by the outside id.
     pub fn linked(&self, connection: &str, collection: &str, id: &str) -> Result<Option<EntityId>, LedgerError> {
         self.get(Tree::Linked, &keys::texts(&[connection, collection, id]))

@@ -113,9 +113,8 @@ impl Sequence {
             Some(bytes) => decode(Tree::Meta, &bytes)?,
             None => 1,
         };
-        let sequence = Self { store, next: start.into(), reserved: start.into(), reserving: Mutex::default() };
-        sequence.reserve(start)?;
-        Ok(sequence)
+        // The first number reserves the first block: who only looks writes nothing, also where the disk is full.
+        Ok(Self { store, next: start.into(), reserved: start.into(), reserving: Mutex::default() })
     }
 
     fn next(&self) -> Result<u64, LedgerError> {

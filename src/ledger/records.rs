@@ -161,7 +161,7 @@ pub struct Dead {
     pub field: Option<String>,
     pub cause: String,
     pub letter: Letter,
-    /// Digest of the mapping that refused it; another one redrives it by itself.
+    /// Digest of the mapping (of a message: of the template) that refused it; another one redrives it by itself.
     pub mapping: Option<u64>,
 }
 

@@ -11,13 +11,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
 use super::store::{Batch, Bytes, Row, Store, StoreError, Tree};
 
-/// How much of the disk stays free, in bytes: sled may need this much to finish what it has begun.
+/// How much of the disk stays free at the least, in bytes: sled may need this much to finish what it has begun.
 pub const RESERVE: u64 = 64 * 1024 * 1024;
 
 /// The size of the page cache where nobody says, in bytes.
@@ -30,6 +31,7 @@ pub struct SledStore {
     path: PathBuf,
     cache: u64,
     free: FreeSpace,
+    reserve: AtomicU64,
     open: RwLock<Option<Open>>,
     /// One batch at a time: checks and writes must see the same state.
     writer: Mutex<()>,
@@ -71,6 +73,7 @@ impl SledStore {
             path: path.to_owned(),
             cache,
             free,
+            reserve: RESERVE.into(),
             open: RwLock::new(Some(open)),
             writer: Mutex::new(()),
             group: Mutex::default(),
@@ -100,7 +103,8 @@ impl SledStore {
 
     fn room(&self) -> Result<(), StoreError> {
         let free = (self.free)(&self.path);
-        if free < RESERVE { Err(StoreError::Full { free, reserve: RESERVE }) } else { Ok(()) }
+        let reserve = self.kept_free();
+        if free < reserve { Err(StoreError::Full { free, reserve }) } else { Ok(()) }
     }
 
     /// A failed write leaves an open sled unusable: close it; the next caller opens it anew.
@@ -108,7 +112,7 @@ impl SledStore {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
         let full = matches!(error, sled::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull);
         if full {
-            StoreError::Full { free: (self.free)(&self.path), reserve: RESERVE }
+            StoreError::Full { free: (self.free)(&self.path), reserve: self.kept_free() }
         } else {
             StoreError::Failed(error.to_string())
         }
@@ -277,6 +281,14 @@ impl Store for SledStore {
             self.synced.notify_all();
             return outcome;
         }
+    }
+
+    fn keep_free(&self, bytes: u64) {
+        self.reserve.store(bytes.max(RESERVE), Ordering::Relaxed);
+    }
+
+    fn kept_free(&self) -> u64 {
+        self.reserve.load(Ordering::Relaxed)
     }
 
     fn size_on_disk(&self) -> u64 {

@@ -158,6 +158,14 @@ pub trait Store: Send + Sync {
     /// Returns when everything applied before the call survives a power loss. Many callers share one sync.
     fn durable(&self) -> Result<(), StoreError>;
 
+    /// From now on, less than so many bytes free on the disk is full. Means nothing where there is no disk.
+    fn keep_free(&self, _bytes: u64) {}
+
+    /// How many bytes of the disk stay free.
+    fn kept_free(&self) -> u64 {
+        0
+    }
+
     /// Bytes on disk; 0 where there is none.
     fn size_on_disk(&self) -> u64;
 }

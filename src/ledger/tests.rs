@@ -289,13 +289,18 @@ fn a_full_disk_refuses_and_room_heals() {
     let folder = tempfile::tempdir().expect("a folder");
     let free = Arc::new(AtomicU64::new(u64::MAX));
     let seen = free.clone();
-    let ledger =
-        Ledger::open(folder.path(), Arc::new(move |_| seen.load(Ordering::Relaxed)), Arc::new(NoProbe)).expect("opens");
+    let room: FreeSpace = Arc::new(move |_| seen.load(Ordering::Relaxed));
+    let open = || Ledger::open(folder.path(), room.clone(), Arc::new(NoProbe)).expect("opens");
+    let ledger = open();
     ledger.transact(|tx| tx.put_entity(&feedback("before"))).expect("room");
     free.store(RESERVE - 1, Ordering::Relaxed);
     let error = ledger.transact(|tx| tx.put_entity(&feedback("during"))).expect_err("no room");
     assert!(matches!(error, LedgerError::Store(StoreError::Full { .. })), "{error}");
     assert!(error.to_string().contains("disk is full"), "{error}");
+    assert!(ledger.entity(feedback("before").id).expect("reading goes on").is_some());
+    // People look, and a daemon starts anew, also while there is no room.
+    drop(ledger);
+    let ledger = open();
     assert!(ledger.entity(feedback("before").id).expect("reading goes on").is_some());
     free.store(u64::MAX, Ordering::Relaxed);
     ledger.transact(|tx| tx.put_entity(&feedback("after"))).expect("room again");

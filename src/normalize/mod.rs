@@ -205,7 +205,7 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
     Ok(None)
 }
 
-/// Looks at dead letters whose mapping has changed since, and sends them through again.
+/// Looks at dead letters whose mapping, or message template, has changed since, and sends them through again.
 pub fn redrive(house: &House) -> Result<usize, LedgerError> {
     let mut redriven = 0;
     for (number, dead) in house.ledger.dead()? {
@@ -226,6 +226,7 @@ pub fn redrive(house: &House) -> Result<usize, LedgerError> {
                     .map(crate::mapping::IntoMapping::digest),
                 None => None,
             },
+            (Letter::Message { .. }, Some(_)) => Some(crate::close::template(house)?),
             _ => None,
         };
         if now.is_some() && now != dead.mapping {
@@ -260,14 +261,15 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
                     tx.queue(&lane, rank, &crate::sync::item(*entity, collection), crate::ledger::When::Now, now)?;
                 }
             }
-            Letter::Message { id } => {
-                tx.queue(
-                    &crate::ledger::close_lane(&dead.connection),
-                    0,
-                    id.as_bytes(),
-                    crate::ledger::When::Now,
-                    now,
-                )?;
+            Letter::Message { id } if tx.message(id)?.is_some() => {
+                let lane = crate::ledger::close_lane(&dead.connection);
+                tx.queue(&lane, 0, id.as_bytes(), crate::ledger::When::Now, now)?;
+            }
+            // It could not be written yet.
+            Letter::Message { .. } => {
+                if let Some(entity) = dead.entity {
+                    crate::close::prepare_again(house, tx, entity)?;
+                }
             }
             Letter::Fetch { key } => {
                 let lane = crate::ledger::fetch_lane(&dead.connection);

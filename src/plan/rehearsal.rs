@@ -268,6 +268,10 @@ impl Connector for Rehearsal {
         self.patiently(|| self.inner.attach(shape, callback, known)).await
     }
 
+    fn rebound(&self, before: &Value, now: &Value) -> Vec<(String, String)> {
+        self.inner.rebound(before, now)
+    }
+
     fn source(&self) -> Option<&dyn Source> {
         self.inner.source().map(|_| self as &dyn Source)
     }
@@ -322,6 +326,10 @@ impl Sink for Rehearsal {
             Some(sink) => sink.canonical(collection, field, value),
             None => value,
         }
+    }
+
+    fn lacks(&self, collection: &str) -> BTreeSet<String> {
+        self.inner.sink().map(|sink| sink.lacks(collection)).unwrap_or_default()
     }
 
     async fn write(&self, collection: &str, writes: &[Write]) -> Vec<Result<Written, Fault>> {

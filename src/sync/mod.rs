@@ -13,6 +13,7 @@ mod merge;
 mod observe;
 mod outcome;
 mod plan;
+mod rebind;
 #[cfg(test)]
 mod tests;
 
@@ -27,11 +28,12 @@ pub use follow::{RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
 pub use observe::{ObserveError, adopt, gone, observe};
 pub use plan::{Planned, Task, plan};
+pub use rebind::{look_through, note};
 
 use crate::delay::Delay;
 use crate::follow;
 use crate::house::{Connection, House, Stage, Step, Stop};
-use crate::ledger::{Claim, Input, LedgerError, Via, When, sync_lane};
+use crate::ledger::{Claim, Input, LedgerError, Via, sync_lane};
 
 /// The most queued items that one step looks at.
 const LOOK: usize = 64;
@@ -367,29 +369,4 @@ impl Room<'_> {
         }
         Ok(Step::Idle { until: Some(self.connection.after(self.house, fault)?) })
     }
-}
-
-/// Queues the records that lack a field which their destination has got since.
-pub fn pay_what_is_owed(house: &House, connection: &str) -> Result<usize, LedgerError> {
-    let mut queued = 0;
-    for mapping in house.config.mappings.into.iter().filter(|mapping| mapping.connection == connection) {
-        let mut owing = Vec::new();
-        house.ledger.each_linked(connection, &mapping.collection, |_, entity| {
-            if house.ledger.base(entity, connection, &mapping.collection)?.is_some_and(|base| !base.owed.is_empty()) {
-                owing.push(entity);
-            }
-            Ok(())
-        })?;
-        for entity in owing {
-            house.ledger.transact(|tx| {
-                let mut base = tx.base(entity, connection, &mapping.collection)?;
-                base.owed.clear();
-                tx.put_base(entity, connection, &mapping.collection, &base)?;
-                let rank = rank(house, connection, &mapping.collection, mapping.entity);
-                tx.queue(&sync_lane(connection), rank, &item(entity, &mapping.collection), When::Now, house.now())
-            })?;
-            queued += 1;
-        }
-    }
-    Ok(queued)
 }

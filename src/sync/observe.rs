@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::desired::{DesireError, desired};
 use super::follow::{follow, item, rank};
 use super::merge::{Look, merge};
+use super::rebind;
 use crate::house::House;
 use crate::ledger::{
     Base, Entry, FieldBase, Input, LedgerError, Link, LinkState, Question, Tx, Via, What, When, fetch_lane, sync_lane,
@@ -79,11 +80,16 @@ pub fn observe(
     // A row that somebody has just made, and linked: it is read first, and this field waits for it.
     let mut theirs = theirs.clone();
     for (field, linked) in just_made(house, mapping, &theirs)? {
-        match base.fields.get(&field) {
-            Some(agreed) => drop(theirs.insert(field, agreed.theirs.clone())),
-            None => drop(theirs.remove(&field)),
-        }
+        as_agreed(&base, &field, &mut theirs);
         tx.queue(&fetch_lane(connection), 0, &crate::ledger::fetch_item(&linked), When::Now, now)?;
+        look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
+    }
+    let unsettled = rebind::unsettled(tx, connection, collection)?;
+    for field in sink.lacks(collection).union(&unsettled) {
+        as_agreed(&base, field, &mut theirs);
+    }
+    if !unsettled.is_empty() {
+        // Somebody may have typed into the new one already.
         look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
     }
     let look = Look {
@@ -173,6 +179,14 @@ pub fn observe(
             Ok(())
         }
         None => Ok(()),
+    }
+}
+
+/// This look does not speak of the field.
+fn as_agreed(base: &Base, field: &str, theirs: &mut serde_json::Map<String, Value>) {
+    match base.fields.get(field) {
+        Some(agreed) => drop(theirs.insert(field.to_owned(), agreed.theirs.clone())),
+        None => drop(theirs.remove(field)),
     }
 }
 

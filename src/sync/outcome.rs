@@ -35,7 +35,6 @@ pub(super) fn stored(
     base.version = receipt.version.map(|version| version.0).or(base.version);
     for (field, why) in &receipt.skipped {
         base.owed.insert(field.clone(), why.clone());
-        base.fields.remove(field);
         let what = format!("{}.{field} is left out: {why}", planned.collection);
         tx.raise(name, &format!("skips {}.{field}", planned.collection), &what, false, now)?;
     }

@@ -25,7 +25,7 @@ pub use listen::Listening;
 
 use crate::house::House;
 use crate::intake::{Current, Door};
-use crate::ledger::{FreeSpace, RESERVE, Tree};
+use crate::ledger::{FreeSpace, Tree};
 
 /// Bytes of webhook bodies that may be in memory at once, in KiB.
 const BODIES_KIB: usize = 64 * 1024;
@@ -122,8 +122,9 @@ async fn ready(State(web): State<Arc<Web>>) -> Response {
 fn readiness(web: &Web) -> (bool, Value) {
     let house = web.house();
     let free = (web.free)(&web.ledger_path);
+    let kept = house.ledger.store().kept_free();
     let ledger = match house.ledger.store().get(Tree::Meta, b"") {
-        Ok(_) if free < RESERVE => format!("the disk is full: {free} bytes are free"),
+        Ok(_) if free < kept => format!("the disk is full: {free} bytes are free, {kept} are kept in reserve"),
         Ok(_) => "open".to_owned(),
         Err(error) => error.to_string(),
     };

@@ -128,3 +128,27 @@ fn a_body_that_trickles_is_given_up() {
     assert_eq!(&answer, b"HTTP/1.1 408");
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn what_finds_no_room_is_not_acknowledged_until_there_is_some() {
+    let short = |mb: u32| GITHUB.replace("path = \"ledger\"", &format!("path = \"ledger\"\nkeep_free_mb = {mb}"));
+    // No disk of a test machine has a pebibyte free.
+    let place = Place::with(&short(1_073_741_824));
+    let mut daemon = place.run();
+    let body = issue("The button breaks it");
+    assert_eq!(deliver(&daemon, &body, &signature(&body), &[JSON]), 503);
+    assert_eq!(deliver(&daemon, &body, &signature(b"another body"), &[JSON]), 401, "forged is forged");
+    let ready = daemon.get("/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("the disk is full") && ready.body.contains("in reserve"), "{}", ready.body);
+    assert_eq!(daemon.get("/healthz").status, 200, "it lives");
+
+    place.write("config.toml", &short(64));
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for("the new configuration is in use");
+    assert_eq!(daemon.get("/readyz").status, 200);
+    place.loopd(&["why", "https://github.com/example/app/issues/1"]).ends(1);
+    assert_eq!(deliver(&daemon, &body, &signature(&body), &[JSON]), 200);
+    assert_eq!(daemon.stop(), Some(0));
+    place.loopd(&["ledger", "verify"]).ends(0);
+}

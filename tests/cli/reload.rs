@@ -40,3 +40,28 @@ fn a_new_configuration_is_used_from_then_on() {
     assert_eq!(daemon.post("/hooks/hub", &[], b"{}").status, 401);
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn the_file_of_customers_is_read_at_the_start_and_when_it_has_changed() {
+    let place = Place::with(&format!("{GITHUB}\n[customers]\ncsv = \"customers.csv\"\n"));
+    place.write(
+        "customers.csv",
+        "name,domain,arr\nLumen Example,lumen.example.com,lots\nQuill Example,quill.example.com,5\n",
+    );
+    let mut daemon = place.run();
+    let told = place.loopd(&["status", "--strict"]).ends(3);
+    assert!(told.out.contains("customers.csv:2: arr: `lots` is no amount"), "{}", told.out);
+    // An unchanged file is not read in again.
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("the new configuration is in use");
+    place.write(
+        "customers.csv",
+        "name,domain,arr\nLumen Example,lumen.example.com,7\nQuill Example,quill.example.com,5\n",
+    );
+    daemon.signal(Signal::HUP);
+    let taken = daemon.wait_for("customers are taken in");
+    assert_eq!((&taken["rows"], &taken["news"]), (&2.into(), &1.into()), "{taken}");
+    daemon.wait_for("the new configuration is in use");
+    place.loopd(&["status", "--strict"]).ends(0);
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -91,7 +91,14 @@ impl Place {
 
     /// Starts the daemon, and returns when it is ready.
     pub(crate) fn run(&self) -> Daemon {
-        let mut child = self.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        self.run_under(&[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn run_under(&self, environment: &[(&str, &str)]) -> Daemon {
+        let mut command = self.command(&["run"]);
+        command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
         let stderr = child.stderr.take().expect("piped");
         let (lines, log) = channel();
         std::thread::spawn(move || {

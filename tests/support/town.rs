@@ -4,11 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use connectors::http::{Broken, Transport};
 use connectors::{Clock, Kind};
+use http::{Request, Response};
 use loopd::config::{Config, World as Machine};
 use loopd::daemon::{Materials, build, rooms};
 use loopd::house::{House, Stage, Step};
@@ -124,10 +128,29 @@ pub struct Town {
     pub rooms: Vec<Waiting>,
     /// What lies on the machine: `config.toml`, and mappings. A change is read at the next start.
     pub files: BTreeMap<PathBuf, String>,
+    /// Calls whose path holds this are answered 500.
+    pub broken: Arc<Mutex<Option<&'static str>>>,
     runtime: tokio::runtime::Runtime,
     pub steps: u64,
     /// A room failed; the reason is kept for the test to see.
     pub failures: Vec<String>,
+}
+
+/// The way to a vendor of which a part does not work.
+struct Breakable {
+    inner: InProcess,
+    broken: Arc<Mutex<Option<&'static str>>>,
+}
+
+#[async_trait]
+impl Transport for Breakable {
+    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Broken> {
+        let broken = *self.broken.lock().expect("one thread");
+        if broken.is_some_and(|part| request.uri().path().contains(part)) {
+            return Ok(Response::builder().status(500).body(Bytes::new()).expect("a response"));
+        }
+        self.inner.send(request, timeout).await
+    }
 }
 
 fn house(
@@ -135,12 +158,13 @@ fn house(
     clock: &Arc<TestClock>,
     store: &Arc<MemoryStore>,
     files: &BTreeMap<PathBuf, String>,
+    broken: &Arc<Mutex<Option<&'static str>>>,
 ) -> Arc<House> {
     let path = PathBuf::from("config.toml");
     let machine = NoMachine { files: files.clone() };
     let config: Config = loopd::config::load(&path, &machine).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let ledger = Ledger::over(store.clone(), Arc::new(NoProbe)).expect("a ledger in memory");
-    let (transport_world, transport_clock) = (world.clone(), clock.clone());
+    let (transport_world, transport_clock, transport_broken) = (world.clone(), clock.clone(), broken.clone());
     let classifier = loopd::daemon::classifier(&config);
     let materials = Materials {
         ledger,
@@ -150,11 +174,14 @@ fn house(
                 .into_iter()
                 .find(|vendor| vendor.name() == name)
                 .expect("connections are named as their vendor");
-            Arc::new(InProcess { world: transport_world.clone(), vendor, clock: transport_clock.clone() })
+            let inner = InProcess { world: transport_world.clone(), vendor, clock: transport_clock.clone() };
+            Arc::new(Breakable { inner, broken: transport_broken.clone() })
         }),
         classifier,
     };
-    Arc::new(build(config, &machine, materials).expect("a good configuration"))
+    let house = build(config, &machine, materials).expect("a good configuration");
+    loopd::import::configured(&house, &machine).expect("memory");
+    Arc::new(house)
 }
 
 impl Town {
@@ -183,13 +210,14 @@ impl Town {
         crate::furnish::accounts(&world);
         let store = Arc::new(MemoryStore::new());
         files.insert("config.toml".into(), config(extra));
-        let house = house(&world, &clock, &store, &files);
+        let broken = Arc::default();
+        let house = house(&world, &clock, &store, &files, &broken);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         for connection in ["airtable", "linear"] {
             runtime.block_on(crate::furnish::setup(&house, &clock, connection));
         }
         let rooms = rooms(&house).into_iter().map(|room| (room, None)).collect();
-        Self { world, clock, store, house, rooms, files, runtime, steps: 0, failures: Vec::new() }
+        Self { world, clock, store, house, rooms, files, broken, runtime, steps: 0, failures: Vec::new() }
     }
 
     /// The engine ends here and now, and begins again. With `kept`: the machine loses its power, and of what was not
@@ -199,7 +227,7 @@ impl Town {
             self.store.lose_power(kept);
         }
         self.rooms.clear();
-        self.house = house(&self.world, &self.clock, &self.store, &self.files);
+        self.house = house(&self.world, &self.clock, &self.store, &self.files, &self.broken);
         self.rooms = rooms(&self.house).into_iter().map(|room| (room, None)).collect();
     }
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::story::{
-    bug, cells, company, conversation, known, minutes, much_later, no_dead, of_conversation, of_issue, row, tell,
-    tell_in,
+    bug, cells, company, conditions, conversation, known, minutes, much_later, no_dead, of_conversation, of_issue, row,
+    tell, tell_in, type_in,
 };
 use crate::town::{BASE, Town};
 
@@ -114,4 +114,46 @@ fn a_customers_row_may_be_edited_and_added() {
         assert!(names.contains(&json!("Typed Better")) && names.len() == 2, "{names:?}");
         no_dead(town);
     });
+}
+
+#[test]
+fn the_configured_file_is_taken_in_again_when_it_changes() {
+    const FIRST: &str = "name,domain,github_org,arr,owner\nLumen,lumen.example.com,ada-example,1000,Ada\n,,,5,\n";
+    let files = || [("customers.csv".into(), FIRST.to_owned())].into();
+    tell_in(
+        || Town::furnished(7, "[customers]\ncsv = \"customers.csv\"\n", files()),
+        |town, mid| {
+            let number = bug(town, "Stream ends early");
+            minutes(town, 3);
+            let customer = known(town, of_issue(number)).expect("known").as_feedback().expect("feedback").customer;
+            let customer = customer.expect("recognised by its GitHub organisation");
+            assert_eq!(row(town, "Customers", customer).1["Owner"], "Ada");
+            let told = conditions(town, "loopd");
+            assert!(told.len() == 1 && told[0].contains("customers.csv:3: it has no name"), "{told:?}");
+
+            // The same file again, and a restart, change nothing.
+            let before = town.world.books(sandbox::Vendor::Airtable).by_operation;
+            town.restart(None);
+            mid(town);
+            minutes(town, 2);
+            let after = town.world.books(sandbox::Vendor::Airtable).by_operation;
+            let patches = |books: &std::collections::BTreeMap<String, u64>| -> u64 {
+                books.iter().filter(|(name, _)| name.contains("PATCH")).map(|(_, count)| count).sum()
+            };
+            assert_eq!(patches(&before), patches(&after));
+
+            // A person's word stands; what nobody decided follows the file.
+            type_in(town, "Customers", customer, "Owner", &json!("Grace"));
+            minutes(town, 2);
+            let second = "name,domain,github_org,arr,owner\nLumen,lumen.example.com,ada-example,2000,Linus\n";
+            town.files.insert("customers.csv".into(), second.to_owned());
+            town.restart(None);
+            minutes(town, 5);
+            let shown = row(town, "Customers", customer).1;
+            assert_eq!((&shown["Owner"], &shown["ARR"]), (&json!("Grace"), &json!(2000)));
+            assert_eq!(customers(town).len(), 1);
+            assert_eq!(conditions(town, "loopd"), Vec::<String>::new());
+            no_dead(town);
+        },
+    );
 }

@@ -1,13 +1,16 @@
 //! The whole loop: what a customer says becomes a row and an issue; what engineers finish is shown to everybody, and the
 //! customer is told once, when a person says so.
 
+use std::path::Path;
+
 use loopd::close;
 use loopd::ledger::MessageState;
 use sandbox::Vendor;
 use serde_json::json;
 
 use crate::story::{
-    bug, cells, company, conversation, linear, minutes, no_dead, of_conversation, of_issue, tell, the_message,
+    bug, cells, company, conversation, dead, linear, minutes, no_dead, of_conversation, of_issue, tell, tell_in,
+    the_message,
 };
 use crate::town::{REPO, Town};
 
@@ -127,4 +130,42 @@ fn a_dropped_message_never_goes_out() {
         assert_eq!(the_message(town), message);
         assert_eq!(town.world.github(|desk, _| desk.comments(REPO, number).count()), 0);
     });
+}
+
+#[test]
+fn a_message_that_its_template_cannot_write_is_not_lost() {
+    // It checks, and fails only where a title is long enough to make too much of.
+    const GREEDY: &str = "[close]\ntemplate = \"{{ title * 1000000 }}\"\n";
+    tell_in(
+        || Town::with(7, GREEDY),
+        |town, mid| {
+            let id = of_issue(bug(town, "Stream ends early"));
+            minutes(town, 3);
+            town.world.linear(|desk, cx| desk.move_issue(cx, &id.to_string(), "Done"));
+            minutes(town, 3);
+            mid(town);
+            minutes(town, 1);
+            let letters = dead(town);
+            let [(number, letter)] = letters.as_slice() else { panic!("{letters:#?}") };
+            assert!(letter.cause.contains("1 MiB") && letter.cause.contains("[close]"), "{}", letter.cause);
+            assert_eq!((letter.entity, letter.connection.as_str()), (Some(id), "github"));
+            assert_eq!(town.house.ledger.messages().expect("memory"), Vec::new());
+
+            // By the same template it fails again, and is still there; by another it is written by itself.
+            assert_eq!(loopd::normalize::redrive(&town.house).expect("memory"), 0);
+            assert!(loopd::normalize::retry(&town.house, *number).expect("memory"));
+            assert_eq!(dead(town).len(), 1);
+            let mended = town.files[Path::new("config.toml")].replace(" * 1000000", "");
+            town.files.insert("config.toml".into(), mended);
+            town.restart(None);
+            assert_eq!(loopd::normalize::redrive(&town.house).expect("memory"), 1);
+            no_dead(town);
+            let message = the_message(town);
+            let prepared = town.house.ledger.message(&message).expect("memory").expect("prepared");
+            assert_eq!((prepared.body.as_str(), &prepared.state), ("Stream ends early", &MessageState::Prepared));
+            close::approve(&town.house, &message, "ops").expect("memory").expect("it waits");
+            minutes(town, 3);
+            assert!(sent(town, &message));
+        },
+    );
 }

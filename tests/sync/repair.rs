@@ -71,3 +71,30 @@ fn a_sweep_finds_what_was_deleted_in_silence() {
         no_dead(town);
     });
 }
+
+#[test]
+fn one_stream_that_fails_holds_up_no_other() {
+    tell_in(
+        || Town::with(9, ""),
+        |town, mid| {
+            let id = of_issue(bug(town, "Stream ends early"));
+            minutes(town, 3);
+            *town.broken.lock().expect("one thread") = Some("/payloads");
+            mid(town);
+            minutes(town, 20);
+            let caught_up =
+                |town: &Town, stream: &str| town.house.ledger.position("airtable", stream).expect("memory").caught_up;
+            let ago = |town: &Town, stream: &str| {
+                let now = connectors::Clock::now(&*town.clock);
+                caught_up(town, stream).map(|at| (now - at).num_seconds())
+            };
+            assert!(ago(town, "modified").is_some_and(|ago| ago <= 90), "{:?}", ago(town, "modified"));
+            assert!(ago(town, "payloads").is_some_and(|ago| ago >= 1000), "{:?}", ago(town, "payloads"));
+            *town.broken.lock().expect("one thread") = None;
+            minutes(town, 3);
+            assert!(ago(town, "payloads").is_some_and(|ago| ago <= 90), "{:?}", ago(town, "payloads"));
+            assert_eq!(cells(town, id)["Severity"], "High");
+            no_dead(town);
+        },
+    );
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use sd_notify::NotifyState;
 
-use super::{Daemon, TICK, notify};
+use super::{Daemon, TICK, customers, notify};
 use crate::cli::open;
 use crate::config::{Config, Problem};
 use crate::daemon;
@@ -75,6 +75,7 @@ impl Daemon<'_> {
         if let Err(error) = mended(new) {
             tracing::error!(%error, "the ledger could not take note of the reload");
         }
+        customers(new);
         match daemon::start(new) {
             Ok(running) => {
                 self.running = running;

@@ -123,6 +123,9 @@ impl Connector for Closed {
     fn meter(&self) -> connectors::Meter {
         connectors::Meter::default()
     }
+    fn wait(&self) -> Option<std::time::Duration> {
+        None
+    }
     async fn probe(&self) -> Result<connectors::Identity, connectors::Fault> {
         Err(connectors::Fault::locked("not opened"))
     }
