@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::story::{
-    bug, cells, conditions, dead, issue, known, linear, minutes, much_later, no_dead, of_issue, row, tell, type_in,
+    bug, cells, conditions, dead, history, issue, known, linear, minutes, much_later, no_dead, of_issue, row, tell,
+    type_in,
 };
 use crate::town::BASE;
 
@@ -104,6 +105,10 @@ fn more_rows_than_one_piece_are_filled_again() {
         minutes(town, 5);
         let empty = ids.iter().filter(|id| cells(town, **id)["Source"] != "GitHub").count();
         assert_eq!(empty, 0, "of {}", ids.len());
+        let taken_for_edited = |id: &loopd::schema::EntityId| {
+            history(town, *id).iter().any(|line| line.what == loopd::ledger::What::EditedThere)
+        };
+        assert_eq!(ids.iter().filter(|id| taken_for_edited(id)).count(), 0, "of {}", ids.len());
         no_dead(town);
     });
 }
