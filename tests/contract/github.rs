@@ -40,6 +40,8 @@ impl Bench {
         let world = World::new(7, clock.hands());
         world.github(|desk, cx| desk.create_repo(REPO, cx));
         let (sent, github) = open(&world, &clock, more);
+        // What others wrote before is waited out.
+        clock.advance(Duration::from_secs(2));
         Self { world, clock, sent, github }
     }
 
