@@ -14,7 +14,7 @@ use super::{Exit, Out, Told};
 use crate::config::{self, Config, Machine, Problem};
 use crate::daemon::{self, Materials, Probed};
 use crate::house::House;
-use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, portable};
+use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError};
 
 /// The configuration, or every mistake in it.
 ///
@@ -60,10 +60,6 @@ pub fn ledger(config: &Config, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> 
 /// The ledger in a folder, with a page cache of `cache` bytes.
 fn ledger_at(path: &Path, cache: u64, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
     only_its_owner(path)?;
-    portable::finish_swap(path)?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(|error| anyhow::anyhow!("{}: {error}", parent.display()))?;
-    }
     Ledger::open_with_cache(path, cache, free_space(), probe).map_err(|error| match error {
         LedgerError::Store(StoreError::Locked { .. }) => Told::new(Exit::Busy, format!("error: {error}")).into(),
         error => error.into(),

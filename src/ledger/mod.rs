@@ -12,6 +12,7 @@ mod keys;
 mod look;
 mod memory_store;
 mod migrate;
+mod place;
 pub mod portable;
 mod raw;
 mod records;
@@ -35,6 +36,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 pub use memory_store::{MemoryStore, Overlay};
+pub use place::stands;
 pub use records::{
     Base, Condition, Dead, Effect, Entry, FieldBase, Input, Letter, Link, LinkState, MessageState, Outgoing, Position,
     Question, Seen, StoredEntity, Via, Waiting, Was, What,

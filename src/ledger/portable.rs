@@ -4,13 +4,15 @@
 //! JSON (packed raw inputs) stand as `"hex"`. sled grows under updates; a fresh store holds only what is alive.
 
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::migrate::FORMAT;
+use super::place::Place;
 use super::store::{Batch, Store, StoreError, Tree};
 use super::{FreeSpace, SledStore};
 
@@ -55,14 +57,14 @@ pub fn export(store: &dyn Store, out: &mut dyn Write) -> Result<usize, PortError
         serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
         out.write_all(b"\n")?;
         count += 1;
-        Ok(())
+        Ok::<(), PortError>(())
     })?;
     Ok(count)
 }
 
-type See<'a> = dyn FnMut(Tree, &[u8], &[u8]) -> Result<(), PortError> + 'a;
+type See<'a, E> = dyn FnMut(Tree, &[u8], &[u8]) -> Result<(), E> + 'a;
 
-fn each_row(store: &dyn Store, see: &mut See<'_>) -> Result<(), PortError> {
+fn each_row<E: From<StoreError>>(store: &dyn Store, see: &mut See<'_, E>) -> Result<(), E> {
     for tree in Tree::ALL {
         let mut after: Option<Vec<u8>> = None;
         loop {
@@ -122,63 +124,62 @@ pub fn import(store: &dyn Store, lines: &mut dyn BufRead) -> Result<usize, PortE
     Ok(count)
 }
 
-/// Rewrites the ledger in `path` into a fresh store and swaps it in. The old one stays beside it (`.before-compact`)
-/// until the new one is in place and durable; a crash at any moment leaves one whole ledger at `path`, or
-/// [`finish_swap`] puts it there. Returns (bytes before, bytes after).
-pub fn compact(path: &Path, free: &FreeSpace) -> Result<(u64, u64), PortError> {
-    finish_swap(path)?;
-    let (fresh, old) = (beside(path, "compacting"), beside(path, "before-compact"));
-    if fresh.exists() {
-        std::fs::remove_dir_all(&fresh)?;
-    }
-    let before = folder_size(path)?;
-    {
-        let from = SledStore::open(path, free.clone())?;
-        let to = SledStore::open(&fresh, free.clone())?;
-        let mut batch = Batch::default();
-        each_row(&from, &mut |tree, key, value| {
-            batch.writes.push((tree, key.to_vec(), Some(value.to_vec())));
-            if batch.writes.len() >= 512 {
-                to.apply(std::mem::take(&mut batch))?;
+/// What a ledger holds, in one value: two with the same seal hold the same rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    pub rows: usize,
+    digest: [u8; 32],
+}
+
+impl Seal {
+    /// Reads every row.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn of(store: &dyn Store) -> Result<Self, StoreError> {
+        let (mut rows, mut hash) = (0, Sha256::new());
+        each_row(store, &mut |tree, key, value| {
+            rows += 1;
+            for part in [tree.name().as_bytes(), key, value] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
             }
-            Ok(())
+            Ok::<(), StoreError>(())
         })?;
-        to.apply(batch)?;
-        to.durable()?;
+        Ok(Self { rows, digest: hash.finalize().into() })
     }
-    std::fs::rename(path, &old)?;
-    std::fs::rename(&fresh, path)?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))?;
-    std::fs::remove_dir_all(&old)?;
+}
+
+/// Rewrites the ledger in `path` into a fresh store and swaps it in. The place is held all along; the old ledger stays
+/// beside the new one until that, at its place and on disk, is seen to hold the same rows. Returns (bytes before, bytes
+/// after).
+///
+/// # Errors
+/// A ledger that is held by another process, or that cannot be read; a disk that is full. The old ledger stays.
+pub fn compact(path: &Path, free: &FreeSpace) -> Result<(u64, u64), PortError> {
+    let place = Place::hold(path, free)?;
+    let before = folder_size(path)?;
+    let fresh = place.beside("compacting");
+    let seal = {
+        let from = SledStore::inside(path, free.clone())?;
+        copy(&from, &SledStore::inside(&fresh, free.clone())?)?;
+        Seal::of(&from)?
+    };
+    place.swap_in(&fresh, &seal, free)?;
     Ok((before, folder_size(path)?))
 }
 
-/// After a crash between the two renames of [`compact`] there is no ledger at `path`, but a whole one beside it.
-pub fn finish_swap(path: &Path) -> io::Result<()> {
-    let (fresh, old) = (beside(path, "compacting"), beside(path, "before-compact"));
-    if !path.exists() && old.exists() {
-        // The fresh one was complete before the first rename; the old one is as good, and surely whole.
-        std::fs::rename(&old, path)?;
-    }
-    if path.exists() && old.exists() {
-        std::fs::remove_dir_all(&old)?;
-    }
-    if path.exists() && fresh.exists() {
-        std::fs::remove_dir_all(&fresh)?;
-    }
-    Ok(())
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    std::fs::File::open(path)?.sync_all()
+fn copy(from: &dyn Store, to: &dyn Store) -> Result<(), StoreError> {
+    let mut batch = Batch::default();
+    each_row(from, &mut |tree, key, value| {
+        batch.writes.push((tree, key.to_vec(), Some(value.to_vec())));
+        if batch.writes.len() >= 512 {
+            to.apply(std::mem::take(&mut batch))?;
+        }
+        Ok::<(), StoreError>(())
+    })?;
+    to.apply(batch)?;
+    to.durable()
 }
 
 /// Bytes in a folder and below.

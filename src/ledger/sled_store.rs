@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
+use super::place::Place;
 use super::store::{Batch, Bytes, Row, Store, StoreError, Tree};
 
 /// How much of the disk stays free, in bytes: sled may need this much to finish what it has begun.
@@ -37,12 +38,38 @@ pub struct SledStore {
     synced: Condvar,
     /// Large values' files that are known to be on the disk.
     blobs: Mutex<BTreeSet<OsString>>,
+    /// `None`: who opened this holds it. The last field, for it is let go when the database is closed, and not before.
+    _place: Option<Place>,
 }
 
 struct Open {
     db: sled::Db,
     trees: Vec<sled::Tree>,
     file: File,
+}
+
+impl Drop for SledStore {
+    /// sled's own threads may outlive its handle for a moment: who takes the place next must not meet them. Its file's lock
+    /// goes with the last of them.
+    fn drop(&mut self) {
+        let Some(open) = self.open.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Open { db, trees, file } = open;
+        drop((db, trees));
+        for _ in 0..LINGERS {
+            if file.try_lock().is_ok() {
+                return;
+            }
+            linger();
+        }
+    }
+}
+
+/// How often to look whether sled has let go, a millisecond apart.
+const LINGERS: u32 = 5000;
+
+#[expect(clippy::disallowed_methods, reason = "sled tells nobody when its last thread is done")]
+fn linger() {
+    std::thread::sleep(std::time::Duration::from_millis(1));
 }
 
 /// Which syncs have begun and ended. A caller needs one that began after it asked.
@@ -66,6 +93,16 @@ impl SledStore {
 
     /// The same, with another size of the page cache, in bytes.
     pub fn open_with_cache(path: &Path, cache: u64, free: FreeSpace) -> Result<Self, StoreError> {
+        let place = Place::hold(path, &free)?;
+        Self::with_place(path, cache, free, Some(place))
+    }
+
+    /// The database in a folder whose place the caller holds.
+    pub(super) fn inside(path: &Path, free: FreeSpace) -> Result<Self, StoreError> {
+        Self::with_place(path, CACHE, free, None)
+    }
+
+    fn with_place(path: &Path, cache: u64, free: FreeSpace, place: Option<Place>) -> Result<Self, StoreError> {
         let open = Open::at(path, cache)?;
         Ok(Self {
             path: path.to_owned(),
@@ -76,6 +113,7 @@ impl SledStore {
             group: Mutex::default(),
             synced: Condvar::new(),
             blobs: Mutex::default(),
+            _place: place,
         })
     }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -347,18 +348,77 @@ fn export_import_and_compact_keep_every_row() {
     assert_eq!(after, all);
 }
 
+/// What a crash leaves between any two steps of a swap, the next to hold the place puts in order.
 #[test]
 fn a_compaction_cut_short_leaves_a_whole_ledger() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("ledger");
-    drop(Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("opens"));
+    let at = |suffix: &str| folder.path().join(format!("ledger{suffix}"));
+    let path = at("");
+    let made = |path: &Path, id: &str| {
+        let ledger = Ledger::open(path, plenty(), Arc::new(NoProbe)).expect("opens");
+        ledger.transact(|tx| tx.put_entity(&feedback(id))).expect("writes");
+    };
+    let whole = || {
+        let ledger = Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("opens");
+        assert!(ledger.entity(feedback("1").id).expect("reads").is_some());
+        for suffix in [".compacting", ".before-compact", ".discarded", ".importing"] {
+            assert!(!at(suffix).exists(), "{suffix} was left");
+        }
+    };
+    made(&path, "1");
+    // While the copy is made.
+    std::fs::create_dir(at(".compacting")).expect("makes");
+    whole();
     // Between the two renames.
-    std::fs::rename(&path, folder.path().join("ledger.before-compact")).expect("renames");
-    std::fs::create_dir(folder.path().join("ledger.compacting")).expect("makes");
-    portable::finish_swap(&path).expect("mends");
-    assert!(path.join("db").exists());
-    assert!(!folder.path().join("ledger.compacting").exists());
-    assert!(!folder.path().join("ledger.before-compact").exists());
+    std::fs::rename(&path, at(".before-compact")).expect("renames");
+    std::fs::create_dir(at(".compacting")).expect("makes");
+    whole();
+    // After the second.
+    copy_folder(&path, &at(".before-compact"));
+    whole();
+    // While the old one is removed.
+    std::fs::create_dir(at(".discarded")).expect("makes");
+    whole();
+    // Another ledger beside it, which no compaction leaves: nothing is removed, and a person is told.
+    made(&at(".other"), "2");
+    std::fs::rename(at(".other"), at(".before-compact")).expect("renames");
+    let error = Ledger::open(&path, plenty(), Arc::new(NoProbe)).err().expect("refused").to_string();
+    assert!(error.contains(".before-compact") && error.contains("Move away"), "{error}");
+    assert!(path.join("db").exists() && at(".before-compact").join("db").exists());
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("copies");
+        }
+    }
+}
+
+#[test]
+fn who_does_not_hold_the_place_touches_nothing_beside_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ledger");
+    let ledger = Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("opens");
+    let siblings = ["ledger.compacting", "ledger.before-compact", "ledger.importing", "ledger.discarded"];
+    for name in siblings {
+        std::fs::create_dir(folder.path().join(name)).expect("makes");
+    }
+    let locked = |done: Result<(), StoreError>| assert!(matches!(done, Err(StoreError::Locked { .. })));
+    locked(SledStore::open(&path, plenty()).map(|_| ()));
+    match portable::compact(&path, &plenty()) {
+        Err(portable::PortError::Store(error)) => locked(Err(error)),
+        other => panic!("{other:?}"),
+    }
+    for name in siblings {
+        assert!(folder.path().join(name).exists(), "{name} is another's");
+    }
+    drop(ledger);
 }
 
 /// An action on a store, for comparing stores with each other.

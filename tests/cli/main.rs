@@ -3,6 +3,7 @@
 mod check;
 mod commands;
 mod hooks;
+mod ledger;
 mod reload;
 mod run;
 mod support;

@@ -1,0 +1,70 @@
+//! The ledger in people's hands: looked at, compacted, exported, imported, damaged.
+
+use crate::support::{GITHUB, Place};
+
+/// A place with a ledger that holds some customers.
+fn furnished() -> Place {
+    let place = Place::with(GITHUB);
+    let rows: String = (0..60).map(|n| format!("Company {n},company{n}.example,{}\n", n * 1000)).collect();
+    place.write("customers.csv", &format!("name,domain,arr\n{rows}"));
+    place.loopd(&["import", "customers", "customers.csv"]).ends(0);
+    place
+}
+
+fn rows(place: &Place) -> Vec<(String, u64)> {
+    let size = place.loopd(&["ledger", "size", "--json"]).ends(0).json();
+    let trees = size["trees"].as_array().expect("trees").iter();
+    trees.map(|tree| (tree["tree"].to_string(), tree["rows"].as_u64().expect("a number"))).collect()
+}
+
+#[test]
+fn looking_beside_a_compaction_loses_nothing() {
+    let place = furnished();
+    let whole = rows(&place);
+    assert!(whole.iter().any(|(tree, rows)| tree == "\"entities\"" && *rows == 60), "{whole:?}");
+    for round in 0..6 {
+        std::thread::scope(|scope| {
+            for command in ["status", "dead", "close"] {
+                let place = &place;
+                scope.spawn(move || {
+                    for _ in 0..5 {
+                        let said = place.loopd(&[command]);
+                        assert!(matches!(said.code, Some(0 | 4)), "{said:?}");
+                    }
+                });
+            }
+            // One of them may hold the ledger at the moment; then it is told, and asks again.
+            let mut compacted = false;
+            for _ in 0..200 {
+                let said = place.loopd(&["ledger", "compact"]);
+                assert!(matches!(said.code, Some(0 | 4)), "{said:?}");
+                if said.code == Some(0) {
+                    compacted = true;
+                    break;
+                }
+            }
+            assert!(compacted, "nobody lets go of the ledger");
+        });
+        assert_eq!(rows(&place), whole, "round {round}");
+        for sibling in ["compacting", "before-compact", "discarded"] {
+            assert!(!place.path().join(format!("ledger.{sibling}")).exists(), "{sibling} was left");
+        }
+    }
+    place.loopd(&["ledger", "verify"]).ends(0);
+}
+
+/// What a person meets while another process is at the ledger: a clear word and code 4, and nothing is touched.
+#[test]
+fn a_second_process_is_told() {
+    let place = furnished();
+    let lock = std::fs::File::options().append(true).open(place.path().join("ledger.lock")).expect("it is there");
+    lock.try_lock().expect("nobody is there");
+    std::fs::create_dir(place.path().join("ledger.compacting")).expect("a folder");
+    for command in [&["status"][..], &["ledger", "compact"], &["ledger", "import", "customers.csv"], &["run"]] {
+        place.loopd(command).ends(4).says("in use by another process");
+    }
+    assert!(place.path().join("ledger.compacting").exists(), "it is the other's");
+    drop(lock);
+    place.loopd(&["status"]).ends(0);
+    assert!(!place.path().join("ledger.compacting").exists());
+}
