@@ -60,7 +60,10 @@ fn check(out: &Out) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     out.table(&["TREE", "ROW", "LAW THAT DOES NOT HOLD"], broken.iter().map(|law| vec![&law.tree, &law.row, &law.law]));
-    out.line("\nThis is a bug, or a damaged disk. `loopd ledger rebuild` makes a ledger anew from the destinations.");
+    out.line(
+        "\nThis is a bug, or a damaged disk. Keep the folder; at another `ledger.path`, import a backup (`loopd ledger import`), \
+         or make the ledger anew from the destinations (`loopd ledger rebuild`).",
+    );
     Ok(Exit::Failed)
 }
 

@@ -10,6 +10,7 @@
 
 mod keys;
 mod look;
+mod mark;
 mod memory_store;
 mod migrate;
 mod place;

@@ -9,7 +9,7 @@
 //! | sibling | what it is | [`Place::hold`] |
 //! |---|---|---|
 //! | `.compacting` | a copy that was being made | removes it |
-//! | `.importing` | an import that was being read | removes it |
+//! | `.checking` | a copy that was being read | removes it |
 //! | `.before-compact` | the whole ledger from before a swap | puts it back where nothing stands at the place; discards it where the same rows stand there; else a person must choose |
 //! | `.discarded` | what was on its way out | removes it |
 
@@ -43,13 +43,9 @@ impl Place {
         Ok(place)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn settle(&self, free: &FreeSpace) -> Result<(), StoreError> {
         remove(&self.beside("discarded"))?;
-        remove(&self.beside("importing"))?;
+        remove(&self.beside("checking"))?;
         let old = self.beside("before-compact");
         if old.exists() {
             if !self.path.exists() {
@@ -82,11 +78,6 @@ impl Place {
             ));
         }
         self.discard(&old)
-    }
-
-    /// Puts a whole ledger into a place where none is.
-    pub(super) fn move_in(&self, fresh: &Path) -> Result<(), StoreError> {
-        self.rename(fresh, &self.path)
     }
 
     fn seal_of(&self, folder: &Path, free: &FreeSpace) -> Result<Seal, StoreError> {
@@ -123,7 +114,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn remove(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn remove(folder: &Path) -> Result<(), StoreError> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(folder, &error)),
         _ => Ok(()),
@@ -138,7 +129,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(suffix);

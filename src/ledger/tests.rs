@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -268,6 +269,130 @@ fn an_unreadable_ledger_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(folder.path().join("db")).expect("is there"), vec![7; 4096]);
 }
 
+/// A ledger of a few hundred rows, and what stands in its database.
+fn furnished(path: &Path) -> Ledger {
+    let ledger = Ledger::open(path, plenty(), Arc::new(NoProbe)).expect("opens");
+    for n in 0..300 {
+        let text: String =
+            (0..600).map(|at| char::from(b'a' + u8::try_from((at * n + at) % 26).expect("small"))).collect();
+        let input = input(&n.to_string(), Some(n), Some(json!({"title": text})));
+        ledger.transact(|tx| tx.ingest(&input).and_then(|_| tx.keep_raw(&input))).expect("writes");
+        ledger.transact(|tx| tx.put_entity(&feedback(&n.to_string()))).expect("writes");
+        if n % 50 == 0 {
+            ledger.durable().expect("syncs");
+        }
+    }
+    ledger.durable().expect("syncs");
+    ledger
+}
+
+fn cut(path: &Path, to: u64) {
+    File::options().write(true).open(path.join("db")).and_then(|db| db.set_len(to)).expect("cuts");
+}
+
+fn noise(path: &Path, at: u64) {
+    let db = File::options().write(true).open(path.join("db")).expect("opens");
+    std::os::unix::fs::FileExt::write_all_at(&db, &[0xa7; 4096], at).expect("writes");
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path.join("db")).expect("is there").len()
+}
+
+#[track_caller]
+fn refused_untouched(path: &Path, what: &str) {
+    let before = std::fs::read(path.join("db")).expect("is there");
+    let error = Ledger::open(path, plenty(), Arc::new(NoProbe)).err().unwrap_or_else(|| panic!("{what}: it opens"));
+    let text = error.to_string();
+    for part in ["cannot be read", "left untouched", "ledger import", "ledger rebuild"] {
+        assert!(text.contains(part), "{what}: {text}");
+    }
+    assert!(std::fs::read(path.join("db")).expect("is there") == before, "{what}: it was changed");
+    assert!(!place::beside(path, "checking").exists());
+}
+
+#[test]
+fn a_damaged_ledger_is_refused_untouched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ledger");
+    drop(furnished(&path));
+    let (length, whole) = (length(&path), folder.path().join("whole"));
+    copy_folder(&path, &whole);
+    let damages: [(&str, &dyn Fn()); 5] = [
+        ("cut to 100 KB", &|| cut(&path, 100 * 1024)),
+        ("cut in half", &|| cut(&path, length / 2)),
+        ("without its last byte", &|| cut(&path, length - 1)),
+        ("noise in the middle", &|| noise(&path, length / 2)),
+        ("gone", &|| std::fs::write(path.join("db"), "").expect("writes")),
+    ];
+    for (what, damage) in damages {
+        damage();
+        refused_untouched(&path, what);
+        refused_untouched(&path, what);
+        std::fs::remove_dir_all(&path).expect("removes");
+        copy_folder(&whole, &path);
+    }
+    let ledger = Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("the whole one opens");
+    assert_eq!(verify(&ledger).expect("reads"), []);
+}
+
+/// A copy of an open ledger's files is what a kill leaves.
+#[test]
+fn a_killed_ledger_opens_and_a_killed_and_cut_one_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = folder.path().join("open");
+    let ledger = furnished(&open);
+    let killed = |name: &str| {
+        let path = folder.path().join(name);
+        copy_folder(&open, &path);
+        path
+    };
+    let opens = |path: &Path| {
+        let ledger = Ledger::open(path, plenty(), Arc::new(NoProbe)).expect("opens");
+        assert_eq!(ledger.count(Tree::Entities).expect("reads"), 300);
+        assert_eq!(verify(&ledger).expect("reads"), []);
+    };
+    opens(&killed("whole"));
+    let cut_one = killed("cut");
+    cut(&cut_one, length(&cut_one) / 2);
+    refused_untouched(&cut_one, "killed and cut");
+    // sled gave back room just before the kill.
+    let shorter = killed("shorter");
+    let mark = mark::Mark::read(&shorter).expect("is there");
+    let write = |path: &Path, mark: mark::Mark| mark.write(&mark::file(path).expect("opens")).expect("writes");
+    write(&shorter, mark::Mark { length: mark.length + (1 << 20), ..mark });
+    opens(&shorter);
+    // Its end was lost, though its length is right.
+    let older = killed("older");
+    write(&older, mark::Mark { epoch: mark.epoch + 1, ..mark });
+    let error = Ledger::open(&older, plenty(), Arc::new(NoProbe)).err().expect("refused").to_string();
+    assert!(error.contains("its end was lost"), "{error}");
+    // A mark that a power loss tore claims nothing.
+    let torn = killed("torn");
+    std::fs::write(torn.join(mark::NAME), "00000000000000").expect("writes");
+    opens(&torn);
+    drop(ledger);
+}
+
+#[test]
+fn verify_reads_every_row_and_says_what_it_cannot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (open, killed) = (folder.path().join("open"), folder.path().join("killed"));
+    let ledger = furnished(&open);
+    copy_folder(&open, &killed);
+    drop(ledger);
+    for at in (0..length(&killed)).step_by(64 * 1024).skip(1) {
+        noise(&killed, at);
+    }
+    match Ledger::open(&killed, plenty(), Arc::new(NoProbe)) {
+        Err(error) => assert!(error.to_string().contains("ledger rebuild"), "{error}"),
+        Ok(ledger) => match verify(&ledger) {
+            Err(error) => assert!(error.to_string().contains("ledger rebuild"), "{error}"),
+            Ok(broken) => assert!(!broken.is_empty(), "it reads what is no more"),
+        },
+    }
+}
+
 #[test]
 fn a_ledger_of_a_newer_loopd_is_refused_and_an_older_one_migrates() {
     let store = MemoryStore::new();
@@ -291,7 +416,8 @@ fn a_full_disk_refuses_and_room_heals() {
     let free = Arc::new(AtomicU64::new(u64::MAX));
     let seen = free.clone();
     let ledger =
-        Ledger::open(folder.path(), Arc::new(move |_| seen.load(Ordering::Relaxed)), Arc::new(NoProbe)).expect("opens");
+        Ledger::open(&folder.path().join("ledger"), Arc::new(move |_| seen.load(Ordering::Relaxed)), Arc::new(NoProbe))
+            .expect("opens");
     ledger.transact(|tx| tx.put_entity(&feedback("before"))).expect("room");
     free.store(RESERVE - 1, Ordering::Relaxed);
     let error = ledger.transact(|tx| tx.put_entity(&feedback("during"))).expect_err("no room");
@@ -361,7 +487,7 @@ fn a_compaction_cut_short_leaves_a_whole_ledger() {
     let whole = || {
         let ledger = Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("opens");
         assert!(ledger.entity(feedback("1").id).expect("reads").is_some());
-        for suffix in [".compacting", ".before-compact", ".discarded", ".importing"] {
+        for suffix in [".compacting", ".before-compact", ".discarded", ".checking"] {
             assert!(!at(suffix).exists(), "{suffix} was left");
         }
     };
@@ -405,7 +531,7 @@ fn who_does_not_hold_the_place_touches_nothing_beside_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ledger");
     let ledger = Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("opens");
-    let siblings = ["ledger.compacting", "ledger.before-compact", "ledger.importing", "ledger.discarded"];
+    let siblings = ["ledger.compacting", "ledger.before-compact", "ledger.checking", "ledger.discarded"];
     for name in siblings {
         std::fs::create_dir(folder.path().join(name)).expect("makes");
     }
@@ -471,7 +597,7 @@ proptest! {
     #[test]
     fn stores_agree(acts in proptest::collection::vec(act(), 1..60), split in 0usize..60) {
         let folder = tempfile::tempdir().expect("a folder");
-        let sled = SledStore::open(folder.path(), plenty()).expect("opens");
+        let sled = SledStore::open(&folder.path().join("ledger"), plenty()).expect("opens");
         let memory = MemoryStore::new();
         let below = Arc::new(MemoryStore::new());
         let mut overlay = None;

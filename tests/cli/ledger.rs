@@ -68,3 +68,20 @@ fn a_second_process_is_told() {
     place.loopd(&["status"]).ends(0);
     assert!(!place.path().join("ledger.compacting").exists());
 }
+
+#[test]
+fn a_damaged_ledger_is_refused_with_the_way_out_and_left_as_it_is() {
+    let place = furnished();
+    let db = place.path().join("ledger/db");
+    let whole = std::fs::read(&db).expect("is there");
+    let noisy = [&whole[..whole.len() / 2], &[0xa7; 4096], &whole[whole.len() / 2 + 4096..]].concat();
+    for damaged in [&whole[..100 * 1024], &whole[..whole.len() / 2], &noisy] {
+        std::fs::write(&db, damaged).expect("writes");
+        for command in [&["status"][..], &["ledger", "verify"], &["ledger", "compact"], &["run"]] {
+            place.loopd(command).ends(1).says("left untouched").says("ledger import").says("ledger rebuild");
+            assert!(std::fs::read(&db).expect("is there") == damaged, "{command:?} changed it");
+        }
+    }
+    std::fs::write(&db, &whole).expect("writes");
+    place.loopd(&["ledger", "verify"]).ends(0).says("Every law holds");
+}
