@@ -214,23 +214,21 @@ pub fn export(out: &Out, to: &mut dyn Write) -> anyhow::Result<u64> {
     Ok(portable::export(&**house.ledger.store(), to)? as u64)
 }
 
-/// The end of an export over the socket, so that one that was cut is not taken for a whole one.
-const END: &str = "end of export";
-
+/// The last line of an export says that it is whole.
 fn copy_export(from: &mut dyn BufRead, to: &mut dyn Write) -> anyhow::Result<u64> {
-    let mut rows = 0;
+    let mut lines = 0_u64;
     let mut line = String::new();
     loop {
         line.clear();
         if from.read_line(&mut line)? == 0 {
-            bail!("the daemon cut the export after {rows} rows: it is not whole");
+            bail!("the daemon cut the export after {lines} lines: it is not whole");
         }
-        if line.trim_end() == END {
-            return Ok(rows);
-        }
-        // The first line is the head.
-        rows += u64::from(!line.starts_with("{\"loopd_ledger\""));
         to.write_all(line.as_bytes())?;
+        if line.starts_with(portable::END) {
+            // All but the head.
+            return Ok(lines.saturating_sub(1));
+        }
+        lines += 1;
     }
 }
 
@@ -321,7 +319,6 @@ fn converse(current: &Current, stream: &UnixStream) -> std::io::Result<()> {
     out.write_all(b"\n")?;
     if matches!(answered, Answer::Export) {
         portable::export(&**house.ledger.store(), &mut out).map_err(std::io::Error::other)?;
-        writeln!(out, "{END}")?;
     }
     out.flush()
 }

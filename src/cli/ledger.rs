@@ -1,7 +1,7 @@
 //! `loopd ledger`: looking after the ledger.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use super::admin::{self, Answer, Ask};
 use super::out::bytes;
 use super::{Exit, Out, Told, open, rebuild};
-use crate::ledger::portable::{self, PortError};
-use crate::ledger::{NoProbe, SledStore, StoreError, verify};
+use crate::ledger::portable::{self, Ending, PortError};
+use crate::ledger::{NoProbe, StoreError, verify};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,6 +32,9 @@ enum Action {
     Import {
         /// The file to read; `-` is stdin
         file: PathBuf,
+        /// Take one that lacks its last line as far as it goes: it was cut, or an older loopd made it
+        #[arg(long)]
+        cut: bool,
     },
     /// Rewrite it into a fresh store, which holds only what is alive. The daemon must be stopped
     Compact,
@@ -45,7 +48,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     match args.action {
         Action::Verify => check(out),
         Action::Export { file } => export(&file, out),
-        Action::Import { file } => import(&file, out),
+        Action::Import { file, cut } => import(&file, cut, out),
         Action::Compact => compact(out),
         Action::Size => size(out),
         Action::Rebuild(args) => rebuild::run(args, out).await,
@@ -87,19 +90,20 @@ fn export(file: &PathBuf, out: &Out) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn import(file: &PathBuf, out: &Out) -> anyhow::Result<Exit> {
+fn import(file: &PathBuf, cut: bool, out: &Out) -> anyhow::Result<Exit> {
     let config = open::config(out)?;
     let path = &config.ledger.path;
-    let rows = {
-        let store = SledStore::open(path, open::free_space()).map_err(busy)?;
-        let done = if file.as_os_str() == "-" {
-            portable::import(&store, &mut std::io::stdin().lock())
-        } else {
-            let mut lines = BufReader::new(File::open(file).with_context(|| file.display().to_string())?);
-            portable::import(&store, &mut lines)
-        };
-        done.with_context(|| file.display().to_string())?
+    open::only_its_owner(path)?;
+    let mut lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).with_context(|| file.display().to_string())?))
     };
+    let ending = if cut { Ending::MayLack } else { Ending::Needed };
+    let rows = portable::import_at(path, &mut lines, ending, &open::free_space()).map_err(|error| match error {
+        PortError::Store(error) => busy(error),
+        error => anyhow::Error::from(error).context(file.display().to_string()),
+    })?;
     let ledger = open::ledger(&config, Arc::new(NoProbe))?;
     let broken = verify(&ledger)?;
     out.json(&serde_json::json!({ "rows": rows, "broken": broken }));

@@ -67,7 +67,10 @@ fn ledger_at(path: &Path, cache: u64, probe: Arc<dyn Probe>) -> anyhow::Result<L
 }
 
 /// Root may open every file, and would leave some behind that the daemon's user may not.
-fn only_its_owner(path: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// [`Told`] with [`Exit::Usage`] when root is at another user's ledger.
+pub(super) fn only_its_owner(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let there = if path.exists() { Some(path) } else { path.parent().filter(|parent| parent.exists()) };
     let Some(owner) = there.and_then(|there| there.metadata().ok()).map(|there| there.uid()) else { return Ok(()) };

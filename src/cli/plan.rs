@@ -54,7 +54,7 @@ fn ledger(config: &Config, out: &Out) -> anyhow::Result<Ledger> {
     if admin::is_up(config) {
         let mut rows = Vec::new();
         admin::export(out, &mut rows)?;
-        portable::import(&*store, &mut rows.as_slice())?;
+        portable::import(&*store, &mut rows.as_slice(), portable::Ending::Needed)?;
     }
     Ok(Ledger::over(store, Arc::new(NoProbe))?)
 }

@@ -9,6 +9,7 @@
 //! | sibling | what it is | [`Place::hold`] |
 //! |---|---|---|
 //! | `.compacting` | a copy that was being made | removes it |
+//! | `.importing` | an import that was being read | removes it |
 //! | `.checking` | a copy that was being read | removes it |
 //! | `.before-compact` | the whole ledger from before a swap | puts it back where nothing stands at the place; discards it where the same rows stand there; else a person must choose |
 //! | `.discarded` | what was on its way out | removes it |
@@ -45,6 +46,7 @@ impl Place {
 
     fn settle(&self, free: &FreeSpace) -> Result<(), StoreError> {
         remove(&self.beside("discarded"))?;
+        remove(&self.beside("importing"))?;
         remove(&self.beside("checking"))?;
         let old = self.beside("before-compact");
         if old.exists() {
@@ -78,6 +80,11 @@ impl Place {
             ));
         }
         self.discard(&old)
+    }
+
+    /// Puts a whole ledger into a place where none is.
+    pub(super) fn move_in(&self, fresh: &Path) -> Result<(), StoreError> {
+        self.rename(fresh, &self.path)
     }
 
     fn seal_of(&self, folder: &Path, free: &FreeSpace) -> Result<Seal, StoreError> {

@@ -9,6 +9,7 @@ use connectors::{Cursor, Key, Record, Version};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::portable::{Ending, PortError};
 use super::*;
 use crate::schema::{Alias, AliasKind, Body, EntityKind};
 
@@ -452,13 +453,14 @@ fn export_import_and_compact_keep_every_row() {
         let mut text = Vec::new();
         let exported = portable::export(&**ledger.store(), &mut text).expect("exports");
         let fresh = MemoryStore::new();
-        assert_eq!(portable::import(&fresh, &mut text.as_slice()).expect("imports"), exported);
+        assert_eq!(portable::import(&fresh, &mut text.as_slice(), Ending::Needed).expect("imports"), exported);
         assert_eq!(rows(&fresh), rows(&**ledger.store()));
-        let again = portable::import(&fresh, &mut text.as_slice()).expect_err("not empty");
+        let again = portable::import(&fresh, &mut text.as_slice(), Ending::Needed).expect_err("not empty");
         assert!(again.to_string().contains("not empty"));
         let broken = portable::import(
             &MemoryStore::new(),
             &mut &b"{\"loopd_ledger\":1}\n{\"tree\":\"x\",\"key\":\"00\",\"value\":1}\n"[..],
+            Ending::Needed,
         );
         assert!(broken.expect_err("no such tree").to_string().starts_with("line 2"));
         rows(&**ledger.store())
@@ -474,6 +476,50 @@ fn export_import_and_compact_keep_every_row() {
     assert_eq!(after, all);
 }
 
+#[test]
+fn an_import_is_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    let mut text = Vec::new();
+    let rows = portable::export(&**furnished(&from).store(), &mut text).expect("exports");
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    assert_eq!(lines.len(), rows + 2, "a head and an end");
+    let at = |text: Vec<u8>, ending| portable::import_at(&to, &mut text.as_slice(), ending, &plenty());
+    let nothing_left = || {
+        let names =
+            std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().expect("text")).collect();
+        names.sort();
+        assert_eq!(names, ["from", "from.lock", "to.lock"]);
+    };
+    for cut in [0, 1, 2, 19, 59, 99, rows, rows + 1] {
+        assert!(
+            matches!(at(lines[..cut].concat(), Ending::Needed), Err(PortError::Cut { .. })),
+            "cut after {cut} lines"
+        );
+        nothing_left();
+    }
+    let without_one = [&lines[..7], &lines[8..]].concat().concat();
+    assert!(matches!(at(without_one, Ending::MayLack), Err(PortError::Changed { .. })), "a line is missing");
+    let mut changed = text.clone();
+    let title = text.windows(5).position(|part| part == b"title").expect("one has a title");
+    changed[title + 9] ^= 1;
+    assert!(matches!(at(changed, Ending::Needed), Err(PortError::Changed { .. } | PortError::Line { .. })));
+    let within_a_line = text[..text.len() / 2].to_vec();
+    assert!(matches!(at(within_a_line, Ending::MayLack), Err(PortError::Line { .. })));
+    nothing_left();
+    // Who knows that it is cut may take it. Then it is there, and another is refused.
+    assert_eq!(at(lines[..19].concat(), Ending::MayLack).expect("taken"), 18);
+    assert!(matches!(at(text.clone(), Ending::Needed), Err(PortError::NotEmpty)));
+    std::fs::remove_dir_all(&to).expect("removes");
+    // A ledger that was only opened is empty.
+    drop(Ledger::open(&to, plenty(), Arc::new(NoProbe)).expect("opens"));
+    assert_eq!(at(text, Ending::Needed).expect("taken"), rows);
+    let ledger = Ledger::open(&to, plenty(), Arc::new(NoProbe)).expect("opens");
+    assert_eq!(ledger.count(Tree::Entities).expect("reads"), 300);
+    assert_eq!(verify(&ledger).expect("reads"), []);
+}
+
 /// What a crash leaves between any two steps of a swap, the next to hold the place puts in order.
 #[test]
 fn a_compaction_cut_short_leaves_a_whole_ledger() {
@@ -487,7 +533,7 @@ fn a_compaction_cut_short_leaves_a_whole_ledger() {
     let whole = || {
         let ledger = Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("opens");
         assert!(ledger.entity(feedback("1").id).expect("reads").is_some());
-        for suffix in [".compacting", ".before-compact", ".discarded", ".checking"] {
+        for suffix in [".compacting", ".before-compact", ".discarded", ".checking", ".importing"] {
             assert!(!at(suffix).exists(), "{suffix} was left");
         }
     };
@@ -531,7 +577,8 @@ fn who_does_not_hold_the_place_touches_nothing_beside_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ledger");
     let ledger = Ledger::open(&path, plenty(), Arc::new(NoProbe)).expect("opens");
-    let siblings = ["ledger.compacting", "ledger.before-compact", "ledger.checking", "ledger.discarded"];
+    let siblings =
+        ["ledger.compacting", "ledger.before-compact", "ledger.importing", "ledger.checking", "ledger.discarded"];
     for name in siblings {
         std::fs::create_dir(folder.path().join(name)).expect("makes");
     }

@@ -85,3 +85,29 @@ fn a_damaged_ledger_is_refused_with_the_way_out_and_left_as_it_is() {
     std::fs::write(&db, &whole).expect("writes");
     place.loopd(&["ledger", "verify"]).ends(0).says("Every law holds");
 }
+
+#[test]
+fn a_cut_export_is_refused_and_leaves_nothing() {
+    let place = furnished();
+    place.loopd(&["ledger", "export", "all.ndjson"]).ends(0);
+    let text = std::fs::read_to_string(place.path().join("all.ndjson")).expect("is there");
+    let other = Place::with(GITHUB);
+    for lines in [19, 59, 99] {
+        let part: String = text.split_inclusive('\n').take(lines).collect();
+        other.write("part.ndjson", &part);
+        other.loopd(&["ledger", "import", "part.ndjson"]).ends(1).says("it was cut").says("--cut");
+        assert!(!other.path().join("ledger").exists());
+        assert!(!other.path().join("ledger.importing").exists());
+    }
+    other.write("all.ndjson", &text);
+    other.loopd(&["ledger", "import", "all.ndjson"]).ends(0);
+    assert_eq!(rows(&other), rows(&place));
+    other.loopd(&["ledger", "import", "all.ndjson"]).ends(1).says("not empty");
+    // The daemon's export is the same text in its form.
+    let daemon = place.run();
+    place.loopd(&["ledger", "export", "live.ndjson"]).ends(0);
+    assert_eq!(daemon.stop(), Some(0));
+    let third = Place::with(GITHUB);
+    third.write("live.ndjson", &std::fs::read_to_string(place.path().join("live.ndjson")).expect("is there"));
+    third.loopd(&["ledger", "import", "live.ndjson"]).ends(0);
+}
