@@ -477,6 +477,74 @@ fn export_import_and_compact_keep_every_row() {
 }
 
 #[test]
+fn what_waited_in_vain_leaves_a_letter_when_its_time_is_over() {
+    let (store, ledger) = memory();
+    let parent = Key::new("issue", "7");
+    let (old, new) = (input("old", None, Some(json!({"body": "Same here."}))), input("new", None, Some(json!({}))));
+    let late = noon() + TimeDelta::days(9);
+    let fresh = Input { seen_at: late, ..new };
+    ledger.transact(|tx| tx.park(&parent, &old).and_then(|()| tx.park(&parent, &fresh))).expect("memory");
+    store
+        .apply(Batch { checks: Vec::new(), writes: vec![(Tree::Parked, b"odd".to_vec(), Some(b"no input".to_vec()))] })
+        .expect("memory");
+    assert_eq!(ledger.retire(late, late, None, 99).expect("memory"), 2);
+    assert_eq!(ledger.parked("github", &parent).expect("memory"), [fresh]);
+    let letters: Vec<Dead> = ledger.dead().expect("memory").into_iter().map(|(_, dead)| dead).collect();
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    assert!(letters.iter().any(|dead| dead.letter == Letter::Unreadable { bytes: b"no input".to_vec() }));
+    let letter = letters.iter().find(|dead| dead.key == Some(old.record.key.clone())).expect("the old one's");
+    assert_eq!(letter.letter, Letter::Input { input: Box::new(old) });
+    assert!(letter.at == late && letter.cause.contains("part of"), "{letter:?}");
+    assert_eq!(ledger.retire(late, late, None, 99).expect("memory"), 0);
+}
+
+/// A store in which another room is faster, once: it writes just before the first batch that is to be applied.
+struct Faster {
+    inner: MemoryStore,
+    first: Mutex<Option<Batch>>,
+}
+
+impl Store for Faster {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(tree, key)
+    }
+
+    fn scan(&self, tree: Tree, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.inner.scan(tree, prefix, after, limit)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        if let Some(first) = self.first.lock().expect("one thread").take() {
+            self.inner.apply(first)?;
+        }
+        self.inner.apply(batch)
+    }
+
+    fn durable(&self) -> Result<(), StoreError> {
+        self.inner.durable()
+    }
+
+    fn size_on_disk(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_row_that_is_written_anew_while_its_time_ends_stays() {
+    let store = Arc::new(Faster { inner: MemoryStore::new(), first: Mutex::default() });
+    let ledger = Ledger::over(store.clone(), Arc::new(NoProbe)).expect("a new ledger");
+    let old = input("1", None, Some(json!({"title": "old"})));
+    ledger.transact(|tx| tx.keep_raw(&old)).expect("memory");
+    let late = noon() + TimeDelta::days(9);
+    let new = Input { seen_at: late, ..old };
+    let key = keys::texts(&["github", "issue", "1"]);
+    let anew = (Tree::Raw, key, Some(raw::pack(&new).expect("packs")));
+    *store.first.lock().expect("one thread") = Some(Batch { checks: Vec::new(), writes: vec![anew] });
+    assert_eq!(ledger.retire(late, late, None, 99).expect("memory"), 0);
+    assert_eq!(ledger.raw("github", "issue", "1").expect("memory"), Some(new));
+}
+
+#[test]
 fn an_import_is_whole_or_not_at_all() {
     let folder = tempfile::tempdir().expect("a folder");
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
