@@ -3,6 +3,8 @@
 //! The law: both ways run [`answer`]. A line of JSON goes in ([`Ask`]), a line of JSON comes out; an export streams its
 //! lines after that. The socket stands beside the ledger and is its owner's alone (mode 600).
 //!
+//! Neither way makes a ledger where none is.
+//!
 //! A new question is a variant of [`Ask`], one of [`Answer`], and an arm of [`answer`].
 
 use std::io::{BufRead, BufReader, Write};
@@ -241,7 +243,7 @@ fn refused(answer: Answer) -> anyhow::Result<Answer> {
 
 /// The house of this process. A look is also answered where a secret is not at hand.
 fn here(mut config: Config, ask: &Ask) -> anyhow::Result<Arc<House>> {
-    let ledger = open::ledger(&config, Arc::new(NoProbe))?;
+    let ledger = open::ledger_there(&config)?;
     if ask.is_look() {
         open::leave_out_what_lacks_secrets(&mut config);
     }

@@ -81,10 +81,17 @@ fn export(file: &PathBuf, out: &Out) -> anyhow::Result<Exit> {
     name.push(".part");
     let part = file.with_file_name(name);
     let mut to = BufWriter::new(File::create(&part).with_context(|| part.display().to_string())?);
-    let rows = admin::export(out, &mut to)?;
-    to.flush()?;
-    to.get_ref().sync_all()?;
-    std::fs::rename(&part, file)?;
+    let written = admin::export(out, &mut to).and_then(|rows| {
+        to.flush()?;
+        to.get_ref().sync_all()?;
+        std::fs::rename(&part, file)?;
+        Ok(rows)
+    });
+    if written.is_err() {
+        // Nobody wants a part of it, and the first error is the one to tell.
+        let _ = std::fs::remove_file(&part);
+    }
+    let rows = written?;
     out.json(&serde_json::json!({ "rows": rows, "file": file }));
     out.line(format!("{rows} rows are in {}", file.display()));
     Ok(Exit::Done)
@@ -117,6 +124,8 @@ fn import(file: &PathBuf, cut: bool, out: &Out) -> anyhow::Result<Exit> {
 
 fn compact(out: &Out) -> anyhow::Result<Exit> {
     let config = open::config(out)?;
+    open::must_stand(&config.ledger.path)?;
+    open::only_its_owner(&config.ledger.path)?;
     let (before, after) = portable::compact(&config.ledger.path, &open::free_space()).map_err(|error| match error {
         PortError::Store(error) => busy(error),
         error => error.into(),

@@ -14,7 +14,7 @@ use super::{Exit, Out, Told};
 use crate::config::{self, Config, Machine, Problem};
 use crate::daemon::{self, Materials, Probed};
 use crate::house::House;
-use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError};
+use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, stands};
 
 /// The configuration, or every mistake in it.
 ///
@@ -55,6 +55,29 @@ pub fn free_space() -> FreeSpace {
 /// [`Told`] with [`Exit::Busy`] when another process holds it.
 pub fn ledger(config: &Config, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
     ledger_at(&config.ledger.path, config.ledger.cache_bytes, probe)
+}
+
+/// The ledger that is there, for a command that looks, or has an order about what it holds: such a one makes none.
+///
+/// # Errors
+/// [`Told`] with [`Exit::Usage`] where there is none; else as [`ledger`].
+pub fn ledger_there(config: &Config) -> anyhow::Result<Ledger> {
+    must_stand(&config.ledger.path)?;
+    ledger(config, Arc::new(NoProbe))
+}
+
+/// # Errors
+/// [`Told`] with [`Exit::Usage`] where no ledger is.
+pub(super) fn must_stand(path: &Path) -> anyhow::Result<()> {
+    if stands(path) {
+        return Ok(());
+    }
+    let at = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = format!(
+        "error: there is no ledger yet at {}\n  = `loopd run` makes it; if there should be one, mend `ledger.path`",
+        at.display()
+    );
+    Err(Told::usage(text).into())
 }
 
 /// The ledger in a folder, with a page cache of `cache` bytes.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Exit, Out, admin, open};
 use crate::config::{Config, Machine};
-use crate::ledger::{Ledger, MemoryStore, NoProbe, portable};
+use crate::ledger::{Ledger, MemoryStore, NoProbe, portable, stands};
 use crate::plan::{Given, Plan, RealPause, plan};
 
 #[derive(Debug, clap::Args)]
@@ -47,8 +47,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 /// The ledger to look at: a copy of the daemon's, the one on disk, or an empty one where there is none. A plan leaves
 /// nothing behind, not even an empty ledger.
 fn ledger(config: &Config, out: &Out) -> anyhow::Result<Ledger> {
-    if !admin::is_up(config) && config.ledger.path.exists() {
-        return open::ledger(config, Arc::new(NoProbe));
+    if !admin::is_up(config) && stands(&config.ledger.path) {
+        return open::ledger_there(config);
     }
     let store = Arc::new(MemoryStore::new());
     if admin::is_up(config) {

@@ -79,8 +79,40 @@ fn init_can_copy_the_mappings_to_edit() {
 }
 
 #[test]
+fn looking_makes_no_ledger() {
+    let place = Place::with(GITHUB);
+    place.write("customers.csv", "name,domain\nExample,example.com\n");
+    let there = || std::fs::read_dir(place.path()).expect("a folder").count();
+    let looks: [&[&str]; 15] = [
+        &["status"],
+        &["status", "--json"],
+        &["dead"],
+        &["dead", "show", "7"],
+        &["dead", "retry", "--all"],
+        &["close"],
+        &["close", "approve", "abc"],
+        &["review"],
+        &["review", "decide", "7", "ours"],
+        &["why", "FB-000000"],
+        &["ledger", "verify"],
+        &["ledger", "size"],
+        &["ledger", "export", "-"],
+        &["ledger", "export", "rows.ndjson"],
+        &["ledger", "compact"],
+    ];
+    for command in looks {
+        let said = place.loopd(command).ends(2).says("there is no ledger yet at ").says("/ledger");
+        said.says("`loopd run` makes it").says("ledger.path");
+        assert_eq!(there(), 2, "{command:?} made something");
+    }
+    place.loopd(&["import", "customers", "customers.csv", "--dry-run"]).ends(0).says("Nothing was changed");
+    assert_eq!(there(), 2, "a rehearsal made something");
+}
+
+#[test]
 fn an_empty_ledger_can_be_looked_at() {
     let place = Place::with(GITHUB);
+    assert_eq!(place.run().stop(), Some(0));
     let status = place.loopd(&["status", "--json"]).ends(0).json();
     assert_eq!(status["daemon"], false);
     assert_eq!(status["connections"][0]["state"], "idle");
@@ -101,6 +133,7 @@ fn an_empty_ledger_can_be_looked_at() {
 #[test]
 fn a_look_needs_no_secret_and_an_order_does() {
     let place = Place::with(GITHUB);
+    assert_eq!(place.run().stop(), Some(0));
     let without = |args: &[&str]| {
         let output = place.command(args).env_remove("TEST_TOKEN").output().expect("it runs");
         crate::support::Said::from(output)
@@ -112,6 +145,7 @@ fn a_look_needs_no_secret_and_an_order_does() {
 #[test]
 fn a_ledger_travels_as_text() {
     let place = Place::with(GITHUB);
+    assert_eq!(place.run().stop(), Some(0));
     place.loopd(&["ledger", "export", "rows.jsonl"]).ends(0).says("rows are in rows.jsonl");
     let text = std::fs::read_to_string(place.path().join("rows.jsonl")).expect("it is there");
     assert!(text.starts_with("{\"loopd_ledger\":"), "{text}");
