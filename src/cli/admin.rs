@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use super::open::Lacking;
 use super::{Exit, Out, Told, open};
 use crate::config::Config;
 use crate::house::House;
@@ -195,8 +196,14 @@ pub fn ask(out: &Out, ask: Ask) -> anyhow::Result<Answer> {
     let answered = match call(&socket(&config), &ask)? {
         Some((answer, _)) => answer,
         None => {
-            let house = here(config, &ask)?;
-            answer(&house, ask, false)?
+            let (house, lacking) = here(config, &ask)?;
+            let mut answered = answer(&house, ask, false)?;
+            if let Answer::Status(status) = &mut answered {
+                for Lacking { name, kind, webhook, problem } in lacking {
+                    status.unopened(name, kind, webhook, &problem);
+                }
+            }
+            answered
         }
     };
     refused(answered)
@@ -212,7 +219,7 @@ pub fn export(out: &Out, to: &mut dyn Write) -> anyhow::Result<u64> {
         refused(answer)?;
         return copy_export(&mut rest, to);
     }
-    let house = here(config, &Ask::Export)?;
+    let (house, _) = here(config, &Ask::Export)?;
     Ok(portable::export(&**house.ledger.store(), to)? as u64)
 }
 
@@ -241,13 +248,11 @@ fn refused(answer: Answer) -> anyhow::Result<Answer> {
     }
 }
 
-/// The house of this process. A look is also answered where a secret is not at hand.
-fn here(mut config: Config, ask: &Ask) -> anyhow::Result<Arc<House>> {
+/// The house of this process, and what is not in it: a look is also answered where a secret is not at hand.
+fn here(mut config: Config, ask: &Ask) -> anyhow::Result<(Arc<House>, Vec<Lacking>)> {
     let ledger = open::ledger_there(&config)?;
-    if ask.is_look() {
-        open::leave_out_what_lacks_secrets(&mut config);
-    }
-    open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)
+    let lacking = if ask.is_look() { open::leave_out_what_lacks_secrets(&mut config, &[]) } else { Vec::new() };
+    Ok((open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)?, lacking))
 }
 
 /// One question to a daemon; `None`: none listens. What it streams after its answer can be read on.

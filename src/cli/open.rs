@@ -107,13 +107,33 @@ pub(super) fn only_its_owner(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes out the connections whose secrets are not at hand: enough for looking at the ledger.
-pub fn leave_out_what_lacks_secrets(config: &mut Config) {
-    let lacking: Vec<String> =
-        config.connections.keys().filter(|name| config.secrets(name, &Machine).is_err()).cloned().collect();
-    for name in lacking {
-        config.connections.remove(&name);
+/// Takes out the connections whose secrets are not at hand, all but those that are `needed`; and says what is missing.
+pub fn leave_out_what_lacks_secrets(config: &mut Config, needed: &[&str]) -> Vec<Lacking> {
+    let mut lacking = Vec::new();
+    for (name, connection) in &config.connections {
+        if !needed.contains(&name.as_str())
+            && let Err(problem) = config.secrets(name, &Machine)
+        {
+            lacking.push(Lacking {
+                name: name.clone(),
+                kind: connection.kind.name(),
+                webhook: connection.webhook,
+                problem,
+            });
+        }
     }
+    for lacking in &lacking {
+        config.connections.remove(&lacking.name);
+    }
+    lacking
+}
+
+/// A connection that cannot be opened, for want of a secret.
+pub struct Lacking {
+    pub name: String,
+    pub kind: &'static str,
+    pub webhook: bool,
+    pub problem: Problem,
 }
 
 /// The way out to the vendors, with a probe around each call.

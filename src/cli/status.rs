@@ -30,11 +30,12 @@ fn show(status: &Status, out: &Out) {
     let connections = status.connections.iter().map(|connection| {
         let state = match connection.state {
             State::Attached => out.green(connection.state.name()),
-            State::Locked => out.red(connection.state.name()),
+            State::Locked | State::Unopened => out.red(connection.state.name()),
             State::Waiting | State::Idle => out.yellow(connection.state.name()),
         };
         let quota = match connection.quota_wait_seconds {
             Some(wait) => format!("used up for {wait:.1} s"),
+            None if connection.state == State::Unopened => "-".to_owned(),
             None => format!("free ({} in {} s)", connection.quota_calls, connection.quota_seconds),
         };
         let webhook = if connection.webhook { "yes" } else { "no" };

@@ -138,7 +138,13 @@ fn a_look_needs_no_secret_and_an_order_does() {
         let output = place.command(args).env_remove("TEST_TOKEN").output().expect("it runs");
         crate::support::Said::from(output)
     };
-    without(&["status"]).ends(0);
+    without(&["dead"]).ends(0);
+    // What is missing is what needs a person: no daemon would start.
+    let status = without(&["status", "--strict"]).ends(3).says("github cannot be opened").says("set TEST_TOKEN where");
+    assert!(!status.out.contains("Nothing needs a person"), "{}", status.out);
+    let status = without(&["status", "--json"]).ends(0).json();
+    assert_eq!(status["connections"][0]["name"], "github");
+    assert_eq!(status["connections"][0]["state"], "unopened");
     without(&["dead", "retry", "--all"]).ends(2).says("TEST_TOKEN");
 }
 
