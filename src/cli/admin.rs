@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::open::Lacking;
 use super::{Exit, Out, Told, open};
-use crate::config::Config;
+use crate::config::{Config, Machine};
 use crate::house::House;
 use crate::intake::Current;
 use crate::ledger::{NoProbe, portable};
@@ -186,17 +186,21 @@ pub fn person() -> String {
     }
 }
 
-/// Asks the daemon, or opens the ledger and answers here.
+/// Asks the daemon, or opens the ledger and answers here. A daemon is asked also where the configuration on disk has been
+/// broken since it took one; that is said beside its answer.
 ///
 /// # Errors
-/// [`Told`]: the question cannot be answered, the configuration is wrong, or the ledger is held by a process that does
-/// not answer.
+/// [`Told`]: the question cannot be answered, the configuration is wrong and no daemon runs, or the ledger is held by a
+/// process that does not answer.
 pub fn ask(out: &Out, ask: Ask) -> anyhow::Result<Answer> {
-    let config = open::config(out)?;
-    let answered = match call(&socket(&config), &ask)? {
-        Some((answer, _)) => answer,
+    let (socket, config) = reach(out);
+    let answered = match daemon(socket.as_deref(), &ask)? {
+        Some((answer, _)) => {
+            say_if_broken(&config, out);
+            answer
+        }
         None => {
-            let (house, lacking) = here(config, &ask)?;
+            let (house, lacking) = here(config?, &ask)?;
             let mut answered = answer(&house, ask, false)?;
             if let Answer::Status(status) = &mut answered {
                 for Lacking { name, kind, webhook, problem } in lacking {
@@ -209,17 +213,40 @@ pub fn ask(out: &Out, ask: Ask) -> anyhow::Result<Answer> {
     refused(answered)
 }
 
+/// Where a daemon would listen, and the configuration on disk.
+fn reach(out: &Out) -> (Option<PathBuf>, anyhow::Result<Config>) {
+    match open::config(out) {
+        Ok(config) => (Some(socket(&config)), Ok(config)),
+        Err(error) => {
+            let path = crate::config::ledger_path(&out.config_path(), &Machine);
+            (path.as_deref().map(socket_of), Err(error))
+        }
+    }
+}
+
+fn daemon(socket: Option<&Path>, ask: &Ask) -> anyhow::Result<Option<(Answer, BufReader<UnixStream>)>> {
+    socket.map_or(Ok(None), |socket| call(socket, ask))
+}
+
+fn say_if_broken(config: &anyhow::Result<Config>, out: &Out) {
+    if config.is_err() {
+        let what = "the configuration on disk is broken, and not the one in use: `loopd check` lists every mistake";
+        out.note(format!("{} {what}", out.yellow("!")));
+    }
+}
+
 /// Writes an export, from the daemon or from the ledger itself.
 ///
 /// # Errors
 /// As [`ask`], or when `to` cannot be written.
 pub fn export(out: &Out, to: &mut dyn Write) -> anyhow::Result<u64> {
-    let config = open::config(out)?;
-    if let Some((answer, mut rest)) = call(&socket(&config), &Ask::Export)? {
+    let (socket, config) = reach(out);
+    if let Some((answer, mut rest)) = daemon(socket.as_deref(), &Ask::Export)? {
+        say_if_broken(&config, out);
         refused(answer)?;
         return copy_export(&mut rest, to);
     }
-    let (house, _) = here(config, &Ask::Export)?;
+    let (house, _) = here(config?, &Ask::Export)?;
     Ok(portable::export(&**house.ledger.store(), to)? as u64)
 }
 

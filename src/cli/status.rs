@@ -4,9 +4,9 @@ use anyhow::bail;
 
 use super::admin::{self, Answer, Ask};
 use super::out::{ago, bytes};
-use super::{Exit, Out};
+use super::{Exit, Out, open};
 use crate::report::Status;
-use crate::report::status::State;
+use crate::report::status::{Need, State};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -16,7 +16,12 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
-    let Answer::Status(status) = admin::ask(out, Ask::Status)? else { bail!("another answer than was asked for") };
+    let Answer::Status(mut status) = admin::ask(out, Ask::Status)? else { bail!("another answer than was asked for") };
+    // The daemon tells of a refused reload; of what was broken since, nobody has told it.
+    if open::config(out).is_err() && status.conditions.iter().all(|condition| condition.name != "config") {
+        let what = "the configuration on disk is broken; the daemon would not start with it again".to_owned();
+        status.needs.insert(0, Need { what, mend: "`loopd check` lists every mistake".to_owned() });
+    }
     out.json(&status);
     show(&status, out);
     Ok(if args.strict && !status.needs.is_empty() { Exit::NeedsPerson } else { Exit::Done })
