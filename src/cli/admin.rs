@@ -111,8 +111,8 @@ pub enum Answer {
 }
 
 impl Ask {
-    /// It changes nothing, so it can be answered where not every connection opens.
-    fn is_look(&self) -> bool {
+    /// It can be answered where not every connection opens: it changes nothing, or nothing that a connection has to do with.
+    fn needs_no_connection(&self) -> bool {
         match self {
             Self::Status
             | Self::Why { .. }
@@ -123,12 +123,14 @@ impl Ask {
             | Self::Verify
             | Self::Size
             | Self::Standing { .. }
-            | Self::Export => true,
+            | Self::Export
+            // The message waits in its queue; who sends it opens the connection.
+            | Self::Approve { .. }
+            | Self::Drop { .. } => true,
             Self::SetBack { .. }
             | Self::Import { .. }
             | Self::Retry { .. }
-            | Self::Approve { .. }
-            | Self::Drop { .. }
+            // An item that ships by it is answered where it came from.
             | Self::Decide { .. } => false,
         }
     }
@@ -275,10 +277,11 @@ fn refused(answer: Answer) -> anyhow::Result<Answer> {
     }
 }
 
-/// The house of this process, and what is not in it: a look is also answered where a secret is not at hand.
+/// The house of this process, and what is not in it for want of a secret.
 fn here(mut config: Config, ask: &Ask) -> anyhow::Result<(Arc<House>, Vec<Lacking>)> {
     let ledger = open::ledger_there(&config)?;
-    let lacking = if ask.is_look() { open::leave_out_what_lacks_secrets(&mut config, &[]) } else { Vec::new() };
+    let lacking =
+        if ask.needs_no_connection() { open::leave_out_what_lacks_secrets(&mut config, &[]) } else { Vec::new() };
     Ok((open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)?, lacking))
 }
 

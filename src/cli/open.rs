@@ -12,7 +12,7 @@ use http::{Request, Response};
 
 use super::{Exit, Out, Told};
 use crate::config::{self, Config, Machine, Problem};
-use crate::daemon::{self, Materials, Probed};
+use crate::daemon::{self, BuildError, Materials, Probed};
 use crate::house::House;
 use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, stands};
 
@@ -181,11 +181,16 @@ pub fn house(config: Config, ledger: Ledger, transport: &Arc<dyn Transport>) -> 
         transport: Arc::new(move |_| transport.clone()),
         classifier,
     };
-    let house = daemon::build(config, &Machine, materials).map_err(|error| match &error {
-        daemon::BuildError::Secret(problem) => Told::usage(problem.render()),
-        daemon::BuildError::Settings { .. } => Told::usage(format!("error: {error}")),
-    })?;
+    let house = daemon::build(config, &Machine, materials).map_err(|error| unbuilt(&error))?;
     Ok(Arc::new(house))
+}
+
+/// Why a house cannot be built, with its place and its mend.
+pub fn unbuilt(error: &BuildError) -> Told {
+    match error {
+        BuildError::Secret(problem) => Told::usage(problem.render()),
+        BuildError::Settings { .. } => Told::usage(format!("error: {error}")),
+    }
 }
 
 /// Configuration, ledger and connections, for a command that works on its own.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Exit, Out, admin, open};
 use crate::config::{Config, Machine};
 use crate::ledger::{Ledger, MemoryStore, NoProbe, portable, stands};
-use crate::plan::{Given, Plan, RealPause, plan};
+use crate::plan::{Given, Plan, PlanError, RealPause, plan};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -35,7 +35,10 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let bar = out.progress(None, "rehearsing: records");
     let planned = plan(given, &mut |read, written| bar.set_position(read + written)).await;
     bar.finish_and_clear();
-    let planned = planned.map_err(anyhow::Error::from)?;
+    let planned = planned.map_err(|error| match error {
+        PlanError::Build(error) => open::unbuilt(&error).into(),
+        error => anyhow::Error::from(error),
+    })?;
     if out.is_json() {
         out.json(&planned);
     } else {

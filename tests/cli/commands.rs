@@ -146,6 +146,9 @@ fn a_look_needs_no_secret_and_an_order_does() {
     assert_eq!(status["connections"][0]["name"], "github");
     assert_eq!(status["connections"][0]["state"], "unopened");
     without(&["dead", "retry", "--all"]).ends(2).says("TEST_TOKEN");
+    // Whether a message may go out has nothing to do with who sends it.
+    without(&["close", "approve", "abc"]).ends(1).says("no such message");
+    without(&["plan"]).ends(2).says("config.toml:14:9").says("set TEST_TOKEN where loopd is started");
 }
 
 #[test]
