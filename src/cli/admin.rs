@@ -99,10 +99,7 @@ pub enum Answer {
         streams: Vec<String>,
         before: u64,
     },
-    Standing {
-        standings: Vec<crate::backfill::Standing>,
-        queued: u64,
-    },
+    Standing(crate::backfill::Progress),
     Imported {
         news: usize,
     },
@@ -157,8 +154,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Export => Answer::Export,
         Ask::SetBack { connection, stream } => desk::set_back(house, &connection, stream.as_deref())?,
         Ask::Standing { connection, streams } => {
-            let (standings, queued) = crate::backfill::standing(house, &connection, &streams)?;
-            Answer::Standing { standings, queued }
+            Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
         Ask::Import { rows } => Answer::Imported { news: crate::import::take_in(house, &rows)? },
     })
