@@ -119,10 +119,15 @@ pub fn start(house: &Arc<House>) -> Result<Running, LedgerError> {
     if redriven > 0 {
         tracing::info!(redriven, "dead letters whose mapping has changed go through again");
     }
+    Ok(set_to_work(house, rooms(house)))
+}
+
+/// Sets some rooms to work.
+pub fn set_to_work(house: &Arc<House>, rooms: Vec<Box<dyn Stage>>) -> Running {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = Vec::new();
     let mut beats = Vec::new();
-    for room in rooms(house) {
+    for room in rooms {
         let name = room.name();
         let beat = Arc::new(AtomicU64::new(millis(house)));
         beats.push((name.clone(), beat.clone()));
@@ -130,7 +135,7 @@ pub fn start(house: &Arc<House>) -> Result<Running, LedgerError> {
         let work = move || handle.block_on(keep_working(&house, room, stopped, &beat));
         tasks.push((name, tokio::task::spawn_blocking(work)));
     }
-    Ok(Running { stop, tasks, beats })
+    Running { stop, tasks, beats }
 }
 
 impl Running {

@@ -1,5 +1,5 @@
-//! The room that keeps the house: raw inputs and audit lines go when their retention ends, and what depends on the date
-//! alone (days as customer) is looked at once a day.
+//! The room that keeps the house: raw inputs and audit lines go when their retention ends, parts whose parent has not come
+//! by then become dead letters, and what depends on the date alone (days as customer) is looked at once a day.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Upkeep {
         let config = &self.house.config.ledger;
         let raw = now - TimeDelta::days(config.raw_days.into());
         let audit = config.audit_days.map(|days| now - TimeDelta::days(days.into()));
-        let gone = self.house.ledger.retire(raw, audit, PIECE)?;
+        let gone = self.house.ledger.retire(now, raw, audit, PIECE)?;
         if gone < PIECE {
             self.retired = Some(now);
         }

@@ -3,6 +3,8 @@
 //! The law: both ways run [`answer`]. A line of JSON goes in ([`Ask`]), a line of JSON comes out; an export streams its
 //! lines after that. The socket stands beside the ledger and is its owner's alone (mode 600).
 //!
+//! Neither way makes a ledger where none is.
+//!
 //! A new question is a variant of [`Ask`], one of [`Answer`], and an arm of [`answer`].
 
 use std::io::{BufRead, BufReader, Write};
@@ -16,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use super::open::Lacking;
 use super::{Exit, Out, Told, open};
-use crate::config::Config;
+use crate::config::{Config, Machine};
 use crate::house::House;
 use crate::intake::Current;
 use crate::ledger::{NoProbe, portable};
@@ -96,10 +99,7 @@ pub enum Answer {
         streams: Vec<String>,
         before: u64,
     },
-    Standing {
-        standings: Vec<crate::backfill::Standing>,
-        queued: u64,
-    },
+    Standing(crate::backfill::Progress),
     Imported {
         news: usize,
     },
@@ -108,8 +108,8 @@ pub enum Answer {
 }
 
 impl Ask {
-    /// It changes nothing, so it can be answered where not every connection opens.
-    fn is_look(&self) -> bool {
+    /// It can be answered where not every connection opens: it changes nothing, or nothing that a connection has to do with.
+    fn needs_no_connection(&self) -> bool {
         match self {
             Self::Status
             | Self::Why { .. }
@@ -120,12 +120,14 @@ impl Ask {
             | Self::Verify
             | Self::Size
             | Self::Standing { .. }
-            | Self::Export => true,
+            | Self::Export
+            // The message waits in its queue; who sends it opens the connection.
+            | Self::Approve { .. }
+            | Self::Drop { .. } => true,
             Self::SetBack { .. }
             | Self::Import { .. }
             | Self::Retry { .. }
-            | Self::Approve { .. }
-            | Self::Drop { .. }
+            // An item that ships by it is answered where it came from.
             | Self::Decide { .. } => false,
         }
     }
@@ -152,8 +154,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Export => Answer::Export,
         Ask::SetBack { connection, stream } => desk::set_back(house, &connection, stream.as_deref())?,
         Ask::Standing { connection, streams } => {
-            let (standings, queued) = crate::backfill::standing(house, &connection, &streams)?;
-            Answer::Standing { standings, queued }
+            Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
         Ask::Import { rows } => Answer::Imported { news: crate::import::take_in(house, &rows)? },
     })
@@ -183,21 +184,53 @@ pub fn person() -> String {
     }
 }
 
-/// Asks the daemon, or opens the ledger and answers here.
+/// Asks the daemon, or opens the ledger and answers here. A daemon is asked also where the configuration on disk has been
+/// broken since it took one; that is said beside its answer.
 ///
 /// # Errors
-/// [`Told`]: the question cannot be answered, the configuration is wrong, or the ledger is held by a process that does
-/// not answer.
+/// [`Told`]: the question cannot be answered, the configuration is wrong and no daemon runs, or the ledger is held by a
+/// process that does not answer.
 pub fn ask(out: &Out, ask: Ask) -> anyhow::Result<Answer> {
-    let config = open::config(out)?;
-    let answered = match call(&socket(&config), &ask)? {
-        Some((answer, _)) => answer,
+    let (socket, config) = reach(out);
+    let answered = match daemon(socket.as_deref(), &ask)? {
+        Some((answer, _)) => {
+            say_if_broken(&config, out);
+            answer
+        }
         None => {
-            let house = here(config, &ask)?;
-            answer(&house, ask, false)?
+            let (house, lacking) = here(config?, &ask)?;
+            let mut answered = answer(&house, ask, false)?;
+            if let Answer::Status(status) = &mut answered {
+                for Lacking { name, kind, webhook, problem } in lacking {
+                    status.unopened(name, kind, webhook, &problem);
+                }
+            }
+            answered
         }
     };
     refused(answered)
+}
+
+/// Where a daemon would listen, and the configuration on disk.
+fn reach(out: &Out) -> (Option<PathBuf>, anyhow::Result<Config>) {
+    match open::config(out) {
+        Ok(config) => (Some(socket(&config)), Ok(config)),
+        Err(error) => {
+            let path = crate::config::ledger_path(&out.config_path(), &Machine);
+            (path.as_deref().map(socket_of), Err(error))
+        }
+    }
+}
+
+fn daemon(socket: Option<&Path>, ask: &Ask) -> anyhow::Result<Option<(Answer, BufReader<UnixStream>)>> {
+    socket.map_or(Ok(None), |socket| call(socket, ask))
+}
+
+fn say_if_broken(config: &anyhow::Result<Config>, out: &Out) {
+    if config.is_err() {
+        let what = "the configuration on disk is broken, and not the one in use: `loopd check` lists every mistake";
+        out.note(format!("{} {what}", out.yellow("!")));
+    }
 }
 
 /// Writes an export, from the daemon or from the ledger itself.
@@ -205,32 +238,31 @@ pub fn ask(out: &Out, ask: Ask) -> anyhow::Result<Answer> {
 /// # Errors
 /// As [`ask`], or when `to` cannot be written.
 pub fn export(out: &Out, to: &mut dyn Write) -> anyhow::Result<u64> {
-    let config = open::config(out)?;
-    if let Some((answer, mut rest)) = call(&socket(&config), &Ask::Export)? {
+    let (socket, config) = reach(out);
+    if let Some((answer, mut rest)) = daemon(socket.as_deref(), &Ask::Export)? {
+        say_if_broken(&config, out);
         refused(answer)?;
         return copy_export(&mut rest, to);
     }
-    let house = here(config, &Ask::Export)?;
+    let (house, _) = here(config?, &Ask::Export)?;
     Ok(portable::export(&**house.ledger.store(), to)? as u64)
 }
 
-/// The end of an export over the socket, so that one that was cut is not taken for a whole one.
-const END: &str = "end of export";
-
+/// The last line of an export says that it is whole.
 fn copy_export(from: &mut dyn BufRead, to: &mut dyn Write) -> anyhow::Result<u64> {
-    let mut rows = 0;
+    let mut lines = 0_u64;
     let mut line = String::new();
     loop {
         line.clear();
         if from.read_line(&mut line)? == 0 {
-            bail!("the daemon cut the export after {rows} rows: it is not whole");
+            bail!("the daemon cut the export after {lines} lines: it is not whole");
         }
-        if line.trim_end() == END {
-            return Ok(rows);
-        }
-        // The first line is the head.
-        rows += u64::from(!line.starts_with("{\"loopd_ledger\""));
         to.write_all(line.as_bytes())?;
+        if line.starts_with(portable::END) {
+            // All but the head.
+            return Ok(lines.saturating_sub(1));
+        }
+        lines += 1;
     }
 }
 
@@ -241,13 +273,12 @@ fn refused(answer: Answer) -> anyhow::Result<Answer> {
     }
 }
 
-/// The house of this process. A look is also answered where a secret is not at hand.
-fn here(mut config: Config, ask: &Ask) -> anyhow::Result<Arc<House>> {
-    let ledger = open::ledger(&config, Arc::new(NoProbe))?;
-    if ask.is_look() {
-        open::leave_out_what_lacks_secrets(&mut config);
-    }
-    open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)
+/// The house of this process, and what is not in it for want of a secret.
+fn here(mut config: Config, ask: &Ask) -> anyhow::Result<(Arc<House>, Vec<Lacking>)> {
+    let ledger = open::ledger_there(&config)?;
+    let lacking =
+        if ask.needs_no_connection() { open::leave_out_what_lacks_secrets(&mut config, &[]) } else { Vec::new() };
+    Ok((open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)?, lacking))
 }
 
 /// One question to a daemon; `None`: none listens. What it streams after its answer can be read on.
@@ -321,7 +352,6 @@ fn converse(current: &Current, stream: &UnixStream) -> std::io::Result<()> {
     out.write_all(b"\n")?;
     if matches!(answered, Answer::Export) {
         portable::export(&**house.ledger.store(), &mut out).map_err(std::io::Error::other)?;
-        writeln!(out, "{END}")?;
     }
     out.flush()
 }

@@ -8,13 +8,16 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::admin::{self, Answer, Ask};
+use super::open::Lacking;
 use super::{Exit, Out, Told, open};
-use crate::backfill::{self, Standing};
+use crate::backfill::{self, Progress};
 use crate::config::Config;
 use crate::daemon;
 use crate::house::House;
+use crate::intake::Poll;
 use crate::ledger::NoProbe;
 use crate::pause::{Pause, RealPause};
+use crate::report::Status;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,92 +45,135 @@ const LOOK: Duration = Duration::from_millis(400);
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let config = open::config(out)?;
-    if !config.connections.contains_key(&args.connection) {
+    let Some(connection) = config.connections.get(&args.connection) else {
         let known = config.connections.keys().cloned().collect::<Vec<_>>().join(", ");
-        return Err(Told::usage(format!(
-            "error: there is no connection `{}`\n  = the configuration has {known}",
-            args.connection
-        ))
-        .into());
+        let text = format!("error: there is no connection `{}`\n  = the configuration has {known}", args.connection);
+        return Err(Told::usage(text).into());
+    };
+    if !admin::is_up(&config) {
+        return here(&args, config, out).await;
     }
-    if admin::is_up(&config) { by_daemon(&args, out).await } else { here(&args, config, out).await }
+    if let Some(since) = args.since {
+        let text = format!(
+            "error: the daemon reads each source from the `start` that it was configured with, so it cannot take --since\n  \
+             = set `start = \"{}\"` in [connection.{name}], reload the daemon, and run this without --since; or stop the daemon and run this again",
+            since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            name = args.connection,
+        );
+        return Err(Told::usage(text).into());
+    }
+    if !connection.poll {
+        let text = format!(
+            "error: [connection.{}] has `poll = false`, so the daemon reads no stream of it\n  \
+             = set `poll = true` and reload the daemon, or stop the daemon and run this again",
+            args.connection
+        );
+        return Err(Told::usage(text).into());
+    }
+    by_daemon(&args, out).await
 }
 
 async fn by_daemon(args: &Args, out: &Out) -> anyhow::Result<Exit> {
-    if args.since.is_some() {
-        let text = "error: the daemon reads with the connection's own `start`\n  = set `start` there and reload the daemon, or stop the daemon and run this again, or leave --since out";
-        return Err(Told::usage(text).into());
-    }
     let answer = admin::ask(out, Ask::SetBack { connection: args.connection.clone(), stream: args.stream.clone() })?;
     let Answer::SetBack { streams, before } = answer else {
         anyhow::bail!("the daemon answered something else: {answer:?}")
     };
     if args.detach {
-        return Ok(told(out, args, &[], &streams));
+        return Ok(set_back(out, args, &streams));
     }
     let bar = out.progress((before > 0).then_some(before), &format!("reading {} again", args.connection));
-    loop {
+    let progress = loop {
         RealPause.pause(LOOK).await;
         let answer = admin::ask(out, Ask::Standing { connection: args.connection.clone(), streams: streams.clone() })?;
-        let Answer::Standing { standings, queued } = answer else {
+        let Answer::Standing(progress) = answer else {
             anyhow::bail!("the daemon answered something else: {answer:?}")
         };
-        if shown(&bar, &standings, queued) {
-            bar.finish_and_clear();
-            return Ok(told(out, args, &standings, &streams));
+        show(&bar, &progress);
+        if let Some(why) = &progress.stopped {
+            return Err(stopped(args, why));
         }
-    }
+        if progress.is_read() && !progress.busy {
+            break progress;
+        }
+    };
+    bar.finish_and_clear();
+    let answer = admin::ask(out, Ask::Status)?;
+    let Answer::Status(status) = answer else { anyhow::bail!("the daemon answered something else: {answer:?}") };
+    Ok(told(out, args, &progress, &status))
 }
 
 async fn here(args: &Args, mut config: Config, out: &Out) -> anyhow::Result<Exit> {
-    if let (Some(since), Some(connection)) = (args.since, config.connections.get_mut(&args.connection)) {
-        connection.settings["start"] = json!(since.to_rfc3339());
+    if let Some(connection) = config.connections.get_mut(&args.connection) {
+        connection.poll = true;
+        if let Some(since) = args.since {
+            connection.settings["start"] = json!(since.to_rfc3339());
+        }
     }
+    let lacking = open::leave_out_what_lacks_secrets(&mut config, &[args.connection.as_str()]);
     let ledger = open::ledger(&config, Arc::new(NoProbe))?;
     let house = open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)?;
     let streams = streams(&house, args)?;
     let before = backfill::set_back(&house, &args.connection, &streams)?;
     if args.detach {
-        return Ok(told(out, args, &[], &streams));
+        return Ok(set_back(out, args, &streams));
     }
-    let running = daemon::start(&house)?;
+    backfill::forget_conditions(&house, &args.connection, &streams)?;
+    // Where a connection is missing, what would follow at it must not be worked out without it: only reading goes on.
+    let whole = lacking.is_empty();
+    let running = if whole {
+        daemon::start(&house)?
+    } else {
+        daemon::set_to_work(&house, vec![Box::new(Poll::new(house.clone(), args.connection.clone()))])
+    };
     let bar = out.progress((before > 0).then_some(before), &format!("reading {} again", args.connection));
-    let standings = watch(&house, args, &streams, &bar).await;
+    let progress = watch(&house, args, &streams, whole, &bar).await;
     running.stop().await;
     house.ledger.durable()?;
     bar.finish_and_clear();
-    let standings = standings?;
-    Ok(told(out, args, &standings, &streams))
+    let progress = progress?;
+    let mut status = crate::report::status(&house, false)?;
+    for Lacking { name, kind, webhook, problem } in lacking {
+        out.note(format!("{} {name} cannot be opened: {problem}", out.yellow("!")));
+        status.unopened(name, kind, webhook, &problem);
+    }
+    Ok(told(out, args, &progress, &status))
 }
 
-async fn watch(house: &House, args: &Args, streams: &[String], bar: &ProgressBar) -> anyhow::Result<Vec<Standing>> {
+/// Until all is read, and, where the rooms for that are at work (`whole`), normalized.
+async fn watch(
+    house: &House,
+    args: &Args,
+    streams: &[String],
+    whole: bool,
+    bar: &ProgressBar,
+) -> anyhow::Result<Progress> {
     loop {
         RealPause.pause(LOOK).await;
-        let (standings, queued) = backfill::standing(house, &args.connection, streams)?;
-        if shown(bar, &standings, queued) {
-            return Ok(standings);
+        let progress = backfill::progress(house, &args.connection, streams)?;
+        show(bar, &progress);
+        if let Some(why) = &progress.stopped {
+            return Err(stopped(args, why));
         }
-        let stops = house
-            .ledger
-            .conditions()?
-            .into_iter()
-            .find(|(connection, _, condition)| *connection == args.connection && condition.stops);
-        if let Some((_, _, condition)) = stops {
-            return Err(
-                Told::new(Exit::Failed, format!("error: {} is locked: {}", args.connection, condition.what)).into()
-            );
+        if progress.is_read() && !(whole && progress.busy) {
+            return Ok(progress);
         }
     }
 }
 
-/// Shows how far it is; whether it is through.
-fn shown(bar: &ProgressBar, standings: &[Standing], queued: u64) -> bool {
-    let records: u64 = standings.iter().map(|standing| standing.records).sum();
+fn stopped(args: &Args, why: &str) -> anyhow::Error {
+    let text = format!(
+        "error: {name} cannot be read on: {why}\n  = mend it, then run this again; `loopd check --live {name}` says more",
+        name = args.connection
+    );
+    Told::new(Exit::Failed, text).into()
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    let records = progress.records();
     if bar.length().is_some_and(|length| length < records) {
         bar.set_length(records);
     }
     bar.set_position(records);
-    backfill::is_through(standings) && queued == 0
 }
 
 fn streams(house: &House, args: &Args) -> anyhow::Result<Vec<String>> {
@@ -140,15 +186,31 @@ fn streams(house: &House, args: &Args) -> anyhow::Result<Vec<String>> {
     Ok(streams)
 }
 
-fn told(out: &Out, args: &Args, standings: &[Standing], streams: &[String]) -> Exit {
-    let records: u64 = standings.iter().map(|standing| standing.records).sum();
-    out.json(&json!({ "connection": args.connection, "streams": streams, "standings": standings, "records": records }));
-    if standings.is_empty() {
-        out.line(format!("{} of {} set back; the daemon reads them again.", streams.join(", "), args.connection));
-    } else {
+fn set_back(out: &Out, args: &Args, streams: &[String]) -> Exit {
+    out.json(&json!({ "connection": args.connection, "streams": streams, "standings": [], "records": 0 }));
+    out.line(format!("{} of {} set back; the daemon reads them again.", streams.join(", "), args.connection));
+    Exit::Done
+}
+
+fn told(out: &Out, args: &Args, progress: &Progress, status: &Status) -> Exit {
+    let rest = backfill::rest(status);
+    let streams: Vec<&String> = progress.standings.iter().map(|standing| &standing.stream).collect();
+    out.json(&json!({
+        "connection": args.connection,
+        "streams": streams,
+        "standings": progress.standings,
+        "records": progress.records(),
+        "waiting": rest,
+    }));
+    out.table(
+        &["stream", "records"],
+        progress.standings.iter().map(|standing| vec![standing.stream.clone(), standing.records.to_string()]),
+    );
+    if !rest.is_empty() {
+        out.line("\nWhat still waits:");
         out.table(
-            &["stream", "records"],
-            standings.iter().map(|standing| vec![standing.stream.clone(), standing.records.to_string()]),
+            &["queue", "items", "why"],
+            rest.into_iter().map(|rest| vec![rest.queue, rest.items.to_string(), rest.why]),
         );
     }
     Exit::Done

@@ -101,7 +101,7 @@ async fn live(config: Config, names: &[String], out: &Out) -> anyhow::Result<(Ve
         return Err(Told::usage(format!("error: there is no connection {unknown} in the configuration")).into());
     }
     // What was bound before stays bound when it is renamed; a ledger that the daemon holds is left alone.
-    let kept = if config.ledger.path.exists() { open::ledger(&config, Arc::new(NoProbe)).ok() } else { None };
+    let kept = open::ledger_there(&config).ok();
     let empty = Ledger::over(Arc::new(MemoryStore::default()), Arc::new(NoProbe))?;
     let house = open::house(config, kept.unwrap_or(empty), &open::way_out(Arc::new(NoProbe))?)?;
     let mut findings = Vec::new();

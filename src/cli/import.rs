@@ -10,7 +10,7 @@ use clap::Subcommand;
 use super::admin::{self, Answer, Ask};
 use super::{Exit, Out, Told, open};
 use crate::import::{self, Report, Table};
-use crate::ledger::NoProbe;
+use crate::ledger::{Ledger, MemoryStore, NoProbe, stands};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -56,8 +56,11 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let mut report = if daemon && !dry_run {
         through_daemon(&table, out)?
     } else {
-        let ledger = open::ledger(&config, Arc::new(NoProbe))?;
-        let ledger = if dry_run { ledger.overlay()? } else { ledger };
+        let ledger = match dry_run {
+            false => open::ledger(&config, Arc::new(NoProbe))?,
+            true if stands(&config.ledger.path) => open::ledger_there(&config)?.overlay()?,
+            true => Ledger::over(Arc::new(MemoryStore::new()), Arc::new(NoProbe))?,
+        };
         let house = open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)?;
         import::run(&house, &table.rows).await?
     };

@@ -1,7 +1,7 @@
 //! `loopd ledger`: looking after the ledger.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use super::admin::{self, Answer, Ask};
 use super::out::bytes;
 use super::{Exit, Out, Told, open, rebuild};
-use crate::ledger::portable::{self, PortError};
-use crate::ledger::{NoProbe, SledStore, StoreError, verify};
+use crate::ledger::portable::{self, Ending, PortError};
+use crate::ledger::{NoProbe, StoreError, verify};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,6 +32,9 @@ enum Action {
     Import {
         /// The file to read; `-` is stdin
         file: PathBuf,
+        /// Take one that lacks its last line as far as it goes: it was cut, or an older loopd made it
+        #[arg(long)]
+        cut: bool,
     },
     /// Rewrite it into a fresh store, which holds only what is alive. The daemon must be stopped
     Compact,
@@ -45,7 +48,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     match args.action {
         Action::Verify => check(out),
         Action::Export { file } => export(&file, out),
-        Action::Import { file } => import(&file, out),
+        Action::Import { file, cut } => import(&file, cut, out),
         Action::Compact => compact(out),
         Action::Size => size(out),
         Action::Rebuild(args) => rebuild::run(args, out).await,
@@ -60,7 +63,10 @@ fn check(out: &Out) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     out.table(&["TREE", "ROW", "LAW THAT DOES NOT HOLD"], broken.iter().map(|law| vec![&law.tree, &law.row, &law.law]));
-    out.line("\nThis is a bug, or a damaged disk. `loopd ledger rebuild` makes a ledger anew from the destinations.");
+    out.line(
+        "\nThis is a bug, or a damaged disk. Keep the folder; at another `ledger.path`, import a backup (`loopd ledger import`), \
+         or make the ledger anew from the destinations (`loopd ledger rebuild`).",
+    );
     Ok(Exit::Failed)
 }
 
@@ -75,28 +81,36 @@ fn export(file: &PathBuf, out: &Out) -> anyhow::Result<Exit> {
     name.push(".part");
     let part = file.with_file_name(name);
     let mut to = BufWriter::new(File::create(&part).with_context(|| part.display().to_string())?);
-    let rows = admin::export(out, &mut to)?;
-    to.flush()?;
-    to.get_ref().sync_all()?;
-    std::fs::rename(&part, file)?;
+    let written = admin::export(out, &mut to).and_then(|rows| {
+        to.flush()?;
+        to.get_ref().sync_all()?;
+        std::fs::rename(&part, file)?;
+        Ok(rows)
+    });
+    if written.is_err() {
+        // Nobody wants a part of it, and the first error is the one to tell.
+        let _ = std::fs::remove_file(&part);
+    }
+    let rows = written?;
     out.json(&serde_json::json!({ "rows": rows, "file": file }));
     out.line(format!("{rows} rows are in {}", file.display()));
     Ok(Exit::Done)
 }
 
-fn import(file: &PathBuf, out: &Out) -> anyhow::Result<Exit> {
+fn import(file: &PathBuf, cut: bool, out: &Out) -> anyhow::Result<Exit> {
     let config = open::config(out)?;
     let path = &config.ledger.path;
-    let rows = {
-        let store = SledStore::open(path, open::free_space()).map_err(busy)?;
-        let done = if file.as_os_str() == "-" {
-            portable::import(&store, &mut std::io::stdin().lock())
-        } else {
-            let mut lines = BufReader::new(File::open(file).with_context(|| file.display().to_string())?);
-            portable::import(&store, &mut lines)
-        };
-        done.with_context(|| file.display().to_string())?
+    open::only_its_owner(path)?;
+    let mut lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).with_context(|| file.display().to_string())?))
     };
+    let ending = if cut { Ending::MayLack } else { Ending::Needed };
+    let rows = portable::import_at(path, &mut lines, ending, &open::free_space()).map_err(|error| match error {
+        PortError::Store(error) => busy(error),
+        error => anyhow::Error::from(error).context(file.display().to_string()),
+    })?;
     let ledger = open::ledger(&config, Arc::new(NoProbe))?;
     let broken = verify(&ledger)?;
     out.json(&serde_json::json!({ "rows": rows, "broken": broken }));
@@ -110,6 +124,8 @@ fn import(file: &PathBuf, out: &Out) -> anyhow::Result<Exit> {
 
 fn compact(out: &Out) -> anyhow::Result<Exit> {
     let config = open::config(out)?;
+    open::must_stand(&config.ledger.path)?;
+    open::only_its_owner(&config.ledger.path)?;
     let (before, after) = portable::compact(&config.ledger.path, &open::free_space()).map_err(|error| match error {
         PortError::Store(error) => busy(error),
         error => error.into(),

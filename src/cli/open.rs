@@ -8,9 +8,9 @@ use connectors::http::{Reqwest, Transport};
 
 use super::{Exit, Out, Told};
 use crate::config::{self, Config, Machine, Problem};
-use crate::daemon::{self, Materials, Probed};
+use crate::daemon::{self, BuildError, Materials, Probed};
 use crate::house::House;
-use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, portable};
+use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, stands};
 
 /// The configuration, or every mistake in it.
 ///
@@ -53,13 +53,32 @@ pub fn ledger(config: &Config, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> 
     ledger_at(&config.ledger.path, config.ledger.cache_bytes, probe)
 }
 
+/// The ledger that is there, for a command that looks, or has an order about what it holds: such a one makes none.
+///
+/// # Errors
+/// [`Told`] with [`Exit::Usage`] where there is none; else as [`ledger`].
+pub fn ledger_there(config: &Config) -> anyhow::Result<Ledger> {
+    must_stand(&config.ledger.path)?;
+    ledger(config, Arc::new(NoProbe))
+}
+
+/// # Errors
+/// [`Told`] with [`Exit::Usage`] where no ledger is.
+pub(super) fn must_stand(path: &Path) -> anyhow::Result<()> {
+    if stands(path) {
+        return Ok(());
+    }
+    let at = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = format!(
+        "error: there is no ledger yet at {}\n  = `loopd run` makes it; if there should be one, mend `ledger.path`",
+        at.display()
+    );
+    Err(Told::usage(text).into())
+}
+
 /// The ledger in a folder, with a page cache of `cache` bytes.
 fn ledger_at(path: &Path, cache: u64, probe: Arc<dyn Probe>) -> anyhow::Result<Ledger> {
     only_its_owner(path)?;
-    portable::finish_swap(path)?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(|error| anyhow::anyhow!("{}: {error}", parent.display()))?;
-    }
     Ledger::open_with_cache(path, cache, free_space(), probe).map_err(|error| match error {
         LedgerError::Store(StoreError::Locked { .. }) => Told::new(Exit::Busy, format!("error: {error}")).into(),
         error => error.into(),
@@ -67,7 +86,10 @@ fn ledger_at(path: &Path, cache: u64, probe: Arc<dyn Probe>) -> anyhow::Result<L
 }
 
 /// Root may open every file, and would leave some behind that the daemon's user may not.
-fn only_its_owner(path: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// [`Told`] with [`Exit::Usage`] when root is at another user's ledger.
+pub(super) fn only_its_owner(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let there = if path.exists() { Some(path) } else { path.parent().filter(|parent| parent.exists()) };
     let Some(owner) = there.and_then(|there| there.metadata().ok()).map(|there| there.uid()) else { return Ok(()) };
@@ -81,13 +103,33 @@ fn only_its_owner(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes out the connections whose secrets are not at hand: enough for looking at the ledger.
-pub fn leave_out_what_lacks_secrets(config: &mut Config) {
-    let lacking: Vec<String> =
-        config.connections.keys().filter(|name| config.secrets(name, &Machine).is_err()).cloned().collect();
-    for name in lacking {
-        config.connections.remove(&name);
+/// Takes out the connections whose secrets are not at hand, all but those that are `needed`; and says what is missing.
+pub fn leave_out_what_lacks_secrets(config: &mut Config, needed: &[&str]) -> Vec<Lacking> {
+    let mut lacking = Vec::new();
+    for (name, connection) in &config.connections {
+        if !needed.contains(&name.as_str())
+            && let Err(problem) = config.secrets(name, &Machine)
+        {
+            lacking.push(Lacking {
+                name: name.clone(),
+                kind: connection.kind.name(),
+                webhook: connection.webhook,
+                problem,
+            });
+        }
     }
+    for lacking in &lacking {
+        config.connections.remove(&lacking.name);
+    }
+    lacking
+}
+
+/// A connection that cannot be opened, for want of a secret.
+pub struct Lacking {
+    pub name: String,
+    pub kind: &'static str,
+    pub webhook: bool,
+    pub problem: Problem,
 }
 
 /// The way out to the vendors, with a probe around each call.
@@ -111,11 +153,16 @@ pub fn house(config: Config, ledger: Ledger, transport: &Arc<dyn Transport>) -> 
         transport: Arc::new(move |_| transport.clone()),
         classifier,
     };
-    let house = daemon::build(config, &Machine, materials).map_err(|error| match &error {
-        daemon::BuildError::Secret(problem) => Told::usage(problem.render()),
-        daemon::BuildError::Settings { .. } => Told::usage(format!("error: {error}")),
-    })?;
+    let house = daemon::build(config, &Machine, materials).map_err(|error| unbuilt(&error))?;
     Ok(Arc::new(house))
+}
+
+/// Why a house cannot be built, with its place and its mend.
+pub fn unbuilt(error: &BuildError) -> Told {
+    match error {
+        BuildError::Secret(problem) => Told::usage(problem.render()),
+        BuildError::Settings { .. } => Told::usage(format!("error: {error}")),
+    }
 }
 
 /// Configuration, ledger and connections, for a command that works on its own.

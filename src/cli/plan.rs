@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::{Exit, Out, admin, open};
 use crate::config::{Config, Machine};
-use crate::ledger::{Ledger, MemoryStore, NoProbe, portable};
+use crate::ledger::{Ledger, MemoryStore, NoProbe, portable, stands};
 use crate::pause::RealPause;
-use crate::plan::{Given, Plan, plan};
+use crate::plan::{Given, Plan, PlanError, plan};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -36,7 +36,10 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let bar = out.progress(None, "rehearsing: records");
     let planned = plan(given, &mut |read, written| bar.set_position(read + written)).await;
     bar.finish_and_clear();
-    let planned = planned.map_err(anyhow::Error::from)?;
+    let planned = planned.map_err(|error| match error {
+        PlanError::Build(error) => open::unbuilt(&error).into(),
+        error => anyhow::Error::from(error),
+    })?;
     if out.is_json() {
         out.json(&planned);
     } else {
@@ -48,14 +51,14 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 /// The ledger to look at: a copy of the daemon's, the one on disk, or an empty one where there is none. A plan leaves
 /// nothing behind, not even an empty ledger.
 fn ledger(config: &Config, out: &Out) -> anyhow::Result<Ledger> {
-    if !admin::is_up(config) && config.ledger.path.exists() {
-        return open::ledger(config, Arc::new(NoProbe));
+    if !admin::is_up(config) && stands(&config.ledger.path) {
+        return open::ledger_there(config);
     }
     let store = Arc::new(MemoryStore::new());
     if admin::is_up(config) {
         let mut rows = Vec::new();
         admin::export(out, &mut rows)?;
-        portable::import(&*store, &mut rows.as_slice())?;
+        portable::import(&*store, &mut rows.as_slice(), portable::Ending::Needed)?;
     }
     Ok(Ledger::over(store, Arc::new(NoProbe))?)
 }

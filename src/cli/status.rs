@@ -4,9 +4,9 @@ use anyhow::bail;
 
 use super::admin::{self, Answer, Ask};
 use super::out::{ago, bytes};
-use super::{Exit, Out};
+use super::{Exit, Out, open};
 use crate::report::Status;
-use crate::report::status::State;
+use crate::report::status::{Need, State};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -16,7 +16,12 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
-    let Answer::Status(status) = admin::ask(out, Ask::Status)? else { bail!("another answer than was asked for") };
+    let Answer::Status(mut status) = admin::ask(out, Ask::Status)? else { bail!("another answer than was asked for") };
+    // The daemon tells of a refused reload; of what was broken since, nobody has told it.
+    if open::config(out).is_err() && status.conditions.iter().all(|condition| condition.name != "config") {
+        let what = "the configuration on disk is broken; the daemon would not start with it again".to_owned();
+        status.needs.insert(0, Need { what, mend: "`loopd check` lists every mistake".to_owned() });
+    }
     out.json(&status);
     show(&status, out);
     Ok(if args.strict && !status.needs.is_empty() { Exit::NeedsPerson } else { Exit::Done })
@@ -30,11 +35,12 @@ fn show(status: &Status, out: &Out) {
     let connections = status.connections.iter().map(|connection| {
         let state = match connection.state {
             State::Attached => out.green(connection.state.name()),
-            State::Locked => out.red(connection.state.name()),
+            State::Locked | State::Unopened => out.red(connection.state.name()),
             State::Waiting | State::Idle => out.yellow(connection.state.name()),
         };
         let quota = match connection.quota_wait_seconds {
             Some(wait) => format!("used up for {wait:.1} s"),
+            None if connection.state == State::Unopened => "-".to_owned(),
             None => format!("free ({} in {} s)", connection.quota_calls, connection.quota_seconds),
         };
         let webhook = if connection.webhook { "yes" } else { "no" };

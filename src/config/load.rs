@@ -1,7 +1,7 @@
 //! From files to a [`Config`]: the configuration, then the mappings that its connections use.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::parse::{Parsed, parse};
 use super::{Config, Problem, World};
@@ -83,6 +83,34 @@ pub fn load_text(file: &str, text: &str, folder: &Path, world: &dyn World) -> Re
     } else {
         Err(errors.into_iter().chain(warnings).collect())
     }
+}
+
+/// Where the ledger is, of a configuration that may be broken anywhere else: enough to find the daemon that took an earlier
+/// one. Line by line, for a text that is no TOML as a whole.
+pub fn ledger_path(path: &Path, world: &dyn World) -> Option<PathBuf> {
+    let text = world.read(path).ok()?;
+    let said = said_path(&text).or_else(|| said_path(EXAMPLE))?;
+    Some(path.parent().unwrap_or(Path::new("")).join(said))
+}
+
+fn said_path(text: &str) -> Option<String> {
+    let mut section = "";
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line.split(['#', ' ']).next().unwrap_or_default();
+            continue;
+        }
+        let Ok(table) = toml::from_str::<toml::Table>(line) else { continue };
+        let here = match section {
+            "[ledger]" => Some(&table),
+            "" => table.get("ledger").and_then(toml::Value::as_table),
+            _ => None,
+        };
+        if let Some(path) = here.and_then(|table| table.get("path")).and_then(toml::Value::as_str) {
+            return Some(path.to_owned());
+        }
+    }
+    None
 }
 
 /// The mappings in use, each for its connections. A file in the user's folder replaces the shipped one of its name.

@@ -438,3 +438,20 @@ fn a_stream_has_its_own_schedule_or_all_have_one() {
     assert_eq!((issues.cron.as_str(), issues.zone), ("0 6 * * *", chrono_tz::Asia::Tokyo));
     assert_eq!(many.connections["github"].schedule("comments", &default), default);
 }
+
+#[test]
+fn the_ledger_is_found_in_a_broken_configuration() {
+    let found = |text: &str| {
+        let mut desk = desk();
+        desk.files.insert("/etc/loopd/broken.toml".into(), text.into());
+        crate::config::ledger_path(Path::new("/etc/loopd/broken.toml"), &desk)
+    };
+    let at = |path: &str| Some(PathBuf::from(path));
+    assert_eq!(found("[ledger] # ours\npath = \"here\" # too\n[http\nlisten = 1"), at("/etc/loopd/here"));
+    assert_eq!(found("ledger.path = '/var/there'\n]]"), at("/var/there"));
+    assert_eq!(found("ledger = { path = '/var/there', size = 3 }\nfrob = 1\n"), at("/var/there"));
+    let default = found("[ledger]\npath = 17\n[other]\npath = 'no'").expect("the default");
+    assert_eq!(default, found("").expect("the default"));
+    assert!(default.ends_with("ledger"), "{}", default.display());
+    assert_eq!(crate::config::ledger_path(Path::new("/nowhere.toml"), &desk()), None);
+}

@@ -169,6 +169,16 @@ impl Ledger {
             .collect())
     }
 
+    /// Whether an input of this connection has not been taken yet.
+    pub fn has_input_of(&self, connection: &str) -> Result<bool, LedgerError> {
+        let mut found = false;
+        self.each(Tree::Inbox, &[], |_, value| {
+            found = decode::<Input>(Tree::Inbox, value).is_ok_and(|input| input.connection == connection);
+            Ok(!found)
+        })?;
+        Ok(found)
+    }
+
     /// What is due on a lane, best first.
     pub fn due(&self, lane: &str, ranks: u8, now: DateTime<Utc>, limit: usize) -> Result<Vec<Claim>, LedgerError> {
         let mut claims = Vec::new();

@@ -10,8 +10,10 @@
 
 mod keys;
 mod look;
+mod mark;
 mod memory_store;
 mod migrate;
+mod place;
 pub mod portable;
 mod raw;
 mod records;
@@ -35,6 +37,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 pub use memory_store::{MemoryStore, Overlay};
+pub use place::stands;
 pub use records::{
     Base, Condition, Dead, Effect, Entry, FieldBase, Input, Letter, Link, LinkState, MessageState, Outgoing, Position,
     Question, Seen, StoredEntity, Via, Waiting, Was, What,
@@ -235,39 +238,39 @@ impl Ledger {
         nudges.entry(lane.to_owned()).or_default().clone()
     }
 
-    /// Forgets raw inputs (and, where `log_before` says so, audit lines) that are older than their retention; at most
-    /// `limit` rows a call. Returns how many went.
+    /// Ends the retention of raw inputs and, where `log_before` says so, of audit lines: they go. A part whose parent has
+    /// not come in that time becomes a dead letter. At most `limit` rows a call; returns how many.
     pub fn retire(
         &self,
+        now: DateTime<Utc>,
         raw_before: DateTime<Utc>,
         log_before: Option<DateTime<Utc>>,
         limit: usize,
     ) -> Result<usize, LedgerError> {
-        let mut writes = Vec::new();
-        self.each(Tree::Raw, &[], |key, value| {
-            if raw::seen_at(value).is_none_or(|at| at < raw_before.timestamp_millis()) {
-                writes.push((Tree::Raw, key.to_vec(), None));
-            }
-            Ok(writes.len() < limit)
-        })?;
-        self.each(Tree::Parked, &[], |key, value| {
-            // Its parent never came.
-            if decode::<Input>(Tree::Parked, value).map_or(true, |input| input.seen_at < raw_before) {
-                writes.push((Tree::Parked, key.to_vec(), None));
-            }
-            Ok(writes.len() < limit)
-        })?;
-        if let Some(before) = log_before {
-            self.each(Tree::Log, &[], |key, value| {
-                if decode::<Entry>(Tree::Log, value).is_ok_and(|entry| entry.at < before) {
-                    writes.push((Tree::Log, key.to_vec(), None));
+        // Found here, and judged again where they go: a row may be written anew meanwhile.
+        let is_over = |tree: Tree, value: &[u8]| match tree {
+            Tree::Raw => raw::seen_at(value).is_none_or(|at| at < raw_before.timestamp_millis()),
+            Tree::Parked => decode::<Input>(tree, value).map_or(true, |input| input.seen_at < raw_before),
+            _ => decode::<Entry>(tree, value).is_ok_and(|entry| log_before.is_some_and(|before| entry.at < before)),
+        };
+        let mut over = Vec::new();
+        for tree in [Some(Tree::Raw), Some(Tree::Parked), log_before.map(|_| Tree::Log)].into_iter().flatten() {
+            self.each(tree, &[], |key, value| {
+                if over.len() < limit && is_over(tree, value) {
+                    over.push((tree, key.to_vec()));
                 }
-                Ok(writes.len() < limit)
+                Ok(over.len() < limit)
             })?;
         }
-        let gone = writes.len();
-        if gone > 0 {
-            self.shared.store.apply(Batch { checks: Vec::new(), writes })?;
+        let mut gone = 0;
+        for piece in over.chunks(64) {
+            gone += self.transact(|tx| {
+                let mut gone = 0;
+                for (tree, key) in piece {
+                    gone += usize::from(tx.retire(*tree, key.clone(), |value| is_over(*tree, value), now)?);
+                }
+                Ok(gone)
+            })?;
         }
         Ok(gone)
     }

@@ -125,6 +125,9 @@ pub struct Batch {
     pub writes: Vec<(Tree, Bytes, Option<Bytes>)>,
 }
 
+const WAY_OUT: &str =
+    "Keep the folder; at another `ledger.path`, import a backup (`loopd ledger import`), or run `loopd ledger rebuild`";
+
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A check did not hold: somebody else was faster. Read again and decide again.
@@ -137,10 +140,12 @@ pub enum StoreError {
     Failed(String),
     #[error("the ledger at {path} is in use by another process; only one may hold it (is `loopd run` up?)")]
     Locked { path: String },
-    #[error(
-        "the ledger at {path} cannot be read: {why}. It was left untouched. Restore a copy of it, or move it away and run `loopd ledger rebuild`"
-    )]
+    /// Refused before anything was changed.
+    #[error("the ledger at {path} cannot be read: {why}. It was left untouched. {WAY_OUT}")]
     Unreadable { path: String, why: String },
+    /// Found while reading an open one.
+    #[error("the ledger at {path} is damaged: {why}. {WAY_OUT}")]
+    Damaged { path: String, why: String },
 }
 
 /// One row of a scan.

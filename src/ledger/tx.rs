@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen, StoredEntity, Waiting,
+    Base, Condition, Dead, Effect, Entry, Input, Letter, Link, Outgoing, Position, Question, Seen, StoredEntity,
+    Waiting,
 };
 use super::store::{Batch, Bytes, Store, Tree};
 use super::{LedgerError, Sequence, keys};
@@ -165,6 +166,36 @@ impl<'a> Tx<'a> {
         let at =
             [&input.connection, &parent.collection, &parent.id, &input.record.key.collection, &input.record.key.id];
         self.remove(Tree::Parked, keys::texts(&at.map(String::as_str)));
+    }
+
+    /// Takes out a row whose time is over, if it is still so. What was accepted and never passed leaves its letter.
+    pub(super) fn retire(
+        &mut self,
+        tree: Tree,
+        key: Bytes,
+        is_over: impl Fn(&[u8]) -> bool,
+        now: DateTime<Utc>,
+    ) -> Result<bool, LedgerError> {
+        let Some(value) = self.bytes(tree, key.clone())?.filter(|value| is_over(value)) else { return Ok(false) };
+        if tree == Tree::Parked {
+            let input = super::decode::<Input>(tree, &value).ok();
+            self.bury(&Dead {
+                at: now,
+                room: "upkeep".into(),
+                connection: input.as_ref().map(|input| input.connection.clone()).unwrap_or_default(),
+                key: input.as_ref().map(|input| input.record.key.clone()),
+                entity: None,
+                field: None,
+                cause: "what it is part of has not come in `ledger.raw_days`".into(),
+                letter: match input {
+                    Some(input) => Letter::Input { input: Box::new(input) },
+                    None => Letter::Unreadable { bytes: value },
+                },
+                mapping: None,
+            })?;
+        }
+        self.remove(tree, key);
+        Ok(true)
     }
 
     // Positions

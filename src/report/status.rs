@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Problem;
 use crate::house::House;
 use crate::ledger::{LedgerError, MessageState, Tree};
 
@@ -58,6 +59,8 @@ pub enum State {
     Locked,
     /// No daemon runs.
     Idle,
+    /// No daemon runs, and none could with a secret that is missing.
+    Unopened,
 }
 
 impl State {
@@ -67,6 +70,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Locked => "locked",
             Self::Idle => "not running",
+            Self::Unopened => "lacks a secret",
         }
     }
 }
@@ -101,6 +105,28 @@ pub struct Need {
     pub what: String,
     /// What to do about it.
     pub mend: String,
+}
+
+impl Status {
+    /// A connection of the configuration that could not be opened for want of a secret.
+    pub fn unopened(&mut self, name: String, kind: &str, webhook: bool, problem: &Problem) {
+        let mend = problem.mend.clone().unwrap_or_else(|| "`loopd check` says more".to_owned());
+        self.needs.insert(0, Need { what: format!("{name} cannot be opened: {}", problem.what), mend });
+        let place = self.connections.partition_point(|known| known.name < name);
+        let unopened = Connection {
+            name,
+            kind: kind.to_owned(),
+            state: State::Unopened,
+            webhook,
+            calls: 0,
+            throttled: 0,
+            quota_calls: 0,
+            quota_seconds: 0.0,
+            quota_wait_seconds: None,
+            conditions: Vec::new(),
+        };
+        self.connections.insert(place, unopened);
+    }
 }
 
 /// How things stand now. Walks the queues.

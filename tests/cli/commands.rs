@@ -79,8 +79,40 @@ fn init_can_copy_the_mappings_to_edit() {
 }
 
 #[test]
+fn looking_makes_no_ledger() {
+    let place = Place::with(GITHUB);
+    place.write("customers.csv", "name,domain\nExample,example.com\n");
+    let there = || std::fs::read_dir(place.path()).expect("a folder").count();
+    let looks: [&[&str]; 15] = [
+        &["status"],
+        &["status", "--json"],
+        &["dead"],
+        &["dead", "show", "7"],
+        &["dead", "retry", "--all"],
+        &["close"],
+        &["close", "approve", "abc"],
+        &["review"],
+        &["review", "decide", "7", "ours"],
+        &["why", "FB-000000"],
+        &["ledger", "verify"],
+        &["ledger", "size"],
+        &["ledger", "export", "-"],
+        &["ledger", "export", "rows.ndjson"],
+        &["ledger", "compact"],
+    ];
+    for command in looks {
+        let said = place.loopd(command).ends(2).says("there is no ledger yet at ").says("/ledger");
+        said.says("`loopd run` makes it").says("ledger.path");
+        assert_eq!(there(), 2, "{command:?} made something");
+    }
+    place.loopd(&["import", "customers", "customers.csv", "--dry-run"]).ends(0).says("Nothing was changed");
+    assert_eq!(there(), 2, "a rehearsal made something");
+}
+
+#[test]
 fn an_empty_ledger_can_be_looked_at() {
     let place = Place::with(GITHUB);
+    assert_eq!(place.run().stop(), Some(0));
     let status = place.loopd(&["status", "--json"]).ends(0).json();
     assert_eq!(status["daemon"], false);
     assert_eq!(status["connections"][0]["state"], "idle");
@@ -101,17 +133,28 @@ fn an_empty_ledger_can_be_looked_at() {
 #[test]
 fn a_look_needs_no_secret_and_an_order_does() {
     let place = Place::with(GITHUB);
+    assert_eq!(place.run().stop(), Some(0));
     let without = |args: &[&str]| {
         let output = place.command(args).env_remove("TEST_TOKEN").output().expect("it runs");
         crate::support::Said::from(output)
     };
-    without(&["status"]).ends(0);
+    without(&["dead"]).ends(0);
+    // What is missing is what needs a person: no daemon would start.
+    let status = without(&["status", "--strict"]).ends(3).says("github cannot be opened").says("set TEST_TOKEN where");
+    assert!(!status.out.contains("Nothing needs a person"), "{}", status.out);
+    let status = without(&["status", "--json"]).ends(0).json();
+    assert_eq!(status["connections"][0]["name"], "github");
+    assert_eq!(status["connections"][0]["state"], "unopened");
     without(&["dead", "retry", "--all"]).ends(2).says("TEST_TOKEN");
+    // Whether a message may go out has nothing to do with who sends it.
+    without(&["close", "approve", "abc"]).ends(1).says("no such message");
+    without(&["plan"]).ends(2).says("config.toml:14:9").says("set TEST_TOKEN where loopd is started");
 }
 
 #[test]
 fn a_ledger_travels_as_text() {
     let place = Place::with(GITHUB);
+    assert_eq!(place.run().stop(), Some(0));
     place.loopd(&["ledger", "export", "rows.jsonl"]).ends(0).says("rows are in rows.jsonl");
     let text = std::fs::read_to_string(place.path().join("rows.jsonl")).expect("it is there");
     assert!(text.starts_with("{\"loopd_ledger\":"), "{text}");

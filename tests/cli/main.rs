@@ -1,8 +1,10 @@
 //! The program as people meet it: the real binary, its words, its exit codes, its signals, its doors.
 
+mod backfill;
 mod check;
 mod commands;
 mod hooks;
+mod ledger;
 mod manager;
 mod reload;
 mod run;

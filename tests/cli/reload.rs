@@ -25,6 +25,32 @@ fn a_bad_configuration_is_refused_loudly_and_the_old_one_stays() {
 }
 
 #[test]
+fn a_daemon_is_asked_also_while_the_configuration_is_broken() {
+    let place = Place::with(GITHUB);
+    let mut daemon = place.run();
+    let mistyped = GITHUB.replace("public_url", "publik_url");
+    for broken in [mistyped.as_str(), &format!("{GITHUB}\n[http\nlisten"), "[ledger]\npath = \"ledger\"\n]]"] {
+        place.write("config.toml", broken);
+        place.loopd(&["check"]).ends(2);
+        let said = place.loopd(&["status"]).ends(0).says("running").says("the configuration on disk is broken");
+        assert!(!said.out.contains("Nothing needs a person"), "{}", said.out);
+        place.loopd(&["status", "--strict"]).ends(3).says("loopd check");
+        assert_eq!(place.loopd(&["status", "--json"]).ends(0).json()["daemon"], true);
+        place.loopd(&["dead"]).ends(0).says("No dead letters").says("the configuration on disk is broken");
+        place.loopd(&["close", "list"]).ends(0);
+        place.loopd(&["why", "FB-000000"]).ends(1).says("nothing is known of FB-000000");
+        place.loopd(&["ledger", "export", "rows.ndjson"]).ends(0);
+    }
+    // A reload that was refused is told by the daemon itself.
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("the old one stays in use");
+    place.loopd(&["status", "--strict"]).ends(3).says("the configuration on disk is not in use");
+    assert_eq!(daemon.stop(), Some(0));
+    // Without a daemon it is the configuration that must be mended.
+    place.loopd(&["status"]).ends(2).says("config.toml:");
+}
+
+#[test]
 fn a_new_configuration_is_used_from_then_on() {
     let place = Place::with(GITHUB);
     let mut daemon = place.run();
