@@ -29,6 +29,7 @@ pub enum Via {
     Fence,
     Sweep,
     Import,
+    /// Drawn anew from what is kept of it.
     Replay,
 }
 

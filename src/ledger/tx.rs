@@ -111,6 +111,12 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
+    /// What a vendor last said of a record, where it is still kept.
+    pub fn raw(&mut self, connection: &str, collection: &str, id: &str) -> Result<Option<Input>, LedgerError> {
+        let packed = self.bytes(Tree::Raw, keys::texts(&[connection, collection, id]))?;
+        packed.map(|packed| super::raw::unpack(&packed)).transpose()
+    }
+
     /// Whether nothing newer than this input has come of its record.
     pub fn is_newest(&mut self, input: &Input) -> Result<bool, LedgerError> {
         let key = keys::texts(&[&input.connection, &input.record.key.collection, &input.record.key.id]);
@@ -322,6 +328,7 @@ impl<'a> Tx<'a> {
         let stamp = self.sequence.next()?;
         let mut slot = before.clone().unwrap_or(Slot { rank, due: now, since: now, stamp, tries: 0, split: 0 });
         slot.stamp = stamp;
+        slot.rank = slot.rank.min(rank);
         slot.due = match (when, &before) {
             (When::Now, None) => now,
             // Work that failed waits out its delay; other work comes forward.

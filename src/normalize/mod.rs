@@ -83,14 +83,22 @@ fn take(house: &House, tx: &mut Tx<'_>, number: u64, input: &Taken) -> Result<()
             return bury(house, tx, "?", Letter::Unreadable { bytes: bytes.clone() }, refused);
         }
     };
+    through(house, tx, input)
+}
+
+/// Draws a record anew from what is kept of it: the mapping has changed, and not the record.
+pub fn redraw(house: &House, tx: &mut Tx<'_>, kept: Input) -> Result<(), LedgerError> {
+    through(house, tx, &Input { via: Via::Replay, ..kept })
+}
+
+/// An input as far as it gets: its result, or its dead letter.
+fn through(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
     let letter = || Letter::Input { input: Box::new(input.clone()) };
     // Nothing of a refused input may stay: try on a copy of the transaction's writes.
     let mark = tx.mark();
     match read(house, tx, input) {
         Ok(()) => {
-            if input.via != Via::Fence {
-                tx.keep_raw(input)?;
-            }
+            keep(tx, input)?;
             tx.resurrected(letter().number(&input.connection)?)
         }
         Err(Failed::Ledger(LedgerError::Corrupt { tree, why })) => {
@@ -102,12 +110,15 @@ fn take(house: &House, tx: &mut Tx<'_>, number: u64, input: &Taken) -> Result<()
         Err(Failed::Ledger(error)) => Err(error),
         Err(Failed::Refused(refused)) => {
             tx.back_to(mark);
-            if input.via != Via::Fence {
-                tx.keep_raw(input)?;
-            }
+            keep(tx, input)?;
             bury(house, tx, &input.connection, letter(), refused)
         }
     }
+}
+
+/// Of what was said, not of our own looks, and not of what is kept already.
+fn keep(tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
+    if matches!(input.via, Via::Fence | Via::Replay) { Ok(()) } else { tx.keep_raw(input) }
 }
 
 fn bury(house: &House, tx: &mut Tx<'_>, connection: &str, letter: Letter, refused: Refused) -> Result<(), LedgerError> {

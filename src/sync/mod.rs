@@ -24,7 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Fault, Record, Sink, Written};
 
 pub use desired::{DesireError, Desired, desired, difference};
-pub use follow::{RANKS, follow, item, rank, read_item, records};
+pub use follow::{BEHIND, RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
 pub use observe::{ObserveError, adopt, gone, observe};
 pub use plan::{Planned, Task, plan};

@@ -99,6 +99,7 @@ impl Pause for Moving {
 }
 
 struct Scene {
+    config: String,
     clock: Arc<TestClock>,
     world: Arc<World>,
     ledger: Ledger,
@@ -108,8 +109,8 @@ fn fresh() -> Ledger {
     Ledger::over(Arc::new(MemoryStore::new()), Arc::new(NoProbe)).expect("an empty ledger")
 }
 
-fn configuration() -> Config {
-    config::load_text("config.toml", CONFIG, Path::new(""), &Bare).unwrap_or_else(|problems| panic!("{problems:#?}"))
+fn configuration(text: &str) -> Config {
+    config::load_text("config.toml", text, Path::new(""), &Bare).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 impl Scene {
@@ -118,7 +119,7 @@ impl Scene {
         let world = World::new(7, clock.hands());
         world.airtable(|airtable, cx| airtable.create_base_with(cx, "appTest", "Feedback", &json!([])));
         world.github(|github, cx| github.create_repo("acme/app", cx));
-        let scene = Self { clock, world, ledger: fresh() };
+        let scene = Self { config: CONFIG.into(), clock, world, ledger: fresh() };
         for (title, labels) in [
             ("Stream ends early", &["bug", "p1"][..]),
             ("Dark mode, please", &["enhancement"]),
@@ -154,7 +155,7 @@ impl Scene {
             transport: self.transport(),
             classifier: Box::new(Offline::new(Vec::new())),
         };
-        Arc::new(daemon::build(configuration(), &Bare, materials).expect("it is built"))
+        Arc::new(daemon::build(configuration(&self.config), &Bare, materials).expect("it is built"))
     }
 
     async fn set_up(&self) {
@@ -202,7 +203,7 @@ impl Scene {
 
     async fn plan(&self) -> Plan {
         let given = Given {
-            config: configuration(),
+            config: configuration(&self.config),
             world: &Bare,
             ledger: &self.ledger,
             transport: self.transport(),
@@ -305,6 +306,23 @@ async fn a_plan_foretells_the_run() {
     );
     scene.run().await;
     assert_eq!(foretold(&planned), difference(&scene.written(), &before));
+}
+
+#[tokio::test]
+async fn a_plan_foretells_what_a_changed_configuration_writes() {
+    let mut scene = Scene::new();
+    scene.open_issue("It is slow", &["bug", "p3"]);
+    scene.set_up().await;
+    scene.run().await;
+    let when = r#".tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")"#;
+    assert!(scene.config.contains(when));
+    scene.config = scene.config.replace(when, r#".tags.category == "bug""#);
+    let before = scene.written();
+    let planned = scene.plan().await;
+    assert_eq!(foretold(&planned).get("linear.issue"), Some(&(1, 0)), "{planned:?}");
+    scene.run().await;
+    assert_eq!(foretold(&planned), difference(&scene.written(), &before));
+    assert_eq!(foretold(&scene.plan().await), BTreeMap::new(), "nothing is left to do");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod support;
 mod town;
 
 mod airtable_edits;
+mod changed_config;
 mod comments;
 mod conflicts;
 mod customers;
