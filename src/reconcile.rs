@@ -66,7 +66,8 @@ impl Ground<'_> {
                 digest(&(into.digest(), routes, homes))
             }
             Self::Kept(from) | Self::Seen(from) => {
-                let tiers = (from.entity == EntityKind::Customer).then(|| format!("{:?}", house.config.customers.tiers));
+                let tiers =
+                    (from.entity == EntityKind::Customer).then(|| format!("{:?}", house.config.customers.tiers));
                 digest(&(from.digest(), tiers))
             }
         }
@@ -124,10 +125,7 @@ impl Ground<'_> {
 }
 
 /// The conditions of the routes into a mapping's collection.
-fn routes<'a>(
-    house: &'a House,
-    into: &'a IntoMapping,
-) -> impl Iterator<Item = Option<&'a crate::mapping::Expression>> {
+fn routes<'a>(house: &'a House, into: &'a IntoMapping) -> impl Iterator<Item = Option<&'a crate::mapping::Expression>> {
     let here = |route: &&crate::config::Route| {
         route.entity == into.entity && route.connection == into.connection && route.collection == into.collection
     };
@@ -139,9 +137,8 @@ fn queue(house: &House, tx: &mut Tx<'_>, into: &IntoMapping, id: &str) -> Result
     let Some(id) = id.parse::<EntityId>().ok() else { return Ok(()) };
     let Some(entity) = tx.entity(id)? else { return Ok(()) };
     let (connection, collection) = (&into.connection, &into.collection);
-    if entity.kind() != into.entity
-        || (routes(house, into).next().is_none() && tx.link(id, connection, collection)?.is_none())
-    {
+    // A link alone is no reason to write: it may be that of the record where the entity came from.
+    if entity.kind() != into.entity || routes(house, into).next().is_none() {
         return Ok(());
     }
     let rank = BEHIND + entity.kind().rank();
@@ -159,10 +156,11 @@ impl Reconcile {
     }
 
     fn grounds(&self) -> impl Iterator<Item = Ground<'_>> {
-        let mappings = &self.house.config.mappings;
+        let (mappings, connections) = (&self.house.config.mappings, &self.house.config.connections);
+        let into = mappings.into.iter().filter(|into| connections.contains_key(&into.connection));
         let kept = mappings.from.iter().map(Ground::Kept);
         let seen = mappings.from.iter().map(Ground::Seen);
-        kept.chain(seen).chain(mappings.into.iter().map(Ground::Entities))
+        kept.chain(seen).chain(into.map(Ground::Entities))
     }
 
     /// Begins a walk wherever another configuration is in force than the last walk saw.
@@ -213,7 +211,11 @@ impl Reconcile {
                     Err(LedgerError::Corrupt { tree, why }) => {
                         // One bad row must not stop the others.
                         tx.back_to(mark);
-                        tracing::error!(tree, why, "a row cannot be read and is left out; `loopd ledger verify` shows it");
+                        tracing::error!(
+                            tree,
+                            why,
+                            "a row cannot be read and is left out; `loopd ledger verify` shows it"
+                        );
                     }
                     looked => looked?,
                 }

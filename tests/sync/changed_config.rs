@@ -7,8 +7,8 @@ use loopd::ledger::Via;
 use serde_json::{Value, json};
 
 use crate::story::{
-    bug, cells, changed_mapping, issue, known, linear, minutes, much_later, no_dead, of_issue, own_mapping, tell,
-    tell_in, type_in, writes,
+    bug, cells, changed_mapping, issue, known, linear, minutes, much_later, no_dead, of_issue, own_mapping,
+    tell, tell_in, type_in, writes,
 };
 use crate::town::{REPO, Town};
 
@@ -88,13 +88,30 @@ when = '.tags.category == "bug"'"#;
 }
 
 #[test]
+fn a_mapping_without_a_route_writes_nothing() {
+    tell_in(furnished("github.labels.toml"), |town, mid| {
+        let number = issue(town, "Add batch uploads", Some("Please."), &["enhancement"]);
+        minutes(town, 3);
+        type_in(town, "Feedback", of_issue(number), "Status", &json!("Building"));
+        minutes(town, 3);
+        remap(town, "github.labels.toml", &[("loopd: ", "is ")]);
+        mid(town);
+        minutes(town, 5);
+        let labels = town.world.github(|desk, _| desk.issue(REPO, number).map(|issue| issue.labels.clone()));
+        assert_eq!(labels, Some(vec!["enhancement".to_owned()]));
+        no_dead(town);
+    });
+}
+
+#[test]
 fn a_changed_source_mapping_draws_anew_what_is_kept() {
     tell_in(furnished("github.issue.toml"), |town, mid| {
         let id = of_issue(issue(town, "Add batch uploads", Some("Please."), &["enhancement", "p3"]));
         minutes(town, 3);
         type_in(town, "Feedback", id, "Severity", &json!("High"));
         minutes(town, 3);
-        let change = [("title         = '.title'", "title         = '.title | ascii_upcase'"), (". == \"p3\"", ". == \"p9\"")];
+        let change =
+            [("title         = '.title'", "title         = '.title | ascii_upcase'"), (". == \"p3\"", ". == \"p9\"")];
         remap(town, "github.issue.toml", &change);
         mid(town);
         minutes(town, 5);
@@ -137,8 +154,7 @@ fn what_is_kept_no_longer_is_drawn_anew_by_a_backfill() {
 fn a_walk_that_is_cut_short_goes_on_and_another_change_begins_it_again() {
     let mut town = furnished("airtable.feedback.toml")();
     town.run_for(Duration::from_secs(10));
-    let ids: Vec<_> =
-        (0..150).map(|n| of_issue(issue(&town, &format!("Wish {n}"), None, &["enhancement"]))).collect();
+    let ids: Vec<_> = (0..150).map(|n| of_issue(issue(&town, &format!("Wish {n}"), None, &["enhancement"]))).collect();
     minutes(&mut town, 5);
     let walk = |town: &mut Town, steps: usize| {
         let at = town.rooms.iter().position(|(room, _)| room.name() == "reconcile").expect("the room");
@@ -172,7 +188,12 @@ fn fresh_work_goes_before_what_only_the_configuration_changed() {
     minutes(&mut town, 5);
     let fresh = of_issue(issue(&town, "Fresh", None, &["enhancement"]));
     remap(&mut town, "airtable.feedback.toml", &[LOUDER]);
-    let done = |town: &Town, id| -> Value { crate::story::rows_with(town, "Feedback", id).first().map(|(_, cells)| cells["Summary"].clone()).unwrap_or_default() };
+    let done = |town: &Town, id| -> Value {
+        crate::story::rows_with(town, "Feedback", id)
+            .first()
+            .map(|(_, cells)| cells["Summary"].clone())
+            .unwrap_or_default()
+    };
     while done(&town, fresh) != "Fresh!" {
         town.run_for(Duration::from_millis(200));
     }
