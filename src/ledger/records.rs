@@ -111,7 +111,8 @@ pub struct FieldBase {
     /// What stood there before our last write. A replica that lags may still show it for a while; that is no edit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Was>,
-    /// A person changed a field that we only push, and its mapping lets that stand.
+    /// What a person put there stands, and is not written over: the field is only pushed and its mapping lets that stand,
+    /// or what it means cannot be read (then a [`Letter::Held`] tells), or a person is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
     /// A person changed a field that we only push, and its mapping says that ours stands: it is to be written again.
@@ -174,6 +175,12 @@ pub enum Letter {
         collection: String,
         entity: EntityId,
     },
+    /// A value of a person's that cannot be taken: its field is held, and the letter stays as long as it is.
+    Held {
+        collection: String,
+        entity: EntityId,
+        field: String,
+    },
     Message {
         id: String,
     },
@@ -194,6 +201,7 @@ impl Letter {
                 format!("input {connection} {} {}", input.record.key.collection, input.record.key.id)
             }
             Self::Sync { collection, entity } => format!("sync {connection} {collection} {entity}"),
+            Self::Held { collection, entity, field } => format!("held {connection} {collection} {entity} {field}"),
             Self::Message { id } => format!("message {id}"),
             Self::Fetch { key } => format!("fetch {connection} {} {}", key.collection, key.id),
             Self::Unreadable { bytes } => format!("unreadable {bytes:02x?}"),

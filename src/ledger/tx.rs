@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen, StoredEntity, Waiting,
+    Base, Condition, Dead, Effect, Entry, Input, Letter, Link, Outgoing, Position, Question, Seen, StoredEntity,
+    Waiting,
 };
 use super::store::{Batch, Bytes, Store, Tree};
 use super::work::{Slot, When};
@@ -280,6 +281,14 @@ impl<'a> Tx<'a> {
         collection: &str,
         base: &Base,
     ) -> Result<(), LedgerError> {
+        // What is told of a held field is over when it is held no more, however that came.
+        for (field, _) in self.base(entity, connection, collection)?.fields.into_iter().filter(|(_, field)| field.held)
+        {
+            if !base.fields.get(&field).is_some_and(|field| field.held) {
+                let letter = Letter::Held { collection: collection.into(), entity, field };
+                self.resurrected(letter.number(connection)?)?;
+            }
+        }
         self.write(Tree::Bases, keys::entity(entity, &[connection, collection]), base)
     }
 

@@ -17,6 +17,7 @@ pub use draw::{name_customer, recognise, set_origin};
 
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Dead, Input, LedgerError, Letter, NORMALIZE, Taken, Tx, Via};
+use crate::mapping::IntoMapping;
 use crate::schema::EntityId;
 use crate::sync::{ObserveError, adopt, observe};
 
@@ -222,31 +223,33 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
 pub fn redrive(house: &House) -> Result<usize, LedgerError> {
     let mut redriven = 0;
     for (number, dead) in house.ledger.dead()? {
-        let mappings = &house.config.mappings;
-        let now = match (&dead.letter, dead.mapping) {
-            (Letter::Input { input }, Some(_)) => mappings
-                .from_for(&input.connection, &input.record.key.collection)
-                .map(crate::mapping::FromMapping::digest)
-                .or_else(|| {
-                    mappings
-                        .intos(&input.connection, &input.record.key.collection)
-                        .next()
-                        .map(crate::mapping::IntoMapping::digest)
-                }),
-            (Letter::Sync { collection, entity }, Some(_)) => match house.ledger.entity(*entity)? {
-                Some(entity) => mappings
-                    .into_for(&dead.connection, collection, entity.kind())
-                    .map(crate::mapping::IntoMapping::digest),
-                None => None,
-            },
-            _ => None,
-        };
-        if now.is_some() && now != dead.mapping {
+        let Some(refused_by) = dead.mapping else { continue };
+        let now = speak_of(house, &dead)?;
+        // The one that refused it is still in force, or none is any more.
+        if !now.is_empty() && !now.contains(&refused_by) {
             retry(house, number)?;
             redriven += 1;
         }
     }
     Ok(redriven)
+}
+
+/// The mappings, by their digests, that a dead letter's record goes through: any of them may have refused it.
+fn speak_of(house: &House, dead: &Dead) -> Result<Vec<u64>, LedgerError> {
+    let mappings = &house.config.mappings;
+    Ok(match &dead.letter {
+        Letter::Input { input } => {
+            let (connection, collection) = (&input.connection, &input.record.key.collection);
+            let from = mappings.from_for(connection, collection).map(crate::mapping::FromMapping::digest);
+            from.into_iter().chain(mappings.intos(connection, collection).map(IntoMapping::digest)).collect()
+        }
+        Letter::Sync { collection, entity } | Letter::Held { collection, entity, .. } => {
+            let kind = house.ledger.entity(*entity)?.map(|entity| entity.kind());
+            let into = kind.and_then(|kind| mappings.into_for(&dead.connection, collection, kind));
+            into.map(IntoMapping::digest).into_iter().collect()
+        }
+        Letter::Message { .. } | Letter::Fetch { .. } | Letter::Unreadable { .. } => Vec::new(),
+    })
 }
 
 /// Sends one dead letter through again. `false`: there is none of that number.
@@ -264,14 +267,14 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
                     tx.put_link(*entity, &dead.connection, collection, &link)?;
                     tx.clear(&dead.connection, &format!("rewrites {collection}"))?;
                 }
-                if let Some(field) = &dead.field {
-                    read_anew(tx, &dead.connection, collection, *entity, field, now)?;
-                }
                 if let Some(known) = tx.entity(*entity)? {
                     let rank = crate::sync::rank(house, &dead.connection, collection, known.kind());
                     let lane = crate::ledger::sync_lane(&dead.connection);
                     tx.queue(&lane, rank, &crate::sync::item(*entity, collection), crate::ledger::When::Now, now)?;
                 }
+            }
+            Letter::Held { collection, entity, field } => {
+                read_anew(tx, &dead.connection, collection, *entity, field, now)?;
             }
             Letter::Message { id } => {
                 tx.queue(
