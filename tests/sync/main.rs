@@ -28,3 +28,4 @@ mod tables_changed;
 mod themes;
 mod uncertain;
 mod webhook_or_poll;
+mod why;
