@@ -306,7 +306,7 @@ fn store(
                         note,
                     },
                 )?;
-                name_customer(house, tx, entity)?;
+                name_customer(house, tx, None, entity)?;
             }
             Ok(())
         })?;

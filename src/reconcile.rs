@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::house::{House, Stage, Step, Stop};
@@ -17,11 +18,13 @@ use crate::ledger::{LedgerError, Tx, When, digest, sync_lane};
 use crate::mapping::{FromMapping, IntoMapping};
 use crate::normalize::redraw;
 use crate::schema::{EntityId, EntityKind};
-use crate::sync::{BEHIND, item};
+use crate::sync::{BEHIND, RANKS, item};
 
 const LANE: &str = "reconcile";
 /// Where [`Walks`] stand in `meta`.
 const WALKS: &str = "walks";
+/// Under these names conditions are raised that belong to no connection.
+const NO_CONNECTIONS: [&str; 3] = ["loopd", "customers", "close"];
 /// Rows a commit.
 const PIECE: usize = 64;
 
@@ -163,6 +166,53 @@ impl Reconcile {
         kept.chain(seen).chain(into.map(Ground::Entities))
     }
 
+    /// What belongs to connections that are configured no more: what is wrong there concerns nobody, and what was to be
+    /// written or read there is let go, since all of it is looked at again should the connection come back. Messages that a
+    /// person approved are kept until then.
+    fn leave(&self) -> Result<(), LedgerError> {
+        let house = &*self.house;
+        let known = |connection: &str| house.config.connections.contains_key(connection);
+        for (connection, name, _) in house.ledger.conditions()? {
+            if !known(&connection) && !NO_CONNECTIONS.contains(&connection.as_str()) {
+                house.ledger.transact(|tx| tx.clear(&connection, &name))?;
+            }
+        }
+        for (lane, (count, _)) in house.ledger.queues()? {
+            match lane.split_once('/').filter(|(_, connection)| !known(connection)) {
+                Some(("sync" | "fetch", connection)) => {
+                    tracing::warn!(
+                        connection,
+                        count,
+                        "{connection} is configured no more: {count} records that waited for it are let go"
+                    );
+                    self.let_go(&lane)?;
+                }
+                Some((_, connection)) => {
+                    tracing::warn!(
+                        connection,
+                        count,
+                        "{connection} is configured no more: {count} messages wait until it is"
+                    );
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn let_go(&self, lane: &str) -> Result<(), LedgerError> {
+        let ledger = &self.house.ledger;
+        loop {
+            let claims = ledger.due(lane, RANKS, DateTime::<Utc>::MAX_UTC, PIECE)?;
+            if claims.is_empty() {
+                return Ok(());
+            }
+            ledger.transact(|tx| {
+                claims.iter().try_for_each(|claim| tx.finish(lane, &claim.item, claim.slot.stamp, self.house.now()))
+            })?;
+        }
+    }
+
     /// Begins a walk wherever another configuration is in force than the last walk saw.
     fn begin(&self) -> Result<(), LedgerError> {
         let mut changed = Vec::new();
@@ -241,6 +291,7 @@ impl Stage for Reconcile {
     async fn step(&mut self) -> Result<Step, Stop> {
         // The configuration of a house never changes: once is enough.
         if !self.begun {
+            self.leave()?;
             self.begin()?;
             self.begun = true;
         }

@@ -32,7 +32,10 @@ pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), Le
     }
     let now = house.now();
     let body = match render(house, entity) {
-        Ok(body) => body,
+        Ok(body) => {
+            tx.clear("close", "template")?;
+            body
+        }
         Err(why) => {
             tx.raise("close", "template", &format!("the message template of [close] fails: {why}"), false, now)?;
             return Ok(());

@@ -89,6 +89,9 @@ pub struct Base {
     pub fields: BTreeMap<String, FieldBase>,
     /// What a `from` mapping last drew, by entity path.
     pub drawn: BTreeMap<String, Value>,
+    /// The names by which a source last said that its customer goes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Alias>,
     /// The vendor's version of the newest snapshot merged.
     pub version: Option<i64>,
     /// When our last write to this record was answered.

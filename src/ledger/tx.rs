@@ -221,6 +221,10 @@ impl<'a> Tx<'a> {
         self.write(Tree::Aliases, keys::texts(&[&alias.to_string()]), &customer)
     }
 
+    pub fn unname_customer(&mut self, alias: &Alias) {
+        self.remove(Tree::Aliases, keys::texts(&[&alias.to_string()]));
+    }
+
     /// The feedback is to be looked at again when a customer of this name becomes known.
     pub fn wait_for(&mut self, alias: &Alias, feedback: EntityId) -> Result<(), LedgerError> {
         let mut key = keys::texts(&[&alias.to_string()]);

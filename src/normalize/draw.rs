@@ -1,7 +1,7 @@
 //! From a source's record to an entity: the mapping draws fields, and only those that the source changed since it last
 //! spoke are taken over. What a person decided stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connectors::Key;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::{Failed, Refused, text};
 use crate::house::House;
 use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_lane};
 use crate::mapping::{Drawn, FromMapping};
-use crate::schema::{Alias, Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
+use crate::schema::{Alias, AliasKind, Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
 use crate::sync::follow;
 
 pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
@@ -72,7 +72,11 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
         set_origin(&mut entity, origin);
     }
     restore(&mut entity);
-    take_names(house, &mut entity, drawn);
+    let dropped = no_longer_said(house, id, (connection, &key.collection), &base.names, drawn)?;
+    take_names(house, &mut entity, drawn, &dropped);
+    if mapping.entity == EntityKind::Customer {
+        base.names.clone_from(&drawn.hints);
+    }
     base.drawn = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone())).collect();
     base.version = input.record.version.map(|version| version.0).or(base.version);
 
@@ -98,7 +102,7 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     }
     if before.as_ref() != Some(&entity) {
         tx.put_entity(&entity)?;
-        name_customer(house, tx, &entity)?;
+        name_customer(house, tx, before.as_ref(), &entity)?;
         match &entity.body {
             // Recognising the customer and classifying come first; then its records.
             Body::Feedback(feedback) => {
@@ -220,10 +224,32 @@ fn restore(entity: &mut Entity) {
     }
 }
 
-fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn) {
+/// Names of a customer that this source said, says no more, and that no other of its sources says.
+fn no_longer_said(
+    house: &House,
+    id: EntityId,
+    this: (&str, &str),
+    said: &[Alias],
+    drawn: &Drawn,
+) -> Result<Vec<Alias>, LedgerError> {
+    let mut dropped: Vec<Alias> = said.iter().filter(|alias| !drawn.hints.contains(alias)).cloned().collect();
+    if dropped.is_empty() {
+        return Ok(dropped);
+    }
+    for (connection, collection, _) in house.ledger.links(id)? {
+        if (connection.as_str(), collection.as_str()) != this {
+            let other = house.ledger.base(id, &connection, &collection)?.unwrap_or_default();
+            dropped.retain(|alias| !other.names.contains(alias));
+        }
+    }
+    Ok(dropped)
+}
+
+fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn, dropped: &[Alias]) {
     match &mut entity.body {
         Body::Feedback(feedback) => feedback.hints.clone_from(&drawn.hints),
         Body::Customer(customer) => {
+            customer.aliases.retain(|alias| !dropped.contains(alias));
             for alias in &drawn.hints {
                 if !customer.aliases.contains(alias) {
                     customer.aliases.push(alias.clone());
@@ -243,26 +269,74 @@ fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn) {
     }
 }
 
-/// Makes a customer findable by its names, and wakes the feedback that waits for one of them.
-pub fn name_customer(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), LedgerError> {
-    let Some(customer) = entity.as_customer() else { return Ok(()) };
-    let domains = customer.domains.iter().filter_map(|domain| Alias::new(crate::schema::AliasKind::Domain, domain));
-    let name = customer.name.as_deref().and_then(|name| Alias::new(crate::schema::AliasKind::Name, name));
-    for alias in customer.aliases.iter().cloned().chain(domains).chain(name) {
-        match tx.customer_by(&alias)? {
+/// Makes a customer findable by its names, and wakes the feedback that waits for one of them. A name that it gave up goes
+/// to whoever else states it.
+pub fn name_customer(
+    house: &House,
+    tx: &mut Tx<'_>,
+    before: Option<&Entity>,
+    entity: &Entity,
+) -> Result<(), LedgerError> {
+    let names = names(entity);
+    for alias in before.map(self::names).unwrap_or_default().difference(&names) {
+        free(house, tx, alias, entity.id)?;
+    }
+    for alias in &names {
+        match tx.customer_by(alias)? {
             Some(owner) if owner != entity.id => {
                 let what =
-                    format!("{alias} names two customers ({} and {}): it stays with the first", entity.id, owner);
-                tx.raise("customers", &alias.to_string(), &what, false, house.now())?;
+                    format!("{alias} names two customers ({} and {}): it stays with the first", owner, entity.id);
+                tx.raise(CUSTOMERS, &alias.to_string(), &what, false, house.now())?;
             }
             Some(_) => {}
-            None => {
-                tx.name_customer(&alias, entity.id)?;
-                for feedback in house.ledger.waiting(&alias)? {
-                    tx.queue(ENRICH, 0, feedback.as_bytes(), When::Now, house.now())?;
-                }
-            }
+            None => take_name(house, tx, alias, entity.id)?,
         }
+    }
+    Ok(())
+}
+
+/// Whose conditions these are.
+const CUSTOMERS: &str = "customers";
+
+/// All that a customer is recognised by.
+fn names(entity: &Entity) -> BTreeSet<Alias> {
+    let Some(customer) = entity.as_customer() else { return BTreeSet::new() };
+    let domains = customer.domains.iter().filter_map(|domain| Alias::new(AliasKind::Domain, domain));
+    let name = customer.name.as_deref().and_then(|name| Alias::new(AliasKind::Name, name));
+    customer.aliases.iter().cloned().chain(domains).chain(name).collect()
+}
+
+fn take_name(house: &House, tx: &mut Tx<'_>, alias: &Alias, customer: EntityId) -> Result<(), LedgerError> {
+    tx.name_customer(alias, customer)?;
+    for feedback in house.ledger.waiting(alias)? {
+        tx.queue(ENRICH, 0, feedback.as_bytes(), When::Now, house.now())?;
+    }
+    Ok(())
+}
+
+/// `customer` goes by this name no more.
+fn free(house: &House, tx: &mut Tx<'_>, alias: &Alias, customer: EntityId) -> Result<(), LedgerError> {
+    let disputed = house.ledger.condition(CUSTOMERS, &alias.to_string())?.is_some();
+    let owned = tx.customer_by(alias)? == Some(customer);
+    if owned {
+        tx.unname_customer(alias);
+    }
+    if !disputed {
+        return Ok(());
+    }
+    // Rare, and there is no index of who else would have had it.
+    let mut others = Vec::new();
+    for id in house.ledger.ids(EntityKind::Customer)? {
+        let states = |entity: Entity| names(&entity).contains(alias);
+        if id != customer && tx.entity(id)?.is_some_and(states) {
+            others.push(id);
+        }
+    }
+    if let (true, Some(heir)) = (owned, others.first()) {
+        take_name(house, tx, alias, *heir)?;
+    }
+    if others.len() < 2 {
+        tx.clear(CUSTOMERS, &alias.to_string())?;
     }
     Ok(())
 }
@@ -282,7 +356,7 @@ pub fn recognise(
             return Ok(Some(customer));
         }
     }
-    let domain = hints.iter().find(|alias| alias.kind == crate::schema::AliasKind::Domain);
+    let domain = hints.iter().find(|alias| alias.kind == AliasKind::Domain);
     if let (true, Some(domain)) = (house.config.customers.create_unknown, domain) {
         let customer = EntityId::derive("customers", "domain", &domain.value);
         let mut entity = Entity::empty(customer, EntityKind::Customer);
@@ -297,7 +371,7 @@ pub fn recognise(
                 customer,
                 &entry(house.now(), "customers", What::Created, None, Some(Value::from(domain.value.as_str()))),
             )?;
-            name_customer(house, tx, &entity)?;
+            name_customer(house, tx, None, &entity)?;
             follow(house, tx, &entity, None, When::Now)?;
         }
         return Ok(Some(customer));

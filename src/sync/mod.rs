@@ -50,11 +50,13 @@ pub struct Sync {
     put_off: Mutex<PutOff>,
     /// Outcomes are in the books, and may not be on disk yet.
     unsettled: bool,
+    /// What is not so any more under this configuration has been cleared.
+    cleared: bool,
 }
 
 impl Sync {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, put_off: Mutex::default(), unsettled: false }
+        Self { house, connection, put_off: Mutex::default(), unsettled: false, cleared: false }
     }
 }
 
@@ -78,6 +80,9 @@ impl Stage for Sync {
         }
         if !connection.is_attached() {
             return Ok(Step::Idle { until: Some(now + TimeDelta::milliseconds(500)) });
+        }
+        if !std::mem::replace(&mut self.cleared, true) {
+            house.ledger.transact(|tx| clear_what_is_over(house, connection, tx, false))?;
         }
         let lane = self.lane();
         let claims = house.ledger.due(&lane, RANKS, now, LOOK)?;
@@ -367,9 +372,41 @@ impl Room<'_> {
     }
 }
 
+/// Conditions that are raised where a record is met, and would be met no more once they are mended: a collection that was
+/// not there, and fields that were left out. `looked`: the destination was looked at anew, and what it lacks still is
+/// told again by the next write.
+fn clear_what_is_over(
+    house: &House,
+    connection: &Connection,
+    tx: &mut crate::ledger::Tx<'_>,
+    looked: bool,
+) -> Result<(), LedgerError> {
+    let wanted = |place: &str| {
+        let intos = house.config.mappings.into.iter().filter(|into| into.connection == connection.name);
+        intos
+            .flat_map(|into| into.fields.keys().map(|field| format!("{}.{field}", into.collection)))
+            .any(|field| field == place)
+    };
+    let routed = |collection: &str| house.config.mappings.intos(&connection.name, collection).next().is_some();
+    for (of, name, _) in house.ledger.conditions()? {
+        let over = match name.split_once(' ') {
+            Some(("no", collection)) => connection.collection(collection).is_some() || !routed(collection),
+            Some(("skips", place)) => looked || !wanted(place),
+            _ => false,
+        };
+        if of == connection.name && over {
+            tx.clear(&of, &name)?;
+        }
+    }
+    Ok(())
+}
+
 /// Queues the records that lack a field which their destination has got since.
 pub fn pay_what_is_owed(house: &House, connection: &str) -> Result<usize, LedgerError> {
     let mut queued = 0;
+    if let Some(open) = house.connections.get(connection) {
+        house.ledger.transact(|tx| clear_what_is_over(house, open, tx, true))?;
+    }
     for mapping in house.config.mappings.into.iter().filter(|mapping| mapping.connection == connection) {
         let mut owing = Vec::new();
         house.ledger.each_linked(connection, &mapping.collection, |_, entity| {

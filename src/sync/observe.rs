@@ -101,6 +101,7 @@ pub fn observe(
     if let Some(changed) = &changed {
         let before = tx.entity(changed.id)?;
         tx.put_entity(changed)?;
+        crate::normalize::name_customer(house, tx, before.as_ref(), changed)?;
         let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
         follow(house, tx, changed, before.as_ref(), settle)?;
     } else if must_write || settles {
@@ -434,7 +435,7 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
     tx.put_link(id, connection, collection, &link)?;
     tx.put_base(id, connection, collection, &base)?;
     tx.log(id, &line(now, connection, What::Created, collection, "a row that a person made there"))?;
-    crate::normalize::name_customer(house, tx, &entity)?;
+    crate::normalize::name_customer(house, tx, None, &entity)?;
     let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
     Ok(follow(house, tx, &entity, None, settle)?)
 }

@@ -7,7 +7,7 @@ use loopd::ledger::Via;
 use serde_json::{Value, json};
 
 use crate::story::{
-    bug, cells, changed_mapping, issue, known, linear, minutes, much_later, no_dead, of_issue, own_mapping,
+    bug, cells, changed_mapping, conditions, issue, known, linear, minutes, much_later, no_dead, of_issue, own_mapping,
     tell, tell_in, type_in, writes,
 };
 use crate::town::{REPO, Town};
@@ -201,4 +201,41 @@ fn fresh_work_goes_before_what_only_the_configuration_changed() {
     assert!(waiting > 0, "the others still wait");
     minutes(&mut town, 5);
     town.assert_quiet();
+}
+
+#[test]
+fn what_was_wrong_is_not_told_any_more_once_it_is_over() {
+    tell_in(furnished("airtable.feedback.toml"), |town, mid| {
+        let language = "[fields.\"Language\"]";
+        let extra = format!("[fields.\"Extra\"]\nfrom = \".short_id\"\n\n{language}");
+        remap(town, "airtable.feedback.toml", &[(language, &extra)]);
+        issue(town, "Add batch uploads", Some("Please."), &["enhancement"]);
+        minutes(town, 5);
+        assert!(conditions(town, "airtable").iter().any(|what| what.contains("Extra")), "the table has no such field");
+        remap(town, "airtable.feedback.toml", &[]);
+        mid(town);
+        minutes(town, 5);
+        assert_eq!(conditions(town, "airtable"), Vec::<String>::new());
+        no_dead(town);
+    });
+}
+
+#[test]
+fn work_for_a_connection_that_is_configured_no_more_is_let_go() {
+    tell(|town, mid| {
+        let id = of_issue(bug(town, "Stream ends early"));
+        minutes(town, 3);
+        let now = town.house.now();
+        let left = |tx: &mut loopd::ledger::Tx<'_>| {
+            tx.raise("notion", "locked", "a token that was revoked", true, now)?;
+            tx.queue("sync/notion", 6, &loopd::sync::item(id, "Feedback"), loopd::ledger::When::Now, now)
+        };
+        town.house.ledger.transact(left).expect("memory");
+        town.house.ledger.durable().expect("memory");
+        town.restart(None);
+        mid(town);
+        minutes(town, 3);
+        assert_eq!(conditions(town, "notion"), Vec::<String>::new());
+        assert_eq!(queued(town), 0);
+    });
 }
