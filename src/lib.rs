@@ -52,6 +52,7 @@ pub mod plan;
 pub mod rebuild;
 pub mod reconcile;
 pub mod report;
+pub mod restore;
 pub mod review;
 pub mod schema;
 pub mod setup;

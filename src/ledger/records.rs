@@ -68,12 +68,19 @@ pub enum LinkState {
     Gone {
         at: DateTime<Utc>,
     },
+    /// Ops say that it is to be made anew, and that was not done yet. The id is that of the one that was deleted.
+    Anew {
+        at: DateTime<Utc>,
+    },
     /// The destination keeps changing what we write; we stopped.
     Stopped {
         at: DateTime<Utc>,
         why: String,
     },
 }
+
+/// How many records of one entity in one collection may come one after the other (deleted, and made anew).
+pub const GENERATIONS: u32 = 8;
 
 impl Link {
     pub fn is_live(&self) -> bool {

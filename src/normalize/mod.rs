@@ -198,12 +198,15 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
             .or_else(|| mapping.key.as_ref().and_then(|_| input.record.key.id.parse().ok()));
         let Some(id) = marked else { continue };
         let Some(entity) = tx.entity(id)? else { continue };
-        if entity.kind() != mapping.entity || tx.link(id, connection, collection)?.is_some() {
+        if entity.kind() != mapping.entity {
             continue;
         }
         if tx.effect(id, connection, collection)?.is_some() {
             // Just being written; the sync room puts it into the books.
             return Ok(Some(id));
+        }
+        if tx.link(id, connection, collection)?.is_some() {
+            continue;
         }
         // A record of ours that the ledger had lost sight of.
         let link = crate::ledger::Link {

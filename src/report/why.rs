@@ -198,6 +198,7 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
         let state = match &link.state {
             LinkState::Live => "live".to_owned(),
             LinkState::Gone { at } => format!("deleted there ({})", at.format("%Y-%m-%d %H:%M")),
+            LinkState::Anew { .. } => "to be made anew".to_owned(),
             LinkState::Stopped { why, .. } => format!("stopped: {why}"),
         };
         let queued = house.ledger.slot(&crate::ledger::sync_lane(&connection), &crate::sync::item(id, &collection))?;

@@ -121,7 +121,10 @@ fn standing(
     input: &Input,
 ) -> Result<Option<(Link, Map<String, Value>)>, LedgerError> {
     let (connection, collection) = (&mapping.connection, &mapping.collection);
-    let Some(mut link) = tx.link(entity.id, connection, collection)? else {
+    let known = tx.link(entity.id, connection, collection)?;
+    // What is made anew has another id than the one that was deleted.
+    let another = |link: &Link| matches!(link.state, LinkState::Anew { .. }) && link.id != input.record.key.id;
+    let Some(mut link) = known.filter(|link| !another(link)) else {
         if tx.effect(entity.id, connection, collection)?.is_some() {
             // It is being made this moment; what somebody did to it already is looked at when its link is known.
             look_again(house, tx, connection, &input.record, house.now() + TimeDelta::seconds(2))?;
@@ -135,8 +138,10 @@ fn standing(
         gone(house, tx, entity, connection, collection, link)?;
         return Ok(None);
     };
-    if let LinkState::Gone { .. } = link.state {
-        link.state = LinkState::Live; // Restored there.
+    if let LinkState::Gone { .. } | LinkState::Anew { .. } = link.state {
+        // Restored there; if it was to be made anew, that is not needed any more.
+        link.generation -= u32::from(matches!(link.state, LinkState::Anew { .. }));
+        link.state = LinkState::Live;
         tx.put_link(entity.id, connection, collection, &link)?;
         follow(house, tx, entity, Some(entity), When::Now)?;
     }
@@ -288,7 +293,7 @@ pub fn gone(
     link.state = LinkState::Gone { at: now };
     tx.put_link(entity.id, connection, collection, &link)?;
     tx.drop_effect(entity.id, connection, collection);
-    let note = "deleted there; the item stays, and no record is made anew (`loopd why` shows it)";
+    let note = "deleted there; the item stays, and no record is made anew unless `loopd restore` says so";
     tx.log(entity.id, &line(now, connection, What::GoneThere, collection, note))?;
     // Others show its URL.
     follow(house, tx, entity, Some(entity), When::Now)

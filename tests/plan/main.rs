@@ -354,3 +354,36 @@ async fn a_lost_ledger_comes_back_and_nothing_is_made_twice() {
     assert_eq!((scene.rows("Feedback"), scene.world.linear(|linear, _| linear.issues())), (rows, issues));
     assert_eq!(verify(&scene.ledger).expect("it can be read"), vec![]);
 }
+
+#[tokio::test]
+async fn a_record_that_was_made_anew_is_found_again() {
+    let mut scene = Scene::new();
+    scene.set_up().await;
+    scene.run().await;
+    let issues = scene.world.linear(|linear, _| linear.issues());
+    let deleted = issues[0]["id"].as_str().expect("an id").to_owned();
+    let id = deleted.parse().expect("loopd chose it");
+    scene.world.linear(|linear, cx| linear.delete_issue(cx, &deleted));
+    let house = scene.house();
+    scene
+        .ledger
+        .transact(|tx| {
+            let (entity, link) = (tx.entity(id)?.expect("known"), tx.link(id, "linear", "issue")?.expect("linked"));
+            loopd::sync::gone(&house, tx, &entity, "linear", "issue", link)
+        })
+        .expect("memory");
+    assert_eq!(loopd::restore::restore(&house, id, "issue", "ops").expect("memory"), Ok("linear.issue".into()));
+    scene.run().await;
+    let link = |ledger: &Ledger| ledger.link(id, "linear", "issue").expect("memory").expect("linked");
+    let made = link(&scene.ledger);
+    assert_eq!((made.generation, made.is_live(), made.id != deleted), (1, true, true));
+
+    scene.ledger = fresh();
+    let house = scene.house();
+    let rebuilt = rebuild::rebuild(&house, &Moving(scene.clock.clone()), &mut |_| {}).await.expect("it is rebuilt");
+    assert_eq!((rebuilt.entities.get("feedback"), rebuilt.left_out.len()), (Some(&29), 0), "{rebuilt:?}");
+    assert_eq!((link(&scene.ledger).generation, link(&scene.ledger).id), (1, made.id));
+    scene.run().await;
+    assert_eq!(scene.world.linear(|linear, _| linear.issues().len()), issues.len());
+    assert_eq!(verify(&scene.ledger).expect("it can be read"), vec![]);
+}
