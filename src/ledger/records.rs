@@ -27,7 +27,6 @@ pub enum Via {
     Fetch,
     /// Read just before a write.
     Fence,
-    Sweep,
     Import,
     /// Drawn anew from what is kept of it.
     Replay,
@@ -271,7 +270,6 @@ pub enum What {
     GoneThere,
     Stopped,
     Message,
-    Merged,
     Decided,
 }
 

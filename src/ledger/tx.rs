@@ -90,7 +90,7 @@ impl<'a> Tx<'a> {
         Ok(true)
     }
 
-    /// The input is done with: out of the inbox, and for a time into the raw tree.
+    /// The input is done with, and out of the inbox. What is to be kept of it is another matter: [`Tx::keep_raw`].
     pub fn taken(&mut self, number: u64) {
         self.remove(Tree::Inbox, keys::sequence(number));
     }
