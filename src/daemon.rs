@@ -26,6 +26,7 @@ use crate::import;
 use crate::intake::Poll;
 use crate::ledger::{Ledger, LedgerError, Probe};
 use crate::normalize::{Normalize, redrive};
+use crate::reconcile::Reconcile;
 use crate::sync::Sync;
 use crate::upkeep::Upkeep;
 
@@ -92,6 +93,7 @@ pub fn rooms(house: &Arc<House>) -> Vec<Box<dyn Stage>> {
     let mut rooms: Vec<Box<dyn Stage>> = Vec::new();
     rooms.extend(names().map(|name| Box::new(Poll::new(house.clone(), name)) as Box<dyn Stage>));
     rooms.push(Box::new(Normalize::new(house.clone())));
+    rooms.push(Box::new(Reconcile::new(house.clone())));
     rooms.push(Box::new(Enrich::new(house.clone())));
     for (name, connection) in &house.connections {
         if connection.connector.sink().is_some() {

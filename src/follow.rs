@@ -11,8 +11,10 @@ use crate::ledger::{ENRICH, LedgerError, Tx, When, sync_lane};
 use crate::schema::{Body, Entity, EntityId, EntityKind, Status};
 use crate::view::view;
 
-/// Ranks in a sync lane: what others link to goes first, and of one entity the record before what hangs on it.
-pub const RANKS: u8 = 9;
+/// Ranks in a sync lane: what others link to goes first, and of one entity the record before what hangs on it. Then, from
+/// [`BEHIND`] on, what nothing has changed but the configuration.
+pub const RANKS: u8 = BEHIND + 3;
+pub const BEHIND: u8 = 9;
 
 /// A record to bring in step: an entity in a collection.
 pub fn item(entity: EntityId, collection: &str) -> Vec<u8> {

@@ -21,6 +21,7 @@
 //! - [`review`] holds the conflicts that a person must decide.
 //! - [`sync`] compares what each outside record should be with what was agreed, and writes the difference.
 //! - [`close`] prepares the answer to the customer, and sends it when a person says so.
+//! - [`reconcile`] lets a changed configuration reach what is in the ledger already.
 //! - [`upkeep`] forgets what has outlived its retention.
 //! - [`report`] answers people's questions about all of it, and changes nothing.
 //!
@@ -54,7 +55,9 @@ pub mod pause;
 pub mod plan;
 pub mod rebuild;
 pub mod recognise;
+pub mod reconcile;
 pub mod report;
+pub mod restore;
 pub mod review;
 pub mod schema;
 pub mod setup;

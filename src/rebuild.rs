@@ -16,7 +16,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::house::{Connection, House};
-use crate::ledger::{self, Base, FieldBase, LedgerError, Link, LinkState, Tree, What};
+use crate::ledger::{self, Base, FieldBase, GENERATIONS, LedgerError, Link, LinkState, Tree, What};
 use crate::mapping::{Flow, IntoMapping, Lens, MapError};
 use crate::pause::Pause;
 use crate::recognise::name_customer;
@@ -157,9 +157,6 @@ async fn list(
     }
 }
 
-/// How many records of one entity in one collection may have come one after the other (deleted, and made anew).
-const GENERATIONS: u32 = 4;
-
 /// Whose record each is.
 fn recognise<'a>(
     house: &'a House,
@@ -171,17 +168,33 @@ fn recognise<'a>(
     let mut keyed: Vec<&IntoMapping> =
         house.config.mappings.into.iter().filter(|mapping| mapping.key.is_some()).collect();
     keyed.sort_by_key(|mapping| mapping.entity.rank());
-    let none = Vec::new();
+    let mut known: BTreeSet<(EntityId, EntityKind)> = BTreeSet::new();
+    for mapping in &keyed {
+        known.extend(
+            of(listed, mapping).iter().filter_map(|(external, _)| Some((external.parse().ok()?, mapping.entity))),
+        );
+    }
     for mapping in keyed {
         let place = (mapping.connection.as_str(), mapping.collection.as_str());
-        for (external, record) in listed.get(&place).unwrap_or(&none) {
-            let name = format!("{} {} of {}", mapping.collection, record.key.id, mapping.connection);
+        // A record that was made anew may go by an id that follows from the entity's.
+        let made_anew = generations(known.iter().filter(|(_, kind)| *kind == mapping.entity), mapping, 1);
+        let mut records: Vec<(EntityId, u32, &Record)> = Vec::new();
+        for (external, record) in of(listed, mapping) {
             match external.parse::<EntityId>() {
-                Err(_) => rebuilt.left_out.push((name, "its id is none that loopd gives".into())),
-                Ok(id) if !taken.insert((id, place.0, place.1)) => {
-                    rebuilt.left_out.push((name, "another record carries the same id".into()));
+                Err(_) => rebuilt.left_out.push((name_of(mapping, record), "its id is none that loopd gives".into())),
+                Ok(id) => {
+                    let (id, generation) = made_anew.get(&id).copied().unwrap_or((id, 0));
+                    records.push((id, generation, record));
                 }
-                Ok(id) => found.push(Found { mapping, id, generation: 0, record: record.clone() }),
+            }
+        }
+        // The newest first.
+        records.sort_by_key(|(_, generation, _)| std::cmp::Reverse(*generation));
+        for (id, generation, record) in records {
+            if taken.insert((id, place.0, place.1)) {
+                found.push(Found { mapping, id, generation, record: record.clone() });
+            } else {
+                rebuilt.left_out.push((name_of(mapping, record), "another record carries the same id".into()));
             }
         }
     }
@@ -191,16 +204,11 @@ fn recognise<'a>(
         let place = (mapping.connection.as_str(), mapping.collection.as_str());
         let Some(records) = listed.get(&place).filter(|records| !records.is_empty()) else { continue };
         // These records go by an id that follows from the entity's; it does not lead back.
-        let purpose = format!("{}.{}", mapping.connection, mapping.collection);
-        let mut names = BTreeMap::new();
-        for (id, _) in entities.iter().filter(|(_, kind)| *kind == mapping.entity) {
-            for generation in 0..GENERATIONS {
-                names.insert(id.branch(&purpose, generation).to_string(), (*id, generation));
-            }
-        }
+        let names = generations(entities.iter().filter(|(_, kind)| *kind == mapping.entity), mapping, 0);
         let mut newest: BTreeMap<EntityId, Found<'a>> = BTreeMap::new();
         for (external, record) in records {
-            let Some((id, generation)) = names.get(external).copied() else { continue };
+            let named = external.parse().ok().and_then(|external: EntityId| names.get(&external).copied());
+            let Some((id, generation)) = named else { continue };
             let one = Found { mapping, id, generation, record: record.clone() };
             if newest.get(&id).is_none_or(|other| other.generation < generation) {
                 newest.insert(id, one);
@@ -209,6 +217,30 @@ fn recognise<'a>(
         found.extend(newest.into_values());
     }
     found
+}
+
+/// The records that were listed of a mapping's collection.
+fn of<'l>(
+    listed: &'l BTreeMap<(&'l str, &'l str), Vec<(String, Record)>>,
+    mapping: &'l IntoMapping,
+) -> &'l [(String, Record)] {
+    listed.get(&(mapping.connection.as_str(), mapping.collection.as_str())).map_or(&[], Vec::as_slice)
+}
+
+fn name_of(mapping: &IntoMapping, record: &Record) -> String {
+    format!("{} {} of {}", mapping.collection, record.key.id, mapping.connection)
+}
+
+/// The ids by which records of these entities may go, from a generation on: whose, and the how manyth it is.
+fn generations<'e>(
+    entities: impl Iterator<Item = &'e (EntityId, EntityKind)>,
+    mapping: &IntoMapping,
+    from: u32,
+) -> BTreeMap<EntityId, (EntityId, u32)> {
+    let purpose = format!("{}.{}", mapping.connection, mapping.collection);
+    let of = |id: EntityId| (from..GENERATIONS).map(move |generation| (id, generation)).collect::<Vec<_>>();
+    let all = entities.flat_map(|(id, _)| of(*id));
+    all.map(|(id, generation)| (id.branch(&purpose, generation), (id, generation))).collect()
 }
 
 /// The entities, as far as the destinations know them. What the first says stands.
@@ -222,8 +254,9 @@ fn draw(house: &House, found: &[Found<'_>], rebuilt: &mut Rebuilt) -> Result<BTr
     for one in found {
         let Some(entity) = entities.get(&one.id).cloned() else { continue };
         if entity.kind() != one.mapping.entity {
-            let name = format!("{} {} of {}", one.mapping.collection, one.record.key.id, one.mapping.connection);
-            rebuilt.left_out.push((name, format!("its id is that of a {}", entity.kind().name())));
+            rebuilt
+                .left_out
+                .push((name_of(one.mapping, &one.record), format!("its id is that of a {}", entity.kind().name())));
             continue;
         }
         let Some(sink) = sink_of(house, one.mapping) else { continue };
@@ -306,7 +339,7 @@ fn store(
                         note,
                     },
                 )?;
-                name_customer(house, tx, entity)?;
+                name_customer(house, tx, None, entity)?;
             }
             Ok(())
         })?;

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::GitHub;
-use super::types::{Item, Repository, comment, issue};
+use super::types::{ISSUE, Item, Repository, comment, issue};
 use crate::fault::Refusal;
 use crate::signature::sha256_hex;
 use crate::{Delivery, Record, Request, Webhook};
@@ -54,12 +54,19 @@ impl Webhook for GitHub {
         let payload: Value = serde_json::from_slice(&body).map_err(|error| {
             Refusal::Malformed(format!("not JSON at line {} column {}", error.line(), error.column()))
         })?;
-        let records = match event {
+        if !payload.is_object() {
+            return Err(Refusal::Malformed("no object".into()));
+        }
+        let said = match event {
             "issues" => self.issues(payload)?,
             "issue_comment" => self.issue_comment(payload)?,
             _ => Vec::new(),
         };
-        Ok(Delivery { id, records, fetch: Vec::new(), pull: Vec::new() })
+        let mut delivery = Delivery { id, records: Vec::new(), fetch: Vec::new(), pull: Vec::new() };
+        for record in said {
+            if is_whole(&record) { delivery.records.push(record) } else { delivery.fetch.push(record.key) }
+        }
+        Ok(delivery)
     }
 }
 
@@ -90,6 +97,17 @@ impl GitHub {
         let own = read(comment(&handle, take(&mut payload, "comment")?))?.map(|record| bury(record, gone));
         Ok(std::iter::once(parent).chain(own).collect())
     }
+}
+
+/// Whether the record holds what GitHub always sends, if only as `null`. One that lacks some of it says nothing about that:
+/// it only tells that there is news, and is fetched.
+fn is_whole(record: &Record) -> bool {
+    let Some(body) = &record.body else { return true };
+    let always: &[&str] = match record.key.collection.as_str() {
+        ISSUE => &["body", "created_at", "html_url", "labels", "state", "title", "user"],
+        _ => &["body", "created_at", "html_url", "issue_key", "user"],
+    };
+    record.version.is_some() && always.iter().all(|field| body.get(*field).is_some())
 }
 
 fn take(payload: &mut Value, field: &str) -> Result<Value, Refusal> {

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::Linear;
-use super::types::{ATTACHMENT, CUSTOMER, ISSUE, NEED, record, text};
+use super::types::{ATTACHMENT, CUSTOMER, ISSUE, NEED, instant, record, text};
 use crate::{Delivery, Key, Record, Refusal, Request, Webhook, signature};
 
 /// How old, or how far ahead of our clock, a signed body may be.
@@ -98,7 +98,8 @@ fn is_whole(data: &Value) -> bool {
     let labels = data.get("labels").is_some_and(|labels| {
         labels.as_array().is_some_and(|all| all.iter().all(|label| text(label, "name").is_some()))
     });
-    ["title", "priority", "updatedAt", "description"].iter().all(|field| data.get(*field).is_some()) && state && labels
+    let versioned = instant(data, "updatedAt").is_some();
+    versioned && ["title", "priority", "description"].iter().all(|field| data.get(*field).is_some()) && state && labels
 }
 
 #[cfg(test)]

@@ -57,6 +57,12 @@ pub enum Ask {
         ids: Vec<String>,
         by: String,
     },
+    /// Makes a record that was deleted at a destination anew.
+    Restore {
+        id: String,
+        place: String,
+        by: String,
+    },
     Questions,
     Decide {
         number: u64,
@@ -128,6 +134,7 @@ impl Ask {
             | Self::Import { .. }
             | Self::Retry { .. }
             // An item that ships by it is answered where it came from.
+            | Self::Restore { .. }
             | Self::Decide { .. } => false,
         }
     }
@@ -147,6 +154,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Messages { all } => Answer::Messages(desk::messages(house, all)?),
         Ask::Approve { ids, by } => Answer::Outcomes(desk::decide_messages(house, &ids, &by, true)?),
         Ask::Drop { ids, by } => Answer::Outcomes(desk::decide_messages(house, &ids, &by, false)?),
+        Ask::Restore { id, place, by } => desk::restore(house, &id, &place, &by)?,
         Ask::Questions => Answer::Questions(desk::questions(house)?),
         Ask::Decide { number, ours, by } => Answer::Outcomes(vec![desk::decide(house, number, ours, &by)?]),
         Ask::Verify => Answer::Laws(desk::verify(house)?),

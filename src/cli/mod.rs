@@ -22,6 +22,7 @@ pub mod open;
 pub mod out;
 pub mod plan;
 pub mod rebuild;
+pub mod restore;
 pub mod review;
 pub mod run;
 pub mod sandbox;
@@ -87,6 +88,8 @@ pub enum Command {
     Close(close::Args),
     /// Conflicts that a mapping leaves to a person
     Review(review::Args),
+    /// Make a record that was deleted at a destination anew
+    Restore(restore::Args),
     /// Run the mapping examples through the sandbox
     Test(test::Args),
     /// Read a source again from a date
@@ -122,6 +125,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Dead(args) => dead::run(args, out).await,
         Command::Close(args) => close::run(args, out).await,
         Command::Review(args) => review::run(args, out).await,
+        Command::Restore(args) => restore::run(args, out).await,
         Command::Test(args) => test::run(args, out).await,
         Command::Backfill(args) => backfill::run(args, out).await,
         Command::Import(args) => import::run(args, out).await,

@@ -136,7 +136,6 @@ fn word(what: What) -> &'static str {
         What::GoneThere => "deleted there",
         What::Stopped => "stopped",
         What::Message => "message",
-        What::Merged => "merged",
         What::Decided => "decided",
     }
 }

@@ -35,7 +35,10 @@ pub fn prepare(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), Le
     let now = house.now();
     let letter = Letter::Message { id: id.clone() };
     let body = match render(house, entity) {
-        Ok(body) => body,
+        Ok(body) => {
+            tx.clear("close", "template")?;
+            body
+        }
         Err(why) => {
             // Not lost: it is prepared when the template is another one, or when somebody says so.
             tx.bury(&Dead {

@@ -66,6 +66,68 @@ impl Ledger {
         Ok(ids)
     }
 
+    /// The ids of the entities that come after one, in the order of their keys; at most `limit`.
+    pub fn entities_after(&self, after: Option<EntityId>, limit: usize) -> Result<Vec<EntityId>, LedgerError> {
+        let after = after.map(|id| id.as_bytes().to_vec());
+        let rows = self.shared.store.scan(Tree::Entities, &[], after.as_deref(), limit)?;
+        Ok(rows.iter().filter_map(|(key, _)| keys::read_entity(key)).map(|(id, _)| id).collect())
+    }
+
+    /// How many entities of a kind there are. Walks them all.
+    pub fn count_of(&self, kind: EntityKind) -> Result<usize, LedgerError> {
+        let mut count = 0;
+        self.each(Tree::Entities, &[], |_, value| {
+            count += usize::from(decode(Tree::Entities, value).is_ok_and(|stored: StoredEntity| stored.kind == kind));
+            Ok(true)
+        })?;
+        Ok(count)
+    }
+
+    /// The records of a collection of which what the vendor said is kept: their outside ids, those after `after`.
+    pub fn raw_after(
+        &self,
+        connection: &str,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, LedgerError> {
+        self.outside_after(Tree::Raw, connection, collection, after, limit)
+    }
+
+    /// How many they are. Walks them.
+    pub fn raw_count(&self, connection: &str, collection: &str) -> Result<usize, LedgerError> {
+        let mut count = 0;
+        self.each(Tree::Raw, &keys::texts(&[connection, collection]), |_, _| {
+            count += 1;
+            Ok(true)
+        })?;
+        Ok(count)
+    }
+
+    /// The records of a collection that were taken in: their outside ids, those after `after`.
+    pub fn seen_after(
+        &self,
+        connection: &str,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, LedgerError> {
+        self.outside_after(Tree::Seen, connection, collection, after, limit)
+    }
+
+    fn outside_after(
+        &self,
+        tree: Tree,
+        connection: &str,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, LedgerError> {
+        let after = after.map(|id| keys::texts(&[connection, collection, id]));
+        let rows = self.shared.store.scan(tree, &keys::texts(&[connection, collection]), after.as_deref(), limit)?;
+        Ok(rows.iter().filter_map(|(key, _)| keys::read_texts(key)?.pop()).collect())
+    }
+
     /// The links of an entity: (connection, collection, link).
     pub fn links(&self, entity: EntityId) -> Result<Vec<(String, String, Link)>, LedgerError> {
         let mut links = Vec::new();

@@ -28,8 +28,8 @@ pub enum Via {
     Fetch,
     /// Read just before a write.
     Fence,
-    Sweep,
     Import,
+    /// Drawn anew from what is kept of it.
     Replay,
 }
 
@@ -68,12 +68,19 @@ pub enum LinkState {
     Gone {
         at: DateTime<Utc>,
     },
+    /// Ops say that it is to be made anew, and that was not done yet. The id is that of the one that was deleted.
+    Anew {
+        at: DateTime<Utc>,
+    },
     /// The destination keeps changing what we write; we stopped.
     Stopped {
         at: DateTime<Utc>,
         why: String,
     },
 }
+
+/// How many records of one entity in one collection may come one after the other (deleted, and made anew).
+pub const GENERATIONS: u32 = 8;
 
 impl Link {
     pub fn is_live(&self) -> bool {
@@ -89,6 +96,9 @@ pub struct Base {
     pub fields: BTreeMap<String, FieldBase>,
     /// What a `from` mapping last drew, by entity path.
     pub drawn: BTreeMap<String, Value>,
+    /// The names by which a source last said that its customer goes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Alias>,
     /// The vendor's version of the newest snapshot merged.
     pub version: Option<i64>,
     /// When our last write to this record was answered.
@@ -111,7 +121,8 @@ pub struct FieldBase {
     /// What stood there before our last write. A replica that lags may still show it for a while; that is no edit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Was>,
-    /// A person changed a field that we only push, and its mapping lets that stand.
+    /// What a person put there stands, and is not written over: the field is only pushed and its mapping lets that stand,
+    /// or what it means cannot be read (then a [`Letter::Held`] tells), or a person is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
     /// A person changed a field that we only push, and its mapping says that ours stands: it is to be written again.
@@ -175,6 +186,12 @@ pub enum Letter {
         collection: String,
         entity: EntityId,
     },
+    /// A value of a person's that cannot be taken: its field is held, and the letter stays as long as it is.
+    Held {
+        collection: String,
+        entity: EntityId,
+        field: String,
+    },
     Message {
         id: String,
     },
@@ -195,6 +212,7 @@ impl Letter {
                 format!("input {connection} {} {}", input.record.key.collection, input.record.key.id)
             }
             Self::Sync { collection, entity } => format!("sync {connection} {collection} {entity}"),
+            Self::Held { collection, entity, field } => format!("held {connection} {collection} {entity} {field}"),
             Self::Message { id } => format!("message {id}"),
             Self::Fetch { key } => format!("fetch {connection} {} {}", key.collection, key.id),
             Self::Unreadable { bytes } => format!("unreadable {bytes:02x?}"),
@@ -254,7 +272,6 @@ pub enum What {
     GoneThere,
     Stopped,
     Message,
-    Merged,
     Decided,
 }
 

@@ -48,12 +48,11 @@ pub enum Tree {
     Bindings,
     /// What is wrong right now, per connection.
     Conditions,
-    Vectors,
     Meta,
 }
 
 impl Tree {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 23] = [
         Self::Inbox,
         Self::Raw,
         Self::Seen,
@@ -76,7 +75,6 @@ impl Tree {
         Self::Review,
         Self::Bindings,
         Self::Conditions,
-        Self::Vectors,
         Self::Meta,
     ];
 
@@ -104,7 +102,6 @@ impl Tree {
             Self::Review => "review",
             Self::Bindings => "bindings",
             Self::Conditions => "conditions",
-            Self::Vectors => "vectors",
             Self::Meta => "meta",
         }
     }

@@ -96,7 +96,7 @@ impl<'a> Tx<'a> {
         Ok(true)
     }
 
-    /// The input is done with: out of the inbox, and for a time into the raw tree.
+    /// The input is done with, and out of the inbox. What is to be kept of it is another matter: [`Tx::keep_raw`].
     pub fn taken(&mut self, number: u64) {
         self.remove(Tree::Inbox, keys::sequence(number));
     }
@@ -118,6 +118,12 @@ impl<'a> Tx<'a> {
         let packed = super::raw::pack(input)?;
         self.writes.insert((Tree::Raw, key), Some(packed));
         Ok(())
+    }
+
+    /// What a vendor last said of a record, where it is still kept.
+    pub fn raw(&mut self, connection: &str, collection: &str, id: &str) -> Result<Option<Input>, LedgerError> {
+        let packed = self.bytes(Tree::Raw, keys::texts(&[connection, collection, id]))?;
+        packed.map(|packed| super::raw::unpack(&packed)).transpose()
     }
 
     /// Whether nothing newer than this input has come of its record.
@@ -256,6 +262,10 @@ impl<'a> Tx<'a> {
         self.write(Tree::Aliases, keys::texts(&[&alias.to_string()]), &customer)
     }
 
+    pub fn unname_customer(&mut self, alias: &Alias) {
+        self.remove(Tree::Aliases, keys::texts(&[&alias.to_string()]));
+    }
+
     /// The feedback is to be looked at again when a customer of this name becomes known.
     pub fn wait_for(&mut self, alias: &Alias, feedback: EntityId) -> Result<(), LedgerError> {
         let mut key = keys::texts(&[&alias.to_string()]);
@@ -307,6 +317,14 @@ impl<'a> Tx<'a> {
         collection: &str,
         base: &Base,
     ) -> Result<(), LedgerError> {
+        // What is told of a held field is over when it is held no more, however that came.
+        for (field, _) in self.base(entity, connection, collection)?.fields.into_iter().filter(|(_, field)| field.held)
+        {
+            if !base.fields.get(&field).is_some_and(|field| field.held) {
+                let letter = Letter::Held { collection: collection.into(), entity, field };
+                self.resurrected(letter.number(connection)?)?;
+            }
+        }
         self.write(Tree::Bases, keys::entity(entity, &[connection, collection]), base)
     }
 

@@ -72,6 +72,7 @@ impl Tx<'_> {
         let stamp = self.sequence.next()?;
         let mut slot = before.clone().unwrap_or(Slot { rank, due: now, since: now, stamp, tries: 0, split: 0 });
         slot.stamp = stamp;
+        slot.rank = slot.rank.min(rank);
         slot.due = match (when, &before) {
             (When::Now, None) => now,
             // Work that failed waits out its delay; other work comes forward.

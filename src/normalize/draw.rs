@@ -12,7 +12,7 @@ use crate::house::House;
 use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_item, fetch_lane};
 use crate::mapping::{Drawn, FromMapping};
 use crate::recognise::name_customer;
-use crate::schema::{Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
+use crate::schema::{Alias, Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
 
 pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
     let refused = |field: Option<String>, cause: String| {
@@ -73,7 +73,11 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
         entity.set_origin(origin);
     }
     restore(&mut entity);
-    take_names(house, &mut entity, drawn);
+    let dropped = no_longer_said(house, id, (connection, &key.collection), &base.names, drawn)?;
+    take_names(house, &mut entity, drawn, &dropped);
+    if mapping.entity == EntityKind::Customer {
+        base.names.clone_from(&drawn.hints);
+    }
     base.drawn = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone())).collect();
     base.version = input.record.version.map(|version| version.0).or(base.version);
 
@@ -99,7 +103,7 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     }
     if before.as_ref() != Some(&entity) {
         tx.put_entity(&entity)?;
-        name_customer(house, tx, &entity)?;
+        name_customer(house, tx, before.as_ref(), &entity)?;
         match &entity.body {
             // Recognising the customer and classifying come first; then its records.
             Body::Feedback(feedback) => {
@@ -213,10 +217,32 @@ fn restore(entity: &mut Entity) {
     }
 }
 
-fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn) {
+/// Names of a customer that this source said, says no more, and that no other of its sources says.
+fn no_longer_said(
+    house: &House,
+    id: EntityId,
+    this: (&str, &str),
+    said: &[Alias],
+    drawn: &Drawn,
+) -> Result<Vec<Alias>, LedgerError> {
+    let mut dropped: Vec<Alias> = said.iter().filter(|alias| !drawn.hints.contains(alias)).cloned().collect();
+    if dropped.is_empty() {
+        return Ok(dropped);
+    }
+    for (connection, collection, _) in house.ledger.links(id)? {
+        if (connection.as_str(), collection.as_str()) != this {
+            let other = house.ledger.base(id, &connection, &collection)?.unwrap_or_default();
+            dropped.retain(|alias| !other.names.contains(alias));
+        }
+    }
+    Ok(dropped)
+}
+
+fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn, dropped: &[Alias]) {
     match &mut entity.body {
         Body::Feedback(feedback) => feedback.hints.clone_from(&drawn.hints),
         Body::Customer(customer) => {
+            customer.aliases.retain(|alias| !dropped.contains(alias));
             for alias in &drawn.hints {
                 if !customer.aliases.contains(alias) {
                     customer.aliases.push(alias.clone());

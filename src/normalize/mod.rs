@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Dead, Input, LedgerError, Letter, NORMALIZE, Taken, Tx, Via};
+use crate::mapping::IntoMapping;
 use crate::schema::EntityId;
 use crate::sync::{ObserveError, adopt, observe};
 
@@ -81,14 +82,22 @@ fn take(house: &House, tx: &mut Tx<'_>, number: u64, input: &Taken) -> Result<()
             return bury(house, tx, "?", Letter::Unreadable { bytes: bytes.clone() }, refused);
         }
     };
+    through(house, tx, input)
+}
+
+/// Draws a record anew from what is kept of it: the mapping has changed, and not the record.
+pub fn redraw(house: &House, tx: &mut Tx<'_>, kept: Input) -> Result<(), LedgerError> {
+    through(house, tx, &Input { via: Via::Replay, ..kept })
+}
+
+/// An input as far as it gets: its result, or its dead letter.
+fn through(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
     let letter = || Letter::Input { input: Box::new(input.clone()) };
     // Nothing of a refused input may stay: try on a copy of the transaction's writes.
     let mark = tx.mark();
     match read(house, tx, input) {
         Ok(()) => {
-            if input.via != Via::Fence {
-                tx.keep_raw(input)?;
-            }
+            keep(tx, input)?;
             tx.resurrected(letter().number(&input.connection)?)
         }
         Err(Failed::Ledger(LedgerError::Corrupt { tree, why })) => {
@@ -100,12 +109,15 @@ fn take(house: &House, tx: &mut Tx<'_>, number: u64, input: &Taken) -> Result<()
         Err(Failed::Ledger(error)) => Err(error),
         Err(Failed::Refused(refused)) => {
             tx.back_to(mark);
-            if input.via != Via::Fence {
-                tx.keep_raw(input)?;
-            }
+            keep(tx, input)?;
             bury(house, tx, &input.connection, letter(), refused)
         }
     }
+}
+
+/// Of what was said, not of our own looks, and not of what is kept already.
+fn keep(tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
+    if matches!(input.via, Via::Fence | Via::Replay) { Ok(()) } else { tx.keep_raw(input) }
 }
 
 fn bury(house: &House, tx: &mut Tx<'_>, connection: &str, letter: Letter, refused: Refused) -> Result<(), LedgerError> {
@@ -184,12 +196,15 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
             .or_else(|| mapping.key.as_ref().and_then(|_| input.record.key.id.parse().ok()));
         let Some(id) = marked else { continue };
         let Some(entity) = tx.entity(id)? else { continue };
-        if entity.kind() != mapping.entity || tx.link(id, connection, collection)?.is_some() {
+        if entity.kind() != mapping.entity {
             continue;
         }
         if tx.effect(id, connection, collection)?.is_some() {
             // Just being written; the sync room puts it into the books.
             return Ok(Some(id));
+        }
+        if tx.link(id, connection, collection)?.is_some() {
+            continue;
         }
         // A record of ours that the ledger had lost sight of.
         let link = crate::ledger::Link {
@@ -209,32 +224,34 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
 pub fn redrive(house: &House) -> Result<usize, LedgerError> {
     let mut redriven = 0;
     for (number, dead) in house.ledger.dead()? {
-        let mappings = &house.config.mappings;
-        let now = match (&dead.letter, dead.mapping) {
-            (Letter::Input { input }, Some(_)) => mappings
-                .from_for(&input.connection, &input.record.key.collection)
-                .map(crate::mapping::FromMapping::digest)
-                .or_else(|| {
-                    mappings
-                        .intos(&input.connection, &input.record.key.collection)
-                        .next()
-                        .map(crate::mapping::IntoMapping::digest)
-                }),
-            (Letter::Sync { collection, entity }, Some(_)) => match house.ledger.entity(*entity)? {
-                Some(entity) => mappings
-                    .into_for(&dead.connection, collection, entity.kind())
-                    .map(crate::mapping::IntoMapping::digest),
-                None => None,
-            },
-            (Letter::Message { .. }, Some(_)) => Some(crate::close::template(house)?),
-            _ => None,
-        };
-        if now.is_some() && now != dead.mapping {
+        let Some(refused_by) = dead.mapping else { continue };
+        let now = speak_of(house, &dead)?;
+        // The one that refused it is still in force, or none is any more.
+        if !now.is_empty() && !now.contains(&refused_by) {
             retry(house, number)?;
             redriven += 1;
         }
     }
     Ok(redriven)
+}
+
+/// The mappings, by their digests, that a dead letter's record goes through: any of them may have refused it.
+fn speak_of(house: &House, dead: &Dead) -> Result<Vec<u64>, LedgerError> {
+    let mappings = &house.config.mappings;
+    Ok(match &dead.letter {
+        Letter::Input { input } => {
+            let (connection, collection) = (&input.connection, &input.record.key.collection);
+            let from = mappings.from_for(connection, collection).map(crate::mapping::FromMapping::digest);
+            from.into_iter().chain(mappings.intos(connection, collection).map(IntoMapping::digest)).collect()
+        }
+        Letter::Sync { collection, entity } | Letter::Held { collection, entity, .. } => {
+            let kind = house.ledger.entity(*entity)?.map(|entity| entity.kind());
+            let into = kind.and_then(|kind| mappings.into_for(&dead.connection, collection, kind));
+            into.map(IntoMapping::digest).into_iter().collect()
+        }
+        Letter::Message { .. } => vec![crate::close::template(house)?],
+        Letter::Fetch { .. } | Letter::Unreadable { .. } => Vec::new(),
+    })
 }
 
 /// Sends one dead letter through again. `false`: there is none of that number.
@@ -252,14 +269,14 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
                     tx.put_link(*entity, &dead.connection, collection, &link)?;
                     tx.clear(&dead.connection, &format!("rewrites {collection}"))?;
                 }
-                if let Some(field) = &dead.field {
-                    read_anew(tx, &dead.connection, collection, *entity, field, now)?;
-                }
                 if let Some(known) = tx.entity(*entity)? {
                     let rank = crate::sync::rank(house, &dead.connection, collection, known.kind());
                     let lane = crate::ledger::sync_lane(&dead.connection);
                     tx.queue(&lane, rank, &crate::sync::item(*entity, collection), crate::ledger::When::Now, now)?;
                 }
+            }
+            Letter::Held { collection, entity, field } => {
+                read_anew(tx, &dead.connection, collection, *entity, field, now)?;
             }
             Letter::Message { id } if tx.message(id)?.is_some() => {
                 let lane = crate::ledger::close_lane(&dead.connection);

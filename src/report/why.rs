@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, LinkState, What};
-use crate::schema::{Body, Entity, EntityId, Origin, Path, Verdict};
+use crate::mapping::{IntoMapping, Lens};
+use crate::schema::{Body, Entity, EntityId, EntityKind, Origin, Path, Verdict};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
@@ -184,7 +185,7 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
         let base = house.ledger.base(id, &connection, &collection)?.unwrap_or_default();
         let mapping = house.config.mappings.into_for(&connection, &collection, entity.kind());
         for (name, agreed) in &base.fields {
-            let path = mapping.and_then(|mapping| mapping.fields.get(name)?.path.as_ref()).map(Path::dotted);
+            let path = mapping.and_then(|mapping| path_of(mapping.fields.get(name)?));
             there.entry(path.unwrap_or_else(|| name.clone())).or_default().push(There {
                 connection: connection.clone(),
                 collection: collection.clone(),
@@ -197,6 +198,7 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
         let state = match &link.state {
             LinkState::Live => "live".to_owned(),
             LinkState::Gone { at } => format!("deleted there ({})", at.format("%Y-%m-%d %H:%M")),
+            LinkState::Anew { .. } => "to be made anew".to_owned(),
             LinkState::Stopped { why, .. } => format!("stopped: {why}"),
         };
         let queued =
@@ -210,18 +212,21 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
             place: Place { connection, collection, id: link.id, url: link.url },
         });
     }
-    let mut fields = fields(&entity, &history, &drawn, &mut there);
+    let names = names(house, entity.kind());
+    let mut fields = fields(&entity, &history, &drawn, &names, &mut there);
     let mut history = history;
     if let Some(wanted) = field {
-        let named = |field: &Field| field.path == wanted || field.there.iter().any(|there| there.field == wanted);
-        fields.retain(named);
-        let names: BTreeSet<&str> = fields
-            .iter()
-            .flat_map(|field| {
-                std::iter::once(field.path.as_str()).chain(field.there.iter().map(|there| there.field.as_str()))
-            })
-            .collect();
-        history.retain(|entry| entry.field.as_deref().is_some_and(|name| name == wanted || names.contains(name)));
+        let meant: BTreeSet<&str> = names.iter().filter(|name| name.is(wanted)).map(|name| &*name.path).collect();
+        let is_meant = |field: &Field| {
+            field.path == wanted || meant.contains(&*field.path) || field.there.iter().any(|there| there.is(wanted))
+        };
+        fields.retain(is_meant);
+        let paths: BTreeSet<&str> = fields.iter().map(|field| &*field.path).chain(meant).chain([wanted]).collect();
+        let here = |entry: &Entry| {
+            let there = |name: &&Name| paths.contains(&*name.path) && (name.tells(entry) || name.was_written(entry));
+            entry.field.as_deref().is_some_and(|field| paths.contains(field)) || names.iter().any(|name| there(&name))
+        };
+        history.retain(here);
     }
     let place = |origin: &Origin| Place {
         connection: origin.connection.clone(),
@@ -241,6 +246,67 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
     }))
 }
 
+/// A field's name at a destination, and what it is on our side: its path, or the name itself where it has none.
+struct Name {
+    path: String,
+    connection: String,
+    collection: String,
+    field: String,
+}
+
+impl Name {
+    /// A person may say the path, the field's name, or that with its collection and connection before it.
+    fn is(&self, wanted: &str) -> bool {
+        self.path == wanted || is_called(&self.connection, &self.collection, &self.field, wanted)
+    }
+
+    /// The line is about this field there: an edit, or a conflict.
+    fn tells(&self, entry: &Entry) -> bool {
+        let field = entry.field.as_deref().and_then(|field| field.strip_prefix(&self.collection)?.strip_prefix('.'));
+        entry.by == self.connection && field == Some(&self.field)
+    }
+
+    /// The line is about a write of the whole record, and this field was in it.
+    fn was_written(&self, entry: &Entry) -> bool {
+        let named = || entry.note.as_deref().is_some_and(|note| note.split(", ").any(|name| name == self.field));
+        matches!(entry.what, What::Written | What::Linked)
+            && entry.by == self.connection
+            && entry.field.as_ref() == Some(&self.collection)
+            && named()
+    }
+}
+
+fn is_called(connection: &str, collection: &str, field: &str, wanted: &str) -> bool {
+    let rest = wanted.strip_prefix(connection).and_then(|rest| rest.strip_prefix('.')).unwrap_or(wanted);
+    let rest = rest.strip_prefix(collection).and_then(|rest| rest.strip_prefix('.')).unwrap_or(rest);
+    field == wanted || field == rest
+}
+
+impl There {
+    fn is(&self, wanted: &str) -> bool {
+        is_called(&self.connection, &self.collection, &self.field, wanted)
+    }
+}
+
+fn path_of(lens: &Lens) -> Option<String> {
+    lens.path.as_ref().or(lens.link.as_ref().map(|link| &link.path)).map(Path::dotted).filter(|path| path != "id")
+}
+
+/// What the fields of this kind of entity are called at the destinations.
+fn names(house: &House, kind: EntityKind) -> Vec<Name> {
+    let into = house.config.mappings.into.iter().filter(|into| into.entity == kind);
+    let of = |into: &IntoMapping| -> Vec<Name> {
+        let name = |(field, lens): (&String, &Lens)| Name {
+            path: path_of(lens).unwrap_or_else(|| field.clone()),
+            connection: into.connection.clone(),
+            collection: into.collection.clone(),
+            field: field.clone(),
+        };
+        into.fields.iter().map(name).collect()
+    };
+    into.flat_map(of).collect()
+}
+
 /// What an entity keeps about itself: shown by its own columns.
 const ABOUT: [&str; 6] = ["decided", "enrichment", "origin", "hints", "aliases", "thread"];
 
@@ -249,6 +315,7 @@ fn fields(
     entity: &Entity,
     history: &[Entry],
     drawn: &BTreeMap<String, String>,
+    names: &[Name],
     there: &mut BTreeMap<String, Vec<There>>,
 ) -> Vec<Field> {
     let mut values = Vec::new();
@@ -263,7 +330,10 @@ fn fields(
         .into_iter()
         .map(|(path, value)| {
             // The last line that set it; lines about writing tell where it went, not where it came from.
-            let set = |entry: &&Entry| entry.field.as_deref() == Some(&path) && entry.what != What::Written;
+            let set = |entry: &&Entry| {
+                let named = || names.iter().any(|name| name.path == path && name.tells(entry));
+                entry.what != What::EditedThere && (entry.field.as_deref() == Some(&path) || named())
+            };
             let last = history.iter().rev().find(set);
             let decision = entity.decided().get(&path);
             Field {

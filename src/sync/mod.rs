@@ -24,7 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Fault, Record, Sink, Written};
 
 pub use desired::{DesireError, Desired, desired, difference};
-pub use follow::{RANKS, follow, item, rank, read_item, records};
+pub use follow::{BEHIND, RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
 pub use observe::{ObserveError, adopt, gone, observe};
 pub use plan::{Planned, Task, plan};
@@ -52,11 +52,13 @@ pub struct Sync {
     put_off: Mutex<PutOff>,
     /// Outcomes are in the books, and may not be on disk yet.
     unsettled: bool,
+    /// What is not so any more under this configuration has been cleared.
+    cleared: bool,
 }
 
 impl Sync {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, put_off: Mutex::default(), unsettled: false }
+        Self { house, connection, put_off: Mutex::default(), unsettled: false, cleared: false }
     }
 }
 
@@ -80,6 +82,9 @@ impl Stage for Sync {
         }
         if !connection.is_attached() {
             return Ok(Step::Idle { until: Some(now + TimeDelta::milliseconds(500)) });
+        }
+        if !std::mem::replace(&mut self.cleared, true) {
+            house.ledger.transact(|tx| clear_what_is_over(house, connection, tx))?;
         }
         let lane = self.lane();
         let claims = house.ledger.due(&lane, RANKS, now, LOOK)?;
@@ -369,4 +374,31 @@ impl Room<'_> {
         }
         Ok(Step::Idle { until: Some(self.connection.after(self.house, fault)?) })
     }
+}
+
+/// Conditions that are raised where a record is met, and would be met no more under another configuration: a collection
+/// that was not there, and fields that were left out. (What a new binding mends, [`note`] clears.)
+fn clear_what_is_over(
+    house: &House,
+    connection: &Connection,
+    tx: &mut crate::ledger::Tx<'_>,
+) -> Result<(), LedgerError> {
+    let wanted = |place: &str| {
+        let intos = house.config.mappings.into.iter().filter(|into| into.connection == connection.name);
+        intos
+            .flat_map(|into| into.fields.keys().map(|field| format!("{}.{field}", into.collection)))
+            .any(|field| field == place)
+    };
+    let routed = |collection: &str| house.config.mappings.intos(&connection.name, collection).next().is_some();
+    for (of, name, _) in house.ledger.conditions()? {
+        let over = match name.split_once(' ') {
+            Some(("no", collection)) => connection.collection(collection).is_some() || !routed(collection),
+            Some(("skips", place)) => !wanted(place),
+            _ => false,
+        };
+        if of == connection.name && over {
+            tx.clear(&of, &name)?;
+        }
+    }
+    Ok(())
 }

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
-use connectors::Record;
-use serde_json::Value;
+use chrono::{DateTime, TimeDelta, Utc};
+use connectors::{Record, Sink};
+use serde_json::{Map, Value};
 
 use super::desired::{DesireError, desired};
 use super::follow::{follow, item, rank};
-use super::merge::{Look, merge};
+use super::merge::{Look, Merged, merge};
 use super::rebind;
 use crate::house::House;
 use crate::ledger::{
-    Base, Entry, FieldBase, Input, LedgerError, Link, LinkState, Question, Tx, Via, What, When, fetch_lane, sync_lane,
+    Base, Dead, Effect, Entry, FieldBase, Input, LedgerError, Letter, Link, LinkState, Question, Tx, Via, What, When,
+    fetch_lane, sync_lane,
 };
 use crate::mapping::{Flow, IntoMapping, Lens};
 use crate::schema::{Decision, Entity, EntityId, Origin};
@@ -43,70 +44,29 @@ pub fn observe(
 ) -> Result<(), ObserveError> {
     let (connection, collection) = (&mapping.connection, &mapping.collection);
     let now = house.now();
-    let Some(mut link) = tx.link(entity.id, connection, collection)? else {
-        if tx.effect(entity.id, connection, collection)?.is_some() {
-            // It is being made this moment; what somebody did to it already is looked at when its link is known.
-            look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(2))?;
-        }
-        return Ok(());
-    };
-    if link.id != input.record.key.id {
-        return Ok(()); // An older record of this entity.
-    }
-    let Some(theirs) = input.record.body.as_ref().and_then(Value::as_object) else {
-        return Ok(gone(house, tx, entity, connection, collection, link)?);
-    };
-    if let LinkState::Gone { .. } = link.state {
-        link.state = LinkState::Live; // Restored there.
-        tx.put_link(entity.id, connection, collection, &link)?;
-        follow(house, tx, entity, Some(entity), When::Now)?;
-    }
+    let Some((link, theirs)) = standing(house, tx, mapping, entity, input)? else { return Ok(()) };
     let Some(sink) = house.connections.get(connection).and_then(|open| open.connector.sink()) else { return Ok(()) };
     let base = tx.base(entity.id, connection, collection)?;
     let effect = tx.effect(entity.id, connection, collection)?;
-    // A reading that began before our last write was answered cannot know that write: read again.
-    // And one that began before another that was merged already, or that shows an older version, is no news.
     let settles =
         input.via == Via::Fence && effect.as_ref().is_some_and(|effect| effect.settling && input.seen_at >= effect.at);
-    let older = matches!((input.record.version, base.version), (Some(new), Some(old)) if new.0 < old);
-    let overtaken = base.written_at.is_some_and(|written| input.seen_at < written)
-        || base.looked_at.is_some_and(|looked| input.seen_at < looked)
-        || older
-        || (effect.as_ref().is_some_and(|effect| input.seen_at < effect.at) && !settles);
     let view = view(&house.ledger, entity, now).map_err(DesireError::from)?;
     let wanted = desired(house, mapping, entity, &view)?;
-    let resolve = |lens: &Lens, outside: &str| resolve(house, mapping, lens, outside);
-    let value = entity.to_value();
-    // A row that somebody has just made, and linked: it is read first, and this field waits for it.
-    let mut theirs = theirs.clone();
-    for (field, linked) in just_made(house, mapping, &theirs)? {
-        as_agreed(&base, &field, &mut theirs);
-        tx.queue(&fetch_lane(connection), 0, &crate::ledger::fetch_item(&linked), When::Now, now)?;
-        look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
-    }
-    let unsettled = rebind::unsettled(tx, connection, collection)?;
-    for field in sink.lacks(collection).union(&unsettled) {
-        as_agreed(&base, field, &mut theirs);
-    }
-    if !unsettled.is_empty() {
-        // Somebody may have typed into the new one already.
-        look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
-    }
-    let look = Look {
+    let theirs = what_it_speaks_of(house, tx, mapping, input, (sink, &base), theirs)?;
+    let mut merged = merge(&Look {
         mapping,
         sink,
         by: connection,
         now,
         desired: &wanted.fields,
-        entity: &value,
+        entity: &entity.to_value(),
         base: &base,
         effect: effect.as_ref(),
         theirs: &theirs,
         edits: &input.record.edits,
-        resolve: &resolve,
-    };
-    let mut merged = merge(&look);
-    if overtaken && merged.base != base {
+        resolve: &|lens, outside| resolve(house, mapping, lens, outside),
+    });
+    if is_overtaken(input, &base, effect.as_ref().filter(|_| !settles)) && merged.base != base {
         // Keep what its history said; look again for the rest.
         for line in merged.log.iter().filter(|line| line.what == What::Overtaken) {
             tx.log(entity.id, line)?;
@@ -121,40 +81,16 @@ pub fn observe(
     }
     let changed = take_over(entity, connection, &merged.takes, now)?;
     let entity = changed.as_ref().unwrap_or(entity);
-    for (field, path, ours, theirs) in merged.questions {
-        let question = Question {
-            at: now,
-            entity: entity.id,
-            connection: connection.clone(),
-            collection: collection.clone(),
-            field,
-            path,
-            ours,
-            theirs,
-        };
-        tx.ask(&question)?;
-    }
+    ask(tx, mapping, entity, std::mem::take(&mut merged.questions), now)?;
     let agreed = if changed.is_some() { agreed_after(house, mapping, entity)? } else { wanted.fields };
-    let value = entity.to_value();
-    for take in &merged.takes {
-        if let (Some(field), Some(lens)) = (merged.base.fields.get_mut(&take.field), mapping.fields.get(&take.field))
-            && !field.restore
-        {
-            field.ours = match (lens.flow, &lens.path) {
-                (Flow::Pull, Some(path)) => path.get(&value).clone(),
-                _ => agreed.get(&take.field).cloned().unwrap_or_default(),
-            };
-        }
-    }
+    agree(mapping, entity, &agreed, &mut merged);
     merged.base.version = input.record.version.map(|version| version.0).or(merged.base.version);
-    let stop = merged.base.rounds >= ROUNDS;
     let must_write = merged.base.fields.values().any(|field| field.restore);
-    if stop {
+    if merged.base.rounds >= ROUNDS {
         merged.base.rounds = 0;
         stopped(house, tx, entity, connection, collection, link)?;
     } else if input.record.url.is_some() && link.url != input.record.url {
-        link.url.clone_from(&input.record.url);
-        tx.put_link(entity.id, connection, collection, &link)?;
+        tx.put_link(entity.id, connection, collection, &Link { url: input.record.url.clone(), ..link })?;
     }
     if merged.base != base {
         merged.base.looked_at = Some(input.seen_at).max(base.looked_at);
@@ -166,51 +102,156 @@ pub fn observe(
     if let Some(changed) = &changed {
         let before = tx.entity(changed.id)?;
         tx.put_entity(changed)?;
+        crate::recognise::name_customer(house, tx, before.as_ref(), changed)?;
         let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
         follow(house, tx, changed, before.as_ref(), settle)?;
     } else if must_write || settles {
         let rank = rank(house, connection, collection, entity.kind());
         tx.queue(&sync_lane(connection), rank, &item(entity.id, collection), When::Now, now)?;
     }
-    match merged.refused.into_iter().next() {
-        // What could be taken was taken; the rest is told.
-        Some((field, cause)) => {
-            house_note(house, tx, connection, collection, entity, &field, &cause)?;
-            Ok(())
+    // What could be taken was taken; the rest is told.
+    Ok(merged.refused.iter().try_for_each(|(field, cause)| hold(house, tx, mapping, entity, field, cause))?)
+}
+
+/// The link of the record that was looked at, and what stands there. `None`: there is nothing to merge.
+fn standing(
+    house: &House,
+    tx: &mut Tx<'_>,
+    mapping: &IntoMapping,
+    entity: &Entity,
+    input: &Input,
+) -> Result<Option<(Link, Map<String, Value>)>, LedgerError> {
+    let (connection, collection) = (&mapping.connection, &mapping.collection);
+    let known = tx.link(entity.id, connection, collection)?;
+    // What is made anew has another id than the one that was deleted.
+    let another = |link: &Link| matches!(link.state, LinkState::Anew { .. }) && link.id != input.record.key.id;
+    let Some(mut link) = known.filter(|link| !another(link)) else {
+        if tx.effect(entity.id, connection, collection)?.is_some() {
+            // It is being made this moment; what somebody did to it already is looked at when its link is known.
+            look_again(house, tx, connection, &input.record, house.now() + TimeDelta::seconds(2))?;
         }
-        None => Ok(()),
+        return Ok(None);
+    };
+    if link.id != input.record.key.id {
+        return Ok(None); // An older record of this entity.
+    }
+    let Some(theirs) = input.record.body.as_ref().and_then(Value::as_object) else {
+        gone(house, tx, entity, connection, collection, link)?;
+        return Ok(None);
+    };
+    if let LinkState::Gone { .. } | LinkState::Anew { .. } = link.state {
+        // Restored there; if it was to be made anew, that is not needed any more.
+        link.generation -= u32::from(matches!(link.state, LinkState::Anew { .. }));
+        link.state = LinkState::Live;
+        tx.put_link(entity.id, connection, collection, &link)?;
+        follow(house, tx, entity, Some(entity), When::Now)?;
+    }
+    Ok(Some((link, theirs.clone())))
+}
+
+/// A reading that began before our last write was answered cannot know that write: read again. And one that began before
+/// another that was merged already, or that shows an older version, is no news.
+fn is_overtaken(input: &Input, base: &Base, effect: Option<&Effect>) -> bool {
+    let older = matches!((input.record.version, base.version), (Some(new), Some(old)) if new.0 < old);
+    older
+        || base.written_at.is_some_and(|written| input.seen_at < written)
+        || base.looked_at.is_some_and(|looked| input.seen_at < looked)
+        || effect.is_some_and(|effect| input.seen_at < effect.at)
+}
+
+/// The look without what it does not speak of: a row that somebody has just made, and linked (it is read first, and this
+/// field waits for it), and columns that are missing, or that stand for another one now.
+fn what_it_speaks_of(
+    house: &House,
+    tx: &mut Tx<'_>,
+    mapping: &IntoMapping,
+    input: &Input,
+    (sink, base): (&dyn Sink, &Base),
+    mut theirs: Map<String, Value>,
+) -> Result<Map<String, Value>, LedgerError> {
+    let (connection, collection, now) = (&mapping.connection, &mapping.collection, house.now());
+    for (field, linked) in just_made(house, mapping, &theirs)? {
+        as_agreed(base, &field, &mut theirs);
+        tx.queue(&fetch_lane(connection), 0, &crate::ledger::fetch_item(&linked), When::Now, now)?;
+        look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
+    }
+    let unsettled = rebind::unsettled(tx, connection, collection)?;
+    for field in sink.lacks(collection).union(&unsettled) {
+        as_agreed(base, field, &mut theirs);
+    }
+    if !unsettled.is_empty() {
+        // Somebody may have typed into the new one already.
+        look_again(house, tx, connection, &input.record, now + TimeDelta::seconds(1))?;
+    }
+    Ok(theirs)
+}
+
+/// Conflicts that a person is to decide.
+fn ask(
+    tx: &mut Tx<'_>,
+    mapping: &IntoMapping,
+    entity: &Entity,
+    questions: Vec<(String, String, Value, Value)>,
+    at: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    let (connection, collection) = (&mapping.connection, &mapping.collection);
+    questions.into_iter().try_for_each(|(field, path, ours, theirs)| {
+        tx.ask(&Question {
+            at,
+            entity: entity.id,
+            connection: connection.clone(),
+            collection: collection.clone(),
+            field,
+            path,
+            ours,
+            theirs,
+        })
+    })
+}
+
+/// What was taken over is agreed on, as our side now words it.
+fn agree(mapping: &IntoMapping, entity: &Entity, agreed: &BTreeMap<String, Value>, merged: &mut Merged) {
+    let value = entity.to_value();
+    for take in &merged.takes {
+        if let (Some(field), Some(lens)) = (merged.base.fields.get_mut(&take.field), mapping.fields.get(&take.field))
+            && !field.restore
+        {
+            field.ours = match (lens.flow, &lens.path) {
+                (Flow::Pull, Some(path)) => path.get(&value).clone(),
+                _ => agreed.get(&take.field).cloned().unwrap_or_default(),
+            };
+        }
     }
 }
 
 /// This look does not speak of the field.
-fn as_agreed(base: &Base, field: &str, theirs: &mut serde_json::Map<String, Value>) {
+fn as_agreed(base: &Base, field: &str, theirs: &mut Map<String, Value>) {
     match base.fields.get(field) {
         Some(agreed) => drop(theirs.insert(field.to_owned(), agreed.theirs.clone())),
         None => drop(theirs.remove(field)),
     }
 }
 
-/// A value there that means nothing here: a letter to ops, while everything else goes on.
-fn house_note(
+/// A value there that means nothing here: a letter to ops, one a field, while everything else goes on.
+fn hold(
     house: &House,
     tx: &mut Tx<'_>,
-    connection: &str,
-    collection: &str,
+    mapping: &IntoMapping,
     entity: &Entity,
     field: &str,
     cause: &str,
 ) -> Result<(), LedgerError> {
-    let digest = house.config.mappings.into_for(connection, collection, entity.kind()).map(IntoMapping::digest);
-    tx.bury(&crate::ledger::Dead {
+    let (connection, collection) = (&mapping.connection, &mapping.collection);
+    tx.bury(&Dead {
         at: house.now(),
         room: "normalize".into(),
-        connection: connection.into(),
+        connection: connection.clone(),
         key: None,
         entity: Some(entity.id),
         field: Some(field.into()),
         cause: format!("the value that stands in {collection}.{field} cannot be taken: {cause}. It is left as it is there; change it, or the mapping's `values`"),
-        letter: crate::ledger::Letter::Sync { collection: collection.into(), entity: entity.id },
-        mapping: digest,
+        letter: Letter::Held { collection: collection.clone(), entity: entity.id, field: field.into() },
+        mapping: Some(mapping.digest()),
     })?;
     Ok(())
 }
@@ -220,7 +261,7 @@ fn take_over(
     entity: &Entity,
     by: &str,
     takes: &[super::merge::Take],
-    now: chrono::DateTime<chrono::Utc>,
+    now: DateTime<Utc>,
 ) -> Result<Option<Entity>, ObserveError> {
     if takes.is_empty() {
         return Ok(None);
@@ -267,7 +308,7 @@ pub fn gone(
     link.state = LinkState::Gone { at: now };
     tx.put_link(entity.id, connection, collection, &link)?;
     tx.drop_effect(entity.id, connection, collection);
-    let note = "deleted there; the item stays, and no record is made anew (`loopd why` shows it)";
+    let note = "deleted there; the item stays, and no record is made anew unless `loopd restore` says so";
     tx.log(entity.id, &line(now, connection, What::GoneThere, collection, note))?;
     // Others show its URL.
     follow(house, tx, entity, Some(entity), When::Now)
@@ -293,7 +334,7 @@ fn stopped(
         false,
         now,
     )?;
-    tx.bury(&crate::ledger::Dead {
+    tx.bury(&Dead {
         at: now,
         room: "sync".into(),
         connection: connection.into(),
@@ -301,7 +342,7 @@ fn stopped(
         entity: Some(entity.id),
         field: None,
         cause: why,
-        letter: crate::ledger::Letter::Sync { collection: collection.into(), entity: entity.id },
+        letter: Letter::Sync { collection: collection.into(), entity: entity.id },
         mapping: None,
     })?;
     Ok(())
@@ -312,13 +353,13 @@ fn look_again(
     tx: &mut Tx<'_>,
     connection: &str,
     record: &Record,
-    at: chrono::DateTime<chrono::Utc>,
+    at: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
     let item = crate::ledger::fetch_item(&record.key);
     tx.queue(&fetch_lane(connection), 0, &item, When::At(at), house.now())
 }
 
-fn line(at: chrono::DateTime<chrono::Utc>, by: &str, what: What, field: &str, note: &str) -> Entry {
+fn line(at: DateTime<Utc>, by: &str, what: What, field: &str, note: &str) -> Entry {
     Entry { at, by: by.into(), what, field: Some(field.into()), old: None, new: None, note: Some(note.into()) }
 }
 
@@ -340,7 +381,7 @@ fn resolve(house: &House, mapping: &IntoMapping, lens: &Lens, outside: &str) -> 
 fn just_made(
     house: &House,
     mapping: &IntoMapping,
-    theirs: &serde_json::Map<String, Value>,
+    theirs: &Map<String, Value>,
 ) -> Result<Vec<(String, connectors::Key)>, LedgerError> {
     let mut found = Vec::new();
     for (name, lens) in mapping.fields.iter().filter(|(_, lens)| lens.flow != Flow::Push) {
@@ -414,7 +455,7 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
     tx.put_link(id, connection, collection, &link)?;
     tx.put_base(id, connection, collection, &base)?;
     tx.log(id, &line(now, connection, What::Created, collection, "a row that a person made there"))?;
-    crate::recognise::name_customer(house, tx, &entity)?;
+    crate::recognise::name_customer(house, tx, None, &entity)?;
     let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
     Ok(follow(house, tx, &entity, None, settle)?)
 }

@@ -209,8 +209,9 @@ pub(super) fn found(
         // It did not happen: make it, in the next step.
         return Ok(());
     };
+    let generation = tx.link(planned.entity, name, &planned.collection)?.map_or(0, |link| link.generation);
     let link =
-        Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
+        Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation, since: now };
     tx.put_link(planned.entity, name, &planned.collection, &link)?;
     // What we sent is what was agreed; what stands there now may differ by an edit, and the merge sees to that.
     let mut base = Base { written_at: Some(effect.at), ..Base::default() };

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use connectors::{FieldKind, Fields, Record, Sink, TagChange, Write};
+use connectors::{CollectionSpec, FieldKind, Fields, Record, Sink, TagChange, Write};
 use serde_json::{Map, Value};
 
 use super::desired::{DesireError, Desired, desired, difference};
 use super::follow::{item, read_item};
 use crate::house::{Connection, House};
-use crate::ledger::{Base, Claim, Dead, Effect, LedgerError, Letter, Link, sync_lane};
+use crate::ledger::{Base, Claim, Dead, Effect, LedgerError, Letter, Link, LinkState, sync_lane};
 use crate::mapping::IntoMapping;
 use crate::schema::{EntityId, EntityKind};
 use crate::view::view;
@@ -23,6 +23,8 @@ pub struct Planned {
     pub collection: String,
     pub base: Base,
     pub link: Option<Link>,
+    /// The external id of the record.
+    pub named: String,
     pub task: Task,
     /// Should-be of every field, for the base once it is stored.
     pub desired: BTreeMap<String, Value>,
@@ -72,13 +74,13 @@ impl Planned {
         match &self.task {
             Task::Find { effect } => effect.write.external_id.clone(),
             Task::Create { write } | Task::Update { write } => write.external_id.clone(),
-            Task::Read => self.entity.to_string(),
+            Task::Read => self.named.clone(),
         }
     }
 
     pub fn effect(&self, now: DateTime<Utc>) -> Effect {
         let write = self.write().cloned().unwrap_or_else(|| Write {
-            external_id: self.entity.to_string(),
+            external_id: self.named.clone(),
             target: None,
             fields: Map::new(),
             tags: BTreeMap::new(),
@@ -125,7 +127,9 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
         }
         return finish(&claim);
     };
-    let link = house.ledger.link(id, name, &collection)?;
+    let known = house.ledger.link(id, name, &collection)?;
+    let generation = known.as_ref().map_or(0, |link| link.generation);
+    let link = known.filter(|link| !matches!(link.state, LinkState::Anew { .. }));
     if link.as_ref().is_some_and(|link| !link.is_live()) {
         return finish(&claim);
     }
@@ -138,6 +142,7 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
         collection: collection.clone(),
         base,
         link,
+        named: name_of(mapping, &spec, id, generation),
         task: Task::Read,
         desired: BTreeMap::new(),
         key: mapping.key.clone(),
@@ -260,7 +265,7 @@ fn write<'a>(
     changed: impl Iterator<Item = &'a String>,
 ) -> Write {
     let mut write = Write {
-        external_id: planned.external_id_for(mapping),
+        external_id: planned.named.clone(),
         target: planned.target().map(str::to_owned),
         fields: Map::new(),
         tags: BTreeMap::new(),
@@ -288,18 +293,15 @@ fn write<'a>(
     write
 }
 
-impl Planned {
-    /// The entity's own id, or a branch of it where earlier records there have used that one up.
-    fn external_id_for(&self, mapping: &IntoMapping) -> String {
-        let purpose = format!("{}.{}", mapping.connection, mapping.collection);
-        let generation = self.link.as_ref().map_or(0, |link| link.generation);
-        // A mapping without a key field names the record by an id of its own: one entity may have several records at
-        // one vendor (an issue, an attachment, a customer's need).
-        match (mapping.key.is_some(), generation) {
-            (true, 0) => self.entity.to_string(),
-            (_, generation) => self.entity.branch(&purpose, generation).to_string(),
-        }
+/// The entity's own id where the record keeps it in a field. Where the record goes by an id that we choose, and cannot
+/// have one that was used up: a branch of it. And where the mapping names no key, too: one entity may have several records
+/// at one vendor (an issue, an attachment, a customer's need).
+fn name_of(mapping: &IntoMapping, spec: &CollectionSpec, id: EntityId, generation: u32) -> String {
+    let kept_in_a_field = !matches!(spec.fields, Fields::Fixed(_));
+    if mapping.key.is_some() && (generation == 0 || kept_in_a_field) {
+        return id.to_string();
     }
+    id.branch(&format!("{}.{}", mapping.connection, mapping.collection), generation).to_string()
 }
 
 fn members(value: &Value) -> Vec<String> {

@@ -79,6 +79,7 @@ impl Pause for Moving {
 }
 
 struct Scene {
+    config: String,
     clock: Arc<TestClock>,
     world: Arc<World>,
     ledger: Ledger,
@@ -88,9 +89,8 @@ fn fresh() -> Ledger {
     Ledger::over(Arc::new(MemoryStore::new()), Arc::new(NoProbe)).expect("an empty ledger")
 }
 
-fn configuration() -> Config {
-    let text = format!("{CONFIG}{}", config::routes(&Kind::ALL));
-    config::load_text("config.toml", &text, Path::new(""), &Bare).unwrap_or_else(|problems| panic!("{problems:#?}"))
+fn configuration(text: &str) -> Config {
+    config::load_text("config.toml", text, Path::new(""), &Bare).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 impl Scene {
@@ -99,7 +99,7 @@ impl Scene {
         let world = World::new(7, clock.hands());
         world.airtable(|airtable, cx| airtable.create_base_with(cx, "appTest", "Feedback", &json!([])));
         world.github(|github, cx| github.create_repo("acme/app", cx));
-        let scene = Self { clock, world, ledger: fresh() };
+        let scene = Self { config: format!("{CONFIG}{}", config::routes(&Kind::ALL)), clock, world, ledger: fresh() };
         for (title, labels) in [
             ("Stream ends early", &["bug", "p1"][..]),
             ("Dark mode, please", &["enhancement"]),
@@ -135,7 +135,7 @@ impl Scene {
             transport: self.transport(),
             classifier: Box::new(Offline::new(Vec::new())),
         };
-        Arc::new(daemon::build(configuration(), &Bare, materials).expect("it is built"))
+        Arc::new(daemon::build(configuration(&self.config), &Bare, materials).expect("it is built"))
     }
 
     async fn set_up(&self) {
@@ -183,7 +183,7 @@ impl Scene {
 
     async fn plan(&self) -> Plan {
         let given = Given {
-            config: configuration(),
+            config: configuration(&self.config),
             world: &Bare,
             ledger: &self.ledger,
             transport: self.transport(),
@@ -289,6 +289,23 @@ async fn a_plan_foretells_the_run() {
 }
 
 #[tokio::test]
+async fn a_plan_foretells_what_a_changed_configuration_writes() {
+    let mut scene = Scene::new();
+    scene.open_issue("It is slow", &["bug", "p3"]);
+    scene.set_up().await;
+    scene.run().await;
+    let when = r#".tags.category == "bug" and (.tags.severity == "high" or .tags.severity == "critical")"#;
+    assert!(scene.config.contains(when));
+    scene.config = scene.config.replace(when, r#".tags.category == "bug""#);
+    let before = scene.written();
+    let planned = scene.plan().await;
+    assert_eq!(foretold(&planned).get("linear.issue"), Some(&(1, 0)), "{planned:?}");
+    scene.run().await;
+    assert_eq!(foretold(&planned), difference(&scene.written(), &before));
+    assert_eq!(foretold(&scene.plan().await), BTreeMap::new(), "nothing is left to do");
+}
+
+#[tokio::test]
 async fn a_lost_ledger_comes_back_and_nothing_is_made_twice() {
     let mut scene = Scene::new();
     scene.set_up().await;
@@ -315,5 +332,38 @@ async fn a_lost_ledger_comes_back_and_nothing_is_made_twice() {
     scene.run().await;
     assert_eq!(scene.written(), BTreeMap::new(), "nothing is created and nothing is written again");
     assert_eq!((scene.rows("Feedback"), scene.world.linear(|linear, _| linear.issues())), (rows, issues));
+    assert_eq!(verify(&scene.ledger).expect("it can be read"), vec![]);
+}
+
+#[tokio::test]
+async fn a_record_that_was_made_anew_is_found_again() {
+    let mut scene = Scene::new();
+    scene.set_up().await;
+    scene.run().await;
+    let issues = scene.world.linear(|linear, _| linear.issues());
+    let deleted = issues[0]["id"].as_str().expect("an id").to_owned();
+    let id = deleted.parse().expect("loopd chose it");
+    scene.world.linear(|linear, cx| linear.delete_issue(cx, &deleted));
+    let house = scene.house();
+    scene
+        .ledger
+        .transact(|tx| {
+            let (entity, link) = (tx.entity(id)?.expect("known"), tx.link(id, "linear", "issue")?.expect("linked"));
+            loopd::sync::gone(&house, tx, &entity, "linear", "issue", link)
+        })
+        .expect("memory");
+    assert_eq!(loopd::restore::restore(&house, id, "issue", "ops").expect("memory"), Ok("linear.issue".into()));
+    scene.run().await;
+    let link = |ledger: &Ledger| ledger.link(id, "linear", "issue").expect("memory").expect("linked");
+    let made = link(&scene.ledger);
+    assert_eq!((made.generation, made.is_live(), made.id != deleted), (1, true, true));
+
+    scene.ledger = fresh();
+    let house = scene.house();
+    let rebuilt = rebuild::rebuild(&house, &Moving(scene.clock.clone()), &mut |_| {}).await.expect("it is rebuilt");
+    assert_eq!((rebuilt.entities.get("feedback"), rebuilt.left_out.len()), (Some(&29), 0), "{rebuilt:?}");
+    assert_eq!((link(&scene.ledger).generation, link(&scene.ledger).id), (1, made.id));
+    scene.run().await;
+    assert_eq!(scene.world.linear(|linear, _| linear.issues().len()), issues.len());
     assert_eq!(verify(&scene.ledger).expect("it can be read"), vec![]);
 }

@@ -157,3 +157,44 @@ fn the_configured_file_is_taken_in_again_when_it_changes() {
         },
     );
 }
+
+fn import(town: &Town, rows: &str) {
+    let table = loopd::import::read(&format!("company_id,name,domain\n{rows}"), &std::collections::BTreeMap::new());
+    let table = table.expect("a table");
+    assert_eq!(table.bad, Vec::new());
+    loopd::import::take_in(&town.house, &table.rows).expect("memory");
+    town.house.ledger.durable().expect("memory");
+}
+
+#[test]
+fn a_domain_that_moves_to_another_customer_is_theirs() {
+    tell(|town, mid| {
+        import(town, "A,Acme,shared.example.com\nB,Other,other.example.com\n");
+        minutes(town, 3);
+        let of = |id: &str| loopd::schema::EntityId::derive("csv", "customers", id);
+        let says = |town: &Town| {
+            let who = town.world.intercom(|desk, cx| desk.add_contact("Ada", "ada@shared.example.com", None, cx));
+            of_conversation(conversation(town, &who, "It would be nice to have a dark mode"))
+        };
+        let customer = |town: &Town, id| known(town, id).expect("known").as_feedback().expect("feedback").customer;
+        let before = says(town);
+        minutes(town, 10);
+        assert_eq!(customer(town, before), Some(of("A")));
+
+        // Both state it: it stays with the first, and that is told.
+        import(town, "B,Other,shared.example.com\n");
+        mid(town);
+        minutes(town, 10);
+        let told = crate::story::conditions(town, "customers");
+        assert!(told.iter().any(|what| what.contains("shared.example.com")), "{told:?}");
+        // Only the other does: it is theirs.
+        import(town, "A,Acme,acme.example.com\n");
+        mid(town);
+        minutes(town, 10);
+        assert_eq!(crate::story::conditions(town, "customers"), Vec::<String>::new());
+        let after = says(town);
+        minutes(town, 10);
+        assert_eq!((customer(town, before), customer(town, after)), (Some(of("A")), Some(of("B"))));
+        no_dead(town);
+    });
+}

@@ -5,8 +5,9 @@ use serde_json::json;
 use crate::story::{
     bug, history, known, linear, minutes, much_later, no_dead, of_issue, row, rows_with, tell, type_in,
 };
-use crate::town::{BASE, REPO};
+use crate::town::{BASE, REPO, Town};
 use loopd::ledger::What;
+use loopd::schema::EntityId;
 
 #[test]
 fn a_row_that_was_deleted_stays_deleted() {
@@ -87,6 +88,59 @@ fn an_issue_deleted_at_github_is_withdrawn_and_kept() {
         type_in(town, "Feedback", id, "Status", &json!("Shipped"));
         minutes(town, 3);
         assert_eq!(town.house.ledger.messages().expect("memory"), Vec::new(), "there is nobody left to tell");
+        no_dead(town);
+    });
+}
+
+fn restore(town: &Town, id: EntityId, place: &str) -> Result<String, String> {
+    let done = loopd::restore::restore(&town.house, id, place, "ops").expect("memory");
+    town.house.ledger.durable().expect("memory");
+    done
+}
+
+#[test]
+fn ops_may_have_a_deleted_row_made_anew() {
+    tell(|town, mid| {
+        let id = of_issue(bug(town, "Stream ends early"));
+        minutes(town, 3);
+        let (record, _) = row(town, "Feedback", id);
+        assert!(restore(town, id, "airtable.Feedback").is_err(), "it stands there");
+        town.world.airtable(|desk, cx| desk.delete_row(cx, BASE, "Feedback", &record));
+        minutes(town, 3);
+        assert_eq!(restore(town, id, "Feedback"), Ok("airtable.Feedback".into()));
+        mid(town);
+        minutes(town, 5);
+        let (anew, cells) = row(town, "Feedback", id);
+        assert_ne!(anew, record);
+        assert_eq!(cells["Severity"], "High");
+        type_in(town, "Feedback", id, "Severity", &json!("Critical"));
+        minutes(town, 5);
+        assert_eq!(linear(town, id).expect("an issue")["priority"], 1, "it answers back as the first one did");
+        assert!(history(town, id).iter().any(|line| line.what == What::Decided && line.by == "ops"));
+        no_dead(town);
+    });
+}
+
+#[test]
+fn an_issue_that_is_made_anew_has_another_id_and_what_hung_on_it() {
+    tell(|town, mid| {
+        let id = of_issue(bug(town, "Stream ends early"));
+        minutes(town, 3);
+        assert_eq!(town.world.linear(|desk, _| desk.attachments().len()), 1);
+        town.world.linear(|desk, cx| desk.delete_issue(cx, &id.to_string()));
+        minutes(town, 5);
+        much_later(town, 1);
+        assert_eq!(restore(town, id, "linear.issue"), Ok("linear.issue".into()));
+        mid(town);
+        minutes(town, 5);
+        let issues = town.world.linear(|desk, _| desk.issues());
+        let anew = id.branch("linear.issue", 1).to_string();
+        assert_eq!(issues.iter().map(|issue| issue["id"].as_str()).collect::<Vec<_>>(), [Some(anew.as_str())]);
+        let hung = town.world.linear(|desk, _| desk.attachments());
+        assert!(hung.iter().any(|attachment| attachment.to_string().contains(&anew)), "{hung:?}");
+        town.world.linear(|desk, cx| desk.move_issue(cx, &anew, "Done"));
+        minutes(town, 5);
+        assert_eq!(row(town, "Feedback", id).1["Status"], "Shipped");
         no_dead(town);
     });
 }

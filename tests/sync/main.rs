@@ -10,6 +10,7 @@ mod support;
 mod town;
 
 mod airtable_edits;
+mod changed_config;
 mod comments;
 mod conflicts;
 mod customers;
@@ -27,3 +28,4 @@ mod tables_changed;
 mod themes;
 mod uncertain;
 mod webhook_or_poll;
+mod why;

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use chrono::Utc;
 use connectors::{Key, Record};
+use loopd::intake::{admit, receive};
 use loopd::ledger::{Input, Via};
 use serde_json::{Value, json};
 
 use crate::story::{
     bug, cells, changed_mapping, dead, issue, known, linear, minutes, no_dead, of_issue, own_mapping, tell, tell_in,
 };
-use crate::town::{REPO, Town};
+use crate::town::{REPO, SECRET, Town};
 
 /// A record as a vendor might one day send it, put where the door would put it.
 fn arrives(town: &Town, number: u64, body: Value) {
@@ -50,6 +51,42 @@ fn missing_null_and_odd_fields_hold_nobody_up() {
             assert!(letter.is_some_and(|(_, letter)| !letter.cause.is_empty()), "{record} is told: {letters:#?}");
         }
         assert!(known(town, of_issue(905)).is_none());
+    });
+}
+
+/// A delivery that GitHub, or whoever has its secret, signed.
+fn signed(town: &Town, payload: &Value) -> u16 {
+    use hmac::{Hmac, Mac};
+    let body = serde_json::to_vec(payload).expect("it is JSON");
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key will do");
+    mac.update(&body);
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [("x-hub-signature-256", format!("sha256={hex}")), ("x-github-event", "issues".to_owned())] {
+        headers.insert(name, value.parse().expect("a header"));
+    }
+    match receive(&town.house, "github", connectors::Request { headers: &headers, body: &body }) {
+        Ok(arrived) => admit(&town.house.ledger, &[arrived]).map_or(503, |()| 200),
+        Err(rejection) => rejection.status(),
+    }
+}
+
+#[test]
+fn what_a_signed_record_lacks_is_fetched_and_erases_nothing() {
+    tell(|town, mid| {
+        let number = bug(town, "Stream ends early");
+        let id = of_issue(number);
+        minutes(town, 3);
+        let before = cells(town, id);
+        let part = json!({"action": "edited", "repository": {"full_name": REPO}, "issue": {"number": number}});
+        assert_eq!(signed(town, &part), 200);
+        mid(town);
+        minutes(town, 5);
+        assert_eq!(cells(town, id), before);
+        for odd in [json!([1, 2, 3]), json!("text"), json!(null)] {
+            assert_eq!(signed(town, &odd), 400, "{odd}");
+        }
+        no_dead(town);
     });
 }
 
@@ -103,4 +140,31 @@ fn a_mapping_that_is_mended_redrives_its_dead_letters() {
         assert_eq!(cells(town, of_issue(number))["Verbatim"], "It stops after 4 KB.");
         no_dead(town);
     });
+}
+
+#[test]
+fn only_the_mapping_that_refused_redrives_a_letter() {
+    let mut town = Town::new(5);
+    let mappings = &town.house.config.mappings;
+    let read = mappings.from_for("github", "issue").expect("it is read").digest();
+    let written = mappings.intos("github", "issue").next().expect("and written").digest();
+    for (refused_by, again) in [(read, 0), (written, 0), (7, 1)] {
+        let record = Record { key: Key::new("issue", "x#1"), version: None, body: None, url: None, edits: Vec::new() };
+        let input = Input { connection: "github".into(), record, via: Via::Poll, seen_at: town.house.now() };
+        let letter = loopd::ledger::Dead {
+            at: town.house.now(),
+            room: "normalize".into(),
+            connection: "github".into(),
+            key: None,
+            entity: None,
+            field: None,
+            cause: "a test".into(),
+            letter: loopd::ledger::Letter::Input { input: Box::new(input) },
+            mapping: Some(refused_by),
+        };
+        town.house.ledger.transact(|tx| tx.bury(&letter)).expect("memory");
+        assert_eq!(loopd::normalize::redrive(&town.house).expect("memory"), again);
+    }
+    minutes(&mut town, 1);
+    no_dead(&town);
 }

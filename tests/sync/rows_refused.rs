@@ -58,3 +58,44 @@ fn a_value_that_means_nothing_here_is_left_there_and_told() {
         );
     });
 }
+
+#[test]
+fn each_value_that_means_nothing_here_has_a_letter_until_it_is_changed() {
+    tell(|town, mid| {
+        let id = of_issue(issue(town, "Add batch uploads", Some("Please."), &["enhancement"]));
+        minutes(town, 3);
+        town.world.airtable(|desk, cx| desk.add_option(cx, BASE, "Feedback", "Status", "Parked"));
+        let (record, _) = crate::story::row(town, "Feedback", id);
+        // An empty row is somebody about to type: it is no theme yet.
+        let empty = town.world.airtable(|desk, cx| desk.add_row(cx, BASE, "Themes", &json!({})));
+        let odd = json!({"Status": "Parked", "Theme": [empty]});
+        town.world.airtable(|desk, cx| desk.edit_row(cx, BASE, "Feedback", &record, &odd));
+        mid(town);
+        minutes(town, 5);
+        let told = |town: &crate::town::Town| -> Vec<String> {
+            dead(town).into_iter().filter_map(|(_, letter)| letter.field).collect()
+        };
+        let both = told(town);
+        assert!(both.contains(&"Status".into()) && both.contains(&"Theme".into()), "one each: {both:?}");
+
+        // Another field is written: what is told of these two stays.
+        crate::story::company(town, "Lumen", Some("ada-example"), 2500);
+        mid(town);
+        much_later(town, 1);
+        assert_eq!(cells(town, id)["ARR"], 30000, "a write of another field");
+        assert_eq!(told(town).len(), 2, "{:#?}", dead(town));
+
+        let number =
+            dead(town).into_iter().find(|(_, letter)| letter.field.as_deref() == Some("Status")).expect("it").0;
+        assert!(loopd::normalize::retry(&town.house, number).expect("memory"));
+        town.house.ledger.durable().expect("memory");
+        minutes(town, 5);
+        assert_eq!(told(town).len(), 2, "it cannot be read yet: {:#?}", dead(town));
+
+        type_in(town, "Feedback", id, "Status", &json!("Building"));
+        type_in(town, "Feedback", id, "Theme", &json!([]));
+        mid(town);
+        minutes(town, 5);
+        no_dead(town);
+    });
+}

@@ -11,7 +11,7 @@ use crate::house::House;
 use crate::ledger::{Dead, LedgerError, MessageState, digest, verify as broken_laws};
 use crate::report::{Found, find, why::title};
 use crate::review::Choice;
-use crate::schema::Entity;
+use crate::schema::{Entity, EntityId};
 use crate::{close, normalize, report, review};
 
 /// A dead letter, in a line.
@@ -82,16 +82,9 @@ pub struct Law {
 }
 
 pub(super) fn why(house: &House, text: &str, field: Option<&str>) -> Result<Answer, LedgerError> {
-    let id = match find(house, text)? {
-        Found::One(id) => id,
-        Found::None => {
-            let hint = "give a Loopd ID, a short id such as FB-7K3Q9X, the id of a record outside, or its URL";
-            return Ok(Answer::No(format!("nothing is known of {text}: {hint}")));
-        }
-        Found::Several(several) => {
-            let list: Vec<String> = several.iter().map(|(name, id)| format!("  {id}  {name}")).collect();
-            return Ok(Answer::No(format!("{text} may be any of these; give the long id:\n{}", list.join("\n"))));
-        }
+    let id = match meant(house, text)? {
+        Ok(id) => id,
+        Err(why) => return Ok(Answer::No(why)),
     };
     match report::why(house, id, field)? {
         Some(why) if field.is_some() && why.fields.is_empty() && why.history.is_empty() => {
@@ -104,6 +97,34 @@ pub(super) fn why(house: &House, text: &str, field: Option<&str>) -> Result<Answ
         Some(why) => Ok(Answer::Why(Box::new(why))),
         None => Ok(Answer::No(format!("there is no {id} any more"))),
     }
+}
+
+/// The item that a person means.
+fn meant(house: &House, text: &str) -> Result<Result<EntityId, String>, LedgerError> {
+    Ok(match find(house, text)? {
+        Found::One(id) => Ok(id),
+        Found::None => {
+            let hint = "give a Loopd ID, a short id such as FB-7K3Q9X, the id of a record outside, or its URL";
+            Err(format!("nothing is known of {text}: {hint}"))
+        }
+        Found::Several(several) => {
+            let list: Vec<String> = several.iter().map(|(name, id)| format!("  {id}  {name}")).collect();
+            Err(format!("{text} may be any of these; give the long id:\n{}", list.join("\n")))
+        }
+    })
+}
+
+pub(super) fn restore(house: &House, text: &str, place: &str, by: &str) -> Result<Answer, LedgerError> {
+    let id = match meant(house, text)? {
+        Ok(id) => id,
+        Err(why) => return Ok(Answer::No(why)),
+    };
+    let done = crate::restore::restore(house, id, place, by)?;
+    house.ledger.durable()?;
+    Ok(Answer::Outcomes(vec![match done {
+        Ok(place) => Outcome::done(format!("{text} in {place}")),
+        Err(why) => Outcome::failed(text, why),
+    }]))
 }
 
 pub(super) fn letters(house: &House) -> Result<Vec<Letter>, LedgerError> {
