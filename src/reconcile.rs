@@ -151,11 +151,12 @@ fn queue(house: &House, tx: &mut Tx<'_>, into: &IntoMapping, id: &str) -> Result
 pub struct Reconcile {
     house: Arc<House>,
     begun: bool,
+    through: bool,
 }
 
 impl Reconcile {
     pub fn new(house: Arc<House>) -> Self {
-        Self { house, begun: false }
+        Self { house, begun: false, through: false }
     }
 
     fn grounds(&self) -> impl Iterator<Item = Ground<'_>> {
@@ -290,11 +291,15 @@ impl Stage for Reconcile {
 
     async fn step(&mut self) -> Result<Step, Stop> {
         // The configuration of a house never changes: once is enough.
+        if self.through {
+            return Ok(Step::Idle { until: None });
+        }
         if !self.begun {
             self.leave()?;
             self.begin()?;
             self.begun = true;
         }
-        Ok(if self.walk()? { Step::Worked } else { Step::Idle { until: None } })
+        self.through = !self.walk()?;
+        Ok(if self.through { Step::Idle { until: None } } else { Step::Worked })
     }
 }
