@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{LedgerError, Tx, When, digest, sync_lane};
-use crate::mapping::{FromMapping, IntoMapping};
+use crate::mapping::{Expression, FromMapping, IntoMapping};
 use crate::normalize::redraw;
 use crate::schema::{EntityId, EntityKind};
 use crate::sync::{BEHIND, RANKS, item};
@@ -63,7 +63,7 @@ impl Ground<'_> {
     fn digest(&self, house: &House) -> Result<u64, LedgerError> {
         match self {
             Self::Entities(into) => {
-                let routes: Vec<Option<&str>> = routes(house, into).map(|when| when.map(|when| when.text())).collect();
+                let routes: Vec<Option<&str>> = routes(house, into).map(|when| when.map(Expression::text)).collect();
                 let homes: Vec<Option<&str>> =
                     into.fields.values().map(|lens| lens.link.as_ref()?.collection.as_deref()).collect();
                 digest(&(into.digest(), routes, homes))
@@ -128,7 +128,7 @@ impl Ground<'_> {
 }
 
 /// The conditions of the routes into a mapping's collection.
-fn routes<'a>(house: &'a House, into: &'a IntoMapping) -> impl Iterator<Item = Option<&'a crate::mapping::Expression>> {
+fn routes<'a>(house: &'a House, into: &'a IntoMapping) -> impl Iterator<Item = Option<&'a Expression>> {
     let here = |route: &&crate::config::Route| {
         route.entity == into.entity && route.connection == into.connection && route.collection == into.collection
     };
