@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{LedgerError, Tx, When, digest, sync_lane};
-use crate::mapping::{FromMapping, IntoMapping};
+use crate::mapping::{Expression, FromMapping, IntoMapping};
 use crate::normalize::redraw;
 use crate::schema::{EntityId, EntityKind};
 use crate::sync::{BEHIND, RANKS, item};
@@ -63,7 +63,7 @@ impl Ground<'_> {
     fn digest(&self, house: &House) -> Result<u64, LedgerError> {
         match self {
             Self::Entities(into) => {
-                let routes: Vec<Option<&str>> = routes(house, into).map(|when| when.map(|when| when.text())).collect();
+                let routes: Vec<Option<&str>> = routes(house, into).map(|when| when.map(Expression::text)).collect();
                 let homes: Vec<Option<&str>> =
                     into.fields.values().map(|lens| lens.link.as_ref()?.collection.as_deref()).collect();
                 digest(&(into.digest(), routes, homes))
@@ -128,7 +128,7 @@ impl Ground<'_> {
 }
 
 /// The conditions of the routes into a mapping's collection.
-fn routes<'a>(house: &'a House, into: &'a IntoMapping) -> impl Iterator<Item = Option<&'a crate::mapping::Expression>> {
+fn routes<'a>(house: &'a House, into: &'a IntoMapping) -> impl Iterator<Item = Option<&'a Expression>> {
     let here = |route: &&crate::config::Route| {
         route.entity == into.entity && route.connection == into.connection && route.collection == into.collection
     };
@@ -151,11 +151,12 @@ fn queue(house: &House, tx: &mut Tx<'_>, into: &IntoMapping, id: &str) -> Result
 pub struct Reconcile {
     house: Arc<House>,
     begun: bool,
+    through: bool,
 }
 
 impl Reconcile {
     pub fn new(house: Arc<House>) -> Self {
-        Self { house, begun: false }
+        Self { house, begun: false, through: false }
     }
 
     fn grounds(&self) -> impl Iterator<Item = Ground<'_>> {
@@ -290,11 +291,15 @@ impl Stage for Reconcile {
 
     async fn step(&mut self) -> Result<Step, Stop> {
         // The configuration of a house never changes: once is enough.
+        if self.through {
+            return Ok(Step::Idle { until: None });
+        }
         if !self.begun {
             self.leave()?;
             self.begin()?;
             self.begun = true;
         }
-        Ok(if self.walk()? { Step::Worked } else { Step::Idle { until: None } })
+        self.through = !self.walk()?;
+        Ok(if self.through { Step::Idle { until: None } } else { Step::Worked })
     }
 }

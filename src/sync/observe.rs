@@ -113,6 +113,9 @@ pub fn observe(
     Ok(merged.refused.iter().try_for_each(|(field, cause)| hold(house, tx, mapping, entity, field, cause))?)
 }
 
+/// A link, and what stands at its record.
+type Standing = (Link, Map<String, Value>);
+
 /// The link of the record that was looked at, and what stands there. `None`: there is nothing to merge.
 fn standing(
     house: &House,
@@ -120,7 +123,7 @@ fn standing(
     mapping: &IntoMapping,
     entity: &Entity,
     input: &Input,
-) -> Result<Option<(Link, Map<String, Value>)>, LedgerError> {
+) -> Result<Option<Standing>, LedgerError> {
     let (connection, collection) = (&mapping.connection, &mapping.collection);
     let known = tx.link(entity.id, connection, collection)?;
     // What is made anew has another id than the one that was deleted.
