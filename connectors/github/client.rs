@@ -125,10 +125,10 @@ impl Client {
 
     async fn write(&self, call: Call, weight: Weight) -> Result<Told, Fault> {
         let token = self.token().await?;
-        let pace = |quota: &Quota| match quota.take() {
-            // What GitHub counts is the call below; these only space the writes.
-            Ok(ticket) => Ok(quota.answered(ticket)),
-            Err(wait) => Err(Fault::Later { after: Some(wait), why: "our own pace for writes".into() }),
+        // What GitHub counts is the call below; these only space the writes.
+        let pace = |quota: &Quota| {
+            let taken = quota.take().map(|ticket| quota.answered(ticket));
+            taken.map_err(|wait| Fault::Later { after: Some(wait), why: "our own pace for writes".into() })
         };
         if weight == Weight::Loud {
             self.loud.iter().try_for_each(pace)?;

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::migrate::FORMAT;
 use super::place::{Place, stands};
-use super::store::{Batch, Store, StoreError, Tree};
+use super::store::{Batch, Row, Store, StoreError, Tree};
 use super::{FreeSpace, SledStore};
 
 #[derive(Debug, Error)]
@@ -153,7 +153,8 @@ pub fn import(store: &dyn Store, lines: &mut dyn BufRead, ending: Ending) -> Res
             }
             break;
         } else {
-            batch.writes.push(row(&text).map_err(bad)?);
+            let (tree, (key, value)) = row(&text).map_err(bad)?;
+            batch.writes.push((tree, key, Some(value)));
             rows += 1;
             if batch.writes.len() >= 512 {
                 store.apply(std::mem::take(&mut batch))?;
@@ -166,7 +167,7 @@ pub fn import(store: &dyn Store, lines: &mut dyn BufRead, ending: Ending) -> Res
     Ok(rows)
 }
 
-fn row(text: &str) -> Result<(Tree, Vec<u8>, Option<Vec<u8>>), String> {
+fn row(text: &str) -> Result<(Tree, Row), String> {
     let row: RowLine = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let tree = Tree::parse(&row.tree).ok_or_else(|| format!("there is no tree {}", row.tree))?;
     let key = from_hex(&row.key).ok_or("the key is not hex")?;
@@ -177,7 +178,7 @@ fn row(text: &str) -> Result<(Tree, Vec<u8>, Option<Vec<u8>>), String> {
         (None, None) => b"null".to_vec(),
         (Some(_), Some(_)) => return Err("a row has either a value or hex".into()),
     };
-    Ok((tree, key, Some(value)))
+    Ok((tree, (key, value)))
 }
 
 fn is_empty(store: &dyn Store, trees: &[Tree]) -> Result<bool, StoreError> {
