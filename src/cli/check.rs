@@ -23,13 +23,8 @@ pub struct Args {
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let path = out.config_path();
-    let checked = config::load(&path, &Machine).map(|config| (config::check(&config, &Machine), config));
-    let (problems, config) = match checked {
-        Ok((problems, config)) => (problems, Some(config)),
-        Err(problems) => (problems, None),
-    };
+    let (usable, problems) = config::examine(&path, &Machine);
     let errors = problems.iter().filter(|problem| !problem.warning).count();
-    let usable = config.filter(|_| errors == 0);
     if !problems.is_empty() {
         out.line(open::render(&problems));
     }

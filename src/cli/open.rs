@@ -25,9 +25,10 @@ pub fn config(out: &Out) -> anyhow::Result<Config> {
 /// # Errors
 /// Every mistake in it.
 pub fn checked(path: &Path) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
-    let config = config::load(path, &Machine)?;
-    let problems = config::check(&config, &Machine);
-    if problems.iter().all(|problem| problem.warning) { Ok((config, problems)) } else { Err(problems) }
+    match config::examine(path, &Machine) {
+        (Some(config), warnings) => Ok((config, warnings)),
+        (None, problems) => Err(problems),
+    }
 }
 
 /// Problems, one after the other, as a compiler tells them.

@@ -14,6 +14,9 @@ use super::{Config, Place, Problem, Schedule, World};
 use crate::mapping::nearest;
 use crate::mapping::source::{Item, Section};
 
+/// Keys of a connection that are not the vendor's.
+pub(super) const OURS: [&str; 5] = ["kind", "webhook", "poll", "schedule", "timezone"];
+
 /// One account, as configured: settings that were parsed, and secrets that were not read yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
@@ -96,7 +99,7 @@ pub(super) fn read(item: &Item<'_, '_>, zone: Tz, folder: &Path) -> Option<Conne
             }
         } else {
             connection.keys.insert(entry.key.clone(), item.doc.problem(entry.key_span.clone(), None, ""));
-            if !["kind", "timezone", "schedule", "webhook", "poll"].contains(&entry.key.as_str()) {
+            if !OURS.contains(&entry.key.as_str()) {
                 settings.insert(entry.key.clone(), entry.json());
             }
         }

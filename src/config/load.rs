@@ -1,6 +1,6 @@
 //! From files to a [`Config`]: the configuration, then the mappings that its connections use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::parse::{Parsed, parse};
@@ -30,13 +30,39 @@ pub const SHIPPED: &[(&str, &str)] = &[
 /// # Errors
 /// Every mistake in the file and in the mappings in use.
 pub fn load(path: &Path, world: &dyn World) -> Result<Config, Vec<Problem>> {
-    let file = path.display().to_string();
-    let text = world.read(path).map_err(|error| {
+    let text = text_of(path, world).map_err(|problem| vec![problem])?;
+    load_text(&path.display().to_string(), &text, folder_of(path), world)
+}
+
+/// Everything that is wrong, in one go: what [`load`] finds, and what [`super::check()`] finds in as much as could be read. The
+/// configuration, where nothing is wrong but for warnings.
+pub fn examine(path: &Path, world: &dyn World) -> (Option<Config>, Vec<Problem>) {
+    let text = match text_of(path, world) {
+        Ok(text) => text,
+        Err(problem) => return (None, vec![problem]),
+    };
+    let (config, mut problems) = read(&path.display().to_string(), &text, folder_of(path), world);
+    let mut config = config.map(|config| {
+        problems.extend(super::check::check(&config, world));
+        config
+    });
+    let mut seen = BTreeSet::new();
+    problems.retain(|problem| seen.insert(problem.to_string()));
+    if problems.iter().any(|problem| !problem.warning) {
+        config = None;
+    }
+    (config, problems)
+}
+
+fn text_of(path: &Path, world: &dyn World) -> Result<String, Problem> {
+    world.read(path).map_err(|error| {
         let mend = "write one with `loopd init`, or name one with --config PATH";
-        vec![Problem::of_file(&file, format!("cannot be read: {error}")).mend(mend)]
-    })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    load_text(&file, &text, folder, world)
+        Problem::of_file(&path.display().to_string(), format!("cannot be read: {error}")).mend(mend)
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// [`load`], of a text at hand. `folder` is what its relative paths are relative to.
@@ -44,6 +70,16 @@ pub fn load(path: &Path, world: &dyn World) -> Result<Config, Vec<Problem>> {
 /// # Errors
 /// Every mistake in the text and in the mappings in use.
 pub fn load_text(file: &str, text: &str, folder: &Path, world: &dyn World) -> Result<Config, Vec<Problem>> {
+    let (config, problems) = read(file, text, folder, world);
+    let (warnings, errors): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.warning);
+    match config {
+        Some(config) if errors.is_empty() => Ok(Config { warnings, ..config }),
+        _ => Err(errors.into_iter().chain(warnings).collect()),
+    }
+}
+
+/// As much as can be read, and what is wrong with it.
+fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Config>, Vec<Problem>) {
     let (user, example) = (Doc::new(file, text), Doc::new("config.example.toml", EXAMPLE));
     let (user_table, example_table) = (user.parse(), example.parse());
     let parsed = parse(user.root(&user_table), example.root(&example_table), folder);
@@ -54,9 +90,10 @@ pub fn load_text(file: &str, text: &str, folder: &Path, world: &dyn World) -> Re
             "config.example.toml",
             "a setting has no default: this is a bug of loopd, please report it",
         ));
-        return Err(problems);
+        return (None, problems);
     };
-    let compiled = read_mappings(&parsed, world, &mut problems);
+    let (compiled, unread) = read_mappings(&parsed, world, &mut problems);
+    let unread = Unread { connections: parsed.unread.clone(), ..unread };
     let vocabularies = parsed
         .vocabularies
         .iter()
@@ -76,13 +113,8 @@ pub fn load_text(file: &str, text: &str, folder: &Path, world: &dyn World) -> Re
         enrich: parsed.enrich,
         warnings: Vec::new(),
     };
-    problems.extend(super::check::wiring(&config));
-    let (warnings, errors): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.warning);
-    if errors.is_empty() {
-        Ok(Config { warnings, ..config })
-    } else {
-        Err(errors.into_iter().chain(warnings).collect())
-    }
+    problems.extend(super::check::wiring(&config, &unread));
+    (Some(config), problems)
 }
 
 /// Where the ledger is, of a configuration that may be broken anywhere else: enough to find the daemon that took an earlier
@@ -114,7 +146,8 @@ fn said_path(text: &str) -> Option<String> {
 }
 
 /// The mappings in use, each for its connections. A file in the user's folder replaces the shipped one of its name.
-fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>) -> Vec<Mapping> {
+fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>) -> (Vec<Mapping>, Unread) {
+    let mut unread = Unread::default();
     let mut files: BTreeMap<String, (String, String)> = BTreeMap::new();
     if parsed.builtin_mappings {
         files.extend(
@@ -148,6 +181,7 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
                 let failed = run_examples(&compiled);
                 let connection = compiled.connection().to_owned();
                 if !failed.is_empty() {
+                    unread.note(text);
                     problems.extend(failed);
                     continue;
                 }
@@ -159,10 +193,37 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
                 }
                 mappings.extend(serving);
             }
-            Err(found) => problems.extend(found),
+            Err(found) => {
+                unread.note(text);
+                problems.extend(found);
+            }
         }
     }
-    prefer_own(mappings)
+    (prefer_own(mappings), unread)
+}
+
+/// What is there and could not be read: that something leads there is no mistake of its own.
+#[derive(Default)]
+pub(super) struct Unread {
+    connections: Vec<String>,
+    /// `connection.collection` of mappings; `None`: it is not known of which.
+    ends: Vec<Option<String>>,
+}
+
+impl Unread {
+    fn note(&mut self, mapping: &str) {
+        let table = toml::from_str::<toml::Table>(mapping).unwrap_or_default();
+        self.ends.push(table.get("into").and_then(toml::Value::as_str).map(str::to_owned));
+    }
+
+    pub(super) fn connection(&self, name: &str) -> bool {
+        self.connections.iter().any(|unread| unread == name)
+    }
+
+    pub(super) fn mapping(&self, connection: &str, collection: &str) -> bool {
+        let end = format!("{connection}.{collection}");
+        self.ends.iter().any(|unread| unread.as_ref().is_none_or(|unread| *unread == end))
+    }
 }
 
 /// A mapping serves the connection that it names, and every connection of the kind so called.

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 pub use check::check;
 pub use connection::{Connection, SecretRef};
-pub use load::{EXAMPLE, SHIPPED, ledger_path, load, load_text};
+pub use load::{EXAMPLE, SHIPPED, examine, ledger_path, load, load_text};
 pub use schedule::Schedule;
 pub use starter::{routes, starter};
 pub use world::{Machine, World};

@@ -27,6 +27,8 @@ pub(super) struct Parsed {
     pub(super) enrich: EnrichConfig,
     pub(super) vocabularies: BTreeMap<String, Vec<Term>>,
     pub(super) connections: BTreeMap<String, Connection>,
+    /// Connections that cannot be read, by name: what leads to them is no mistake of its own.
+    pub(super) unread: Vec<String>,
     pub(super) routes: Vec<Route>,
     pub(super) builtin_mappings: bool,
     pub(super) mappings_dir: Option<PathBuf>,
@@ -85,8 +87,9 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     mappings.done();
     let connections =
         root.section("connection").user.map(|section| section.entries().collect::<Vec<_>>()).unwrap_or_default();
-    let connections = connections.iter().filter_map(|item| connection::read(item, timezone, folder));
-    let connections = connections.map(|connection| (connection.name.clone(), connection)).collect();
+    let read = connections.iter().filter_map(|item| connection::read(item, timezone, folder));
+    let read: BTreeMap<_, _> = read.map(|connection| (connection.name.clone(), connection)).collect();
+    let unread = connections.iter().map(|item| item.key.clone()).filter(|name| !read.contains_key(name)).collect();
     let routes = root.user.as_ref().map(|user| user.sections("route")).unwrap_or_default();
     let routes = routes.iter().filter_map(read_route).collect();
     root.done();
@@ -100,7 +103,8 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
         customers,
         enrich,
         vocabularies,
-        connections,
+        connections: read,
+        unread,
         routes,
         builtin_mappings,
         mappings_dir,

@@ -455,3 +455,65 @@ fn the_ledger_is_found_in_a_broken_configuration() {
     assert!(default.ends_with("ledger"), "{}", default.display());
     assert_eq!(crate::config::ledger_path(Path::new("/nowhere.toml"), &desk()), None);
 }
+
+/// What `loopd check` says of a file beside these others.
+fn examined(text: &str, files: &[(&str, &str)]) -> Vec<String> {
+    let files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
+    let desk = Desk { files: files.chain([("config.toml".into(), text.to_owned())]).collect(), ..Desk::default() };
+    examine(Path::new("config.toml"), &desk).1.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn one_mistake_hides_no_other_and_causes_none() {
+    let found = examined(
+        r#"
+zimezone = "UTC"
+[connection.github]
+kind  = "github"
+repoz = ["acme/app"]
+token = { env = "NOT_SET" }
+[connection.airtable]
+kind = "airtabel"
+[connection.linear]
+kind = "linear"
+team = "ENG"
+token = { env = "NOT_SET_EITHER" }
+[[route]]
+entity = "feedback"
+to     = "airtable.Feedback"
+[[route]]
+entity = "feedback"
+to     = "linear.issue"
+when   = 'false'
+"#,
+        &[],
+    );
+    for part in
+        ["zimezone", "did you mean `repos`?", "NOT_SET", "did you mean \"airtable\"?", "NOT_SET_EITHER", "never holds"]
+    {
+        has(&found, part);
+    }
+    assert!(!found.iter().any(|problem| problem.contains("no connection `airtable`")), "{found:#?}");
+}
+
+#[test]
+fn a_broken_mapping_is_not_told_as_a_missing_one() {
+    let text = "[mappings]\ndir = \"mine\"\n[connection.linear]\nkind = \"linear\"\nteam = \"ENG\"\ntoken = { env = \"T\" }\n[[route]]\nentity = \"feedback\"\nto = \"linear.issue\"\n";
+    let broken = "into = \"linear.issue\"\nentity = \"feedback\"\n[fields.title]\nfrom = \".summary |\"\n";
+    let found = examined(text, &[("mine/linear.issue.toml", broken)]);
+    has(&found, "mine/linear.issue.toml:4");
+    assert!(!found.iter().any(|problem| problem.contains("no mapping says")), "{found:#?}");
+}
+
+#[test]
+fn conditions_that_contradict_themselves_or_name_nothing_are_errors() {
+    let route = |when: &str| {
+        let text = format!(
+            "[connection.linear]\nkind = \"linear\"\nteam = \"ENG\"\ntoken = {{ env = \"T\" }}\n[[route]]\nentity = \"feedback\"\nto = \"linear.issue\"\nwhen = '{when}'\n"
+        );
+        examined(&text, &[])
+    };
+    has(&route(r#".tags.severity == "high" and .tags.severity == "low""#), "at once, so this never holds");
+    assert!(!route(r#".tags.severity == "high" or .tags.severity == "low""#).iter().any(|told| told.contains("never")));
+    has(&route(r#".tgas.category == "bug""#), "has no `.tgas.category`");
+}

@@ -10,6 +10,7 @@ use connectors::http::{Broken, Transport};
 use connectors::{Clock, CollectionSpec, Connector, Need, Outside, Secrets};
 use secrecy::SecretString;
 
+use crate::config::connection::OURS;
 use crate::config::{Connection, Problem, World};
 use crate::mapping::nearest;
 
@@ -56,6 +57,25 @@ pub(super) fn open(connection: &Connection) -> Result<Arc<dyn Connector>, connec
         }
         opened => opened,
     }
+}
+
+/// What is wrong with a vendor's setting, and the mend.
+pub(super) fn setting(connection: &Connection, error: &connectors::SettingsError) -> Problem {
+    let kind = connection.kind.name();
+    let unknown = error.why.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    let Some((unknown, rest)) = unknown else {
+        let mend = format!("what it may be is in docs/vendors/{kind}.md");
+        return connection.problem(error.key.as_deref(), error.why.clone()).mend(mend);
+    };
+    // serde lists the vendor's own between backticks.
+    let vendors = rest.split('`').skip(1).step_by(2);
+    let secrets = connection.kind.secrets().iter().map(|secret| secret.name);
+    let known: Vec<&str> = vendors.chain(secrets).chain(OURS).collect();
+    let mend = match nearest(unknown, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", known.join(", ")),
+    };
+    connection.problem(error.key.as_deref(), format!("a {kind} connection has no key `{unknown}`")).mend(mend)
 }
 
 pub(super) fn streams(connection: &Connection, connector: &dyn Connector) -> Vec<Problem> {

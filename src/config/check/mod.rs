@@ -31,9 +31,7 @@ pub fn check(config: &Config, world: &dyn World) -> Vec<Problem> {
                 problems.extend(account::streams(connection, connector.as_ref()));
                 specs.insert(connection.name.as_str(), connector.collections());
             }
-            Err(error) => problems.push(
-                connection.problem(error.key.as_deref(), error.why).mend("see the connection's page in docs/vendors"),
-            ),
+            Err(error) => problems.push(account::setting(connection, &error)),
         }
         problems.extend(account::unreachable(connection, config.http.public_url.is_some()));
     }

@@ -42,6 +42,10 @@ pub(super) fn never(config: &Config, route: &Route) -> Vec<Problem> {
             at(when.place(), "this never holds, so nothing goes there").mend("leave the route out, or mend `when`"),
         );
     }
+    if let Some((path, one, other)) = contradiction(when) {
+        let what = format!("{path} cannot be \"{one}\" and \"{other}\" at once, so this never holds");
+        problems.push(at(when.place(), what).mend("join the two with `or`, or leave one out"));
+    }
     for (path, value, positive) in compared(when) {
         let name = path.rsplit('.').next().unwrap_or_default();
         let known: Vec<String> = match (route.entity, path.as_str()) {
@@ -73,12 +77,24 @@ pub(super) fn never(config: &Config, route: &Route) -> Vec<Problem> {
                     when.place(),
                     format!("{} has no `.{}`, so it is always empty here", route.entity.name(), path.join(".")),
                 )
-                .mend(mend)
-                .warning(),
+                .mend(mend),
             );
         }
     }
     problems
+}
+
+/// Two values that one path is to have at once, in a condition of nothing but comparisons joined by `and`.
+fn contradiction(when: &Expression) -> Option<(String, String, String)> {
+    let text = when.text();
+    if [" or ", "//", "if ", "not", "|", ","].iter().any(|more| text.contains(more)) {
+        return None;
+    }
+    let found: Vec<_> = compared(when).into_iter().filter(|(.., positive)| *positive).collect();
+    found.iter().enumerate().find_map(|(at, (path, value, _))| {
+        let other = found[..at].iter().find(|(before, other, _)| before == path && other != value)?;
+        Some((format!(".{path}"), other.1.clone(), value.clone()))
+    })
 }
 
 fn words(config: &Config, name: &str) -> Vec<String> {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::at;
-use crate::config::{Config, Problem};
+use crate::config::load::Unread;
+use crate::config::{Config, Problem, Route};
 use crate::mapping::{IntoMapping, nearest};
 use crate::schema::EntityKind;
 
 /// What must hold before anything can run: every name leads somewhere.
-pub(in crate::config) fn wiring(config: &Config) -> Vec<Problem> {
+pub(in crate::config) fn wiring(config: &Config, unread: &Unread) -> Vec<Problem> {
     let mut problems = Vec::new();
     let names = || config.connections.keys().map(String::as_str);
     let meant = |name: &str| match nearest(name, names()) {
@@ -17,7 +18,13 @@ pub(in crate::config) fn wiring(config: &Config) -> Vec<Problem> {
         None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
     };
     let mut seen: BTreeMap<(EntityKind, &str, &str), ()> = BTreeMap::new();
-    for route in &config.routes {
+    let read = |route: &&Route| {
+        !unread.connection(&route.connection)
+            && !(config.connections.contains_key(&route.connection)
+                && config.mappings.into_for(&route.connection, &route.collection, route.entity).is_none()
+                && unread.mapping(&route.connection, &route.collection))
+    };
+    for route in config.routes.iter().filter(read) {
         if !config.connections.contains_key(&route.connection) {
             problems.push(
                 at(&route.at, format!("there is no connection `{}`", route.connection)).mend(meant(&route.connection)),
@@ -60,7 +67,7 @@ pub(in crate::config) fn wiring(config: &Config) -> Vec<Problem> {
             );
         }
     }
-    for name in &config.close.send_without_approval {
+    for name in config.close.send_without_approval.iter().filter(|name| !unread.connection(name)) {
         if !config.connections.contains_key(name) {
             problems.push(
                 Problem::of_file("", format!("there is no connection `{name}`"))
