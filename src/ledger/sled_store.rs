@@ -448,6 +448,10 @@ impl Store for SledStore {
         }
     }
 
+    fn has_room(&self) -> Result<(), StoreError> {
+        self.room()
+    }
+
     fn keep_free(&self, bytes: u64) {
         self.reserve.store(bytes.max(RESERVE), Ordering::Relaxed);
     }

@@ -163,6 +163,11 @@ pub trait Store: Send + Sync {
     /// From now on, less than so many bytes free on the disk is full. Means nothing where there is no disk.
     fn keep_free(&self, _bytes: u64) {}
 
+    /// Whether there is room to write.
+    fn has_room(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// How many bytes of the disk stay free.
     fn kept_free(&self) -> u64 {
         0

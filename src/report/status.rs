@@ -186,6 +186,10 @@ pub fn status(house: &House, daemon: bool) -> Result<Status, LedgerError> {
         needs: Vec::new(),
     };
     status.needs = needs(&status);
+    if let Err(full) = ledger.store().has_room() {
+        let mend = "make room on its disk; it goes on by itself";
+        status.needs.insert(0, Need { what: format!("nothing is taken in: {full}"), mend: mend.into() });
+    }
     Ok(status)
 }
 

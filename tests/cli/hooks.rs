@@ -142,6 +142,7 @@ fn what_finds_no_room_is_not_acknowledged_until_there_is_some() {
     assert_eq!(ready.status, 503);
     assert!(ready.body.contains("the disk is full") && ready.body.contains("in reserve"), "{}", ready.body);
     assert_eq!(daemon.get("/healthz").status, 200, "it lives");
+    place.loopd(&["status"]).says("nothing is taken in: the disk is full");
 
     place.write("config.toml", &short(64));
     daemon.signal(rustix::process::Signal::HUP);
