@@ -348,6 +348,11 @@ pub trait Connector: Send + Sync {
         Vec::new()
     }
 
+    /// What the last attach could not have, in words for ops: it works without, and slower.
+    fn hindrance(&self) -> Option<String> {
+        None
+    }
+
     fn source(&self) -> Option<&dyn Source> {
         None
     }

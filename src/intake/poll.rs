@@ -225,6 +225,10 @@ impl Poll {
             // A webhook secret that is lost can not be asked for again.
             house.ledger.durable()?;
         }
+            match connection.connector.hindrance() {
+                Some(why) => tx.raise(name, "hindered", &why, false, now)?,
+                None => drop(tx.clear(name, "hindered")?),
+            }
         connection.went_well(house)?;
         self.attached = true;
         Ok(Step::Worked)

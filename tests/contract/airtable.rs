@@ -316,6 +316,32 @@ async fn pings_are_let_in_and_forgeries_are_not() {
 }
 
 #[tokio::test]
+async fn a_base_that_has_its_most_webhooks_is_told_and_mended() {
+    let bench = Bench::furnished(&json!({})).await;
+    // As one who only looks and forgets would leave them: without a URL, so not recognisably ours.
+    let mut last = Value::Null;
+    for _ in 0..12 {
+        bench.clock.advance(Duration::from_secs(60));
+        last = bench.attach(None, None).await;
+    }
+    assert_eq!(last["hook"], Value::Null);
+    bench.clock.advance(Duration::from_secs(60));
+    let without = bench.attach(Some(CALLBACK), None).await;
+    assert_eq!(without["hook"], Value::Null);
+    let why = bench.airtable.hindrance().expect("it is told");
+    assert!(why.contains("no webhook") && why.contains("modified-since"), "{why}");
+    // Theirs are forgotten a fortnight later; ours is then made, and with our URL: that was never what was refused.
+    bench.clock.advance(Duration::from_secs(15 * 86_400));
+    bench.fill(1).await;
+    let made = bench.attach(Some(CALLBACK), Some(&without)).await;
+    assert_eq!(bench.airtable.hindrance(), None, "{made}");
+    assert_eq!(made["hook"]["callback"], CALLBACK);
+    let creates = bench.sent.seen();
+    let create = creates.iter().rfind(|sent| sent.method() == "POST" && sent.uri().path().ends_with("/webhooks"));
+    assert!(String::from_utf8_lossy(create.expect("made").body()).contains(CALLBACK));
+}
+
+#[tokio::test]
 async fn the_webhook_is_renewed_before_its_week_is_over() {
     let bench = Bench::new().await;
     let known = bench.attach(Some(CALLBACK), None).await;
