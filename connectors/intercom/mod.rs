@@ -78,6 +78,8 @@ pub struct Intercom {
     notes: Mutex<BTreeSet<String>>,
     /// `GET /me` did not work when it was last asked.
     no_me: AtomicBool,
+    /// `POST /companies/list` is not there, `GET /companies` is.
+    companies_by_get: AtomicBool,
     contacts: Remembered,
     companies: Remembered,
     /// Conversations, with the second they were retrieved at, whose contact the quota put off.
@@ -112,6 +114,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<In
         bound: Mutex::default(),
         notes: Mutex::default(),
         no_me: AtomicBool::default(),
+        companies_by_get: AtomicBool::default(),
         contacts: Remembered::default(),
         companies: Remembered::default(),
         halves: Unfinished::default(),
