@@ -284,6 +284,10 @@ impl Connector for Airtable {
         }
     }
 
+    fn wants_attach(&self) -> bool {
+        self.hook_broken.load(std::sync::atomic::Ordering::Relaxed) && self.binding().hook.is_some()
+    }
+
     fn hindrance(&self) -> Option<String> {
         self.hindrance.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -406,6 +406,28 @@ async fn the_webhook_is_renewed_before_its_week_is_over() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_somebody_deleted_is_asked_for() {
+    let bench = Bench::new().await;
+    let known = bench.attach(Some(CALLBACK), None).await;
+    let mut at = None;
+    bench.pull_all("payloads", &mut at).await;
+    assert!(!bench.airtable.wants_attach());
+    bench.clock.advance(Duration::from_secs(2));
+    let delete = http::Request::delete(format!(
+        "/v0/bases/{BASE}/webhooks/{}",
+        known["hook"]["id"].as_str().expect("a webhook")
+    ));
+    let delete = delete.header("authorization", format!("Bearer {}", Vendor::Airtable.token()));
+    bench.world.call(Vendor::Airtable, delete.body(bytes::Bytes::new()).expect("a request"));
+    bench.clock.advance(Duration::from_secs(60));
+    bench.pull_all("payloads", &mut at).await;
+    assert!(bench.airtable.wants_attach());
+    let again = bench.attach(Some(CALLBACK), Some(&known)).await;
+    assert_ne!(again["hook"]["id"], known["hook"]["id"]);
+    assert!(!bench.airtable.wants_attach());
+}
+
+#[tokio::test]
 async fn without_rights_for_schema_and_webhooks_it_still_works() {
     let bench = Bench::new().await;
     let ids = bench.fill(2).await;
