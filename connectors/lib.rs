@@ -338,7 +338,7 @@ pub trait Connector: Send + Sync {
 
     /// Finds what `shape` names (ids of tables, fields, teams, labels) and registers or renews webhooks where the
     /// vendor's API can (`callback`: our public URL for this connection, if there is one). Called at start, hourly,
-    /// and after a write that skipped a field. The returned binding is stored by the engine (it may hold a webhook
+    /// after a write that skipped a field, and when [`Connector::wants_attach`]. The returned binding is stored by the engine (it may hold a webhook
     /// secret) and handed back as `known`, also after a restart: what was bound by id stays bound when it is renamed.
     async fn attach(&self, shape: &Shape, callback: Option<&str>, known: Option<&Value>) -> Result<Value, Fault>;
 
@@ -346,6 +346,16 @@ pub trait Connector: Send + Sync {
     /// than they did. What both sides agreed on was about the old one. Pure.
     fn rebound(&self, _before: &Value, _now: &Value) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    /// What the last attach could not have, in words for ops: it works without, and slower.
+    fn hindrance(&self) -> Option<String> {
+        None
+    }
+
+    /// Something that [`Connector::attach`] made is gone, as a read has just found: attaching is worth it before its hour.
+    fn wants_attach(&self) -> bool {
+        false
     }
 
     fn source(&self) -> Option<&dyn Source> {

@@ -4,6 +4,7 @@
 //! not the one we know (its secret went with a lost ledger) is deleted; nobody else's is touched. (Airtable "webhooks
 //! overview", read 2026-11-23.)
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,6 +34,7 @@ impl Airtable {
         known: Option<Hook>,
         notes: &mut Vec<String>,
     ) -> Result<Option<Hook>, Fault> {
+        self.hinder(None);
         match self.ensure_hook(callback, known.clone(), notes).await {
             Err(fault @ (Fault::Later { after: Some(_), .. } | Fault::Locked { .. })) => Err(fault),
             Err(fault) => {
@@ -138,7 +140,18 @@ impl Airtable {
                     self.callback_refused.store(true, Ordering::Relaxed);
                     continue;
                 }
-                Err(failure) if is_lacking(failure.status) || matches!(failure.status, 400 | 422) => {
+                Err(failure) if matches!(failure.status, 400 | 422) => {
+                    // It was not our URL, then: the base has as many webhooks as Airtable allows, as far as we can tell.
+                    self.callback_refused.store(false, Ordering::Relaxed);
+                    let why = format!(
+                        "Airtable makes no webhook ({} {}), perhaps because the base has its most: delete one that nobody needs; until then changes are found by the modified-since poll, and deletions by the sweep",
+                        failure.status, failure.message
+                    );
+                    self.hinder(Some(why.clone()));
+                    notes.push(why);
+                    return Ok(None);
+                }
+                Err(failure) if is_lacking(failure.status) => {
                     notes.push(format!(
                         "no webhook can be made ({} {}): needs the scope webhook:manage and Creator rights; until then changes are found by the modified-since poll, and deletions by the sweep",
                         failure.status, failure.kind
@@ -163,6 +176,10 @@ impl Airtable {
             let people_only = !self.settings.hear_programs;
             return Ok(Some(Hook { id, mac_secret, expires: Some(expires), callback, people_only, start: 1 }));
         }
+    }
+
+    fn hinder(&self, why: Option<String>) {
+        *self.hindrance.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     async fn delete_hook(&self, id: &str) -> Result<(), Fault> {

@@ -66,6 +66,8 @@ pub struct Airtable {
     /// The webhook does not answer any more: `attach` makes another.
     hook_broken: AtomicBool,
     echo: Mutex<payloads::Echo>,
+    /// Why the base got no webhook, where a person can mend it.
+    hindrance: Mutex<Option<String>>,
     /// Airtable refuses our public URL: payloads are polled only.
     callback_refused: AtomicBool,
     /// A write by field ids was refused: fields are called by their names.
@@ -94,6 +96,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Ai
         suspects: Mutex::default(),
         hook_broken: AtomicBool::new(false),
         echo: Mutex::default(),
+        hindrance: Mutex::default(),
         callback_refused: AtomicBool::new(false),
         names_only: AtomicBool::new(false),
         attaching: Memo::default(),
@@ -279,6 +282,14 @@ impl Connector for Airtable {
             (Ok(before), Ok(now)) => binding::rebound(&before, &now),
             _ => Vec::new(),
         }
+    }
+
+    fn wants_attach(&self) -> bool {
+        self.hook_broken.load(std::sync::atomic::Ordering::Relaxed) && self.binding().hook.is_some()
+    }
+
+    fn hindrance(&self) -> Option<String> {
+        self.hindrance.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn source(&self) -> Option<&dyn Source> {

@@ -183,11 +183,20 @@ fn key_shape(collection: &CollectionShape) -> FieldShape {
 }
 
 fn create_table(collection: &CollectionShape, fields: &[&FieldShape], key: &str, settings: &Settings) -> Change {
-    // The first field becomes the primary one and must be a text.
+    // The first field becomes the primary one, by which people and links know the record, and must be a text.
     let mut fields = fields.to_vec();
     let primary = |kind| fields.iter().position(|field| field.kind == kind && field.name != key);
-    let first =
-        primary(FieldKind::Text).or_else(|| primary(FieldKind::LongText)).unwrap_or(fields.len().saturating_sub(1));
+    let named = |name| {
+        fields.iter().position(|field| {
+            matches!(field.kind, FieldKind::Text | FieldKind::LongText) && field.name == name && field.name != key
+        })
+    };
+    let first = ["Name", "Summary", "Title"]
+        .into_iter()
+        .find_map(named)
+        .or_else(|| primary(FieldKind::Text))
+        .or_else(|| primary(FieldKind::LongText))
+        .unwrap_or(fields.len().saturating_sub(1));
     if first < fields.len() {
         let field = fields.remove(first);
         fields.insert(0, field);

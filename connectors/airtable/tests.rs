@@ -379,13 +379,15 @@ async fn setup_adds_what_is_missing_and_says_what_hands_must_do() {
     wanted.collections.push(CollectionShape {
         name: "Customers".into(),
         key: None,
-        fields: vec![FieldShape {
-            name: "Name".into(),
-            kind: FieldKind::Text,
-            options: Vec::new(),
-            links_to: None,
-            description: String::new(),
-        }],
+        fields: ["Domains", "Name"]
+            .map(|name| FieldShape {
+                name: name.into(),
+                kind: FieldKind::Text,
+                options: Vec::new(),
+                links_to: None,
+                description: String::new(),
+            })
+            .into(),
     });
     script.answer(200, &schema());
     let plan = airtable.plan(&wanted).await.expect("plans");
@@ -393,7 +395,7 @@ async fn setup_adds_what_is_missing_and_says_what_hands_must_do() {
     assert_eq!(
         what[..5],
         [
-            "create table Customers with Name, Loopd ID",
+            "create table Customers with Name, Domains, Loopd ID",
             "add options Low to Severity in Feedback",
             "create field Theme (single line text) in Feedback",
             "create field Customer (link to another record) in Feedback",

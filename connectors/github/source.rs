@@ -4,6 +4,11 @@
 //! (or, after a long pass, to its beginning) and never past the present; each pass reads the last `overlap_seconds` again, because GitHub does not say whether
 //! `since` includes its own second. Ascending order by `updated` means that an issue which changes during a pass moves
 //! to a later page: it may be seen twice, never missed (OpenAPI and "Using pagination", read 2026-11-23).
+//!
+//! The law of the ETag: "unchanged" is believed only of a page that any news would change. A page read oldest first may
+//! be full without saying so (a server may make pages smaller than asked), and stays as it is when more is appended. So
+//! once there is a watermark, a turn looks at the newest first: news comes at the head of that page, however small it is.
+//! Where that page is not all there is, a pass begins.
 
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -19,6 +24,8 @@ use crate::http::{Answer, Call};
 use crate::{Cursor, IdPage, Key, Next, Page, Record, Source, Stream};
 
 const PER_PAGE: usize = 100;
+/// GitHub's times are whole seconds; one more for a server whose clocks differ a little.
+const SETTLED: TimeDelta = TimeDelta::seconds(2);
 
 /// Where a stream stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,13 +39,16 @@ struct Position {
     /// The newest change seen in this pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     seen_max: Option<DateTime<Utc>>,
+    /// What is new fills more than a page: it is read oldest first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pass: bool,
     /// `next` is not its first page.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     later_page: bool,
     /// When this pass began, by GitHub's clock, if it says.
     #[serde(skip_serializing_if = "Option::is_none")]
     begun: Option<DateTime<Utc>>,
-    /// Of a pass that fitted one page with room to spare, for whom and for which watermark.
+    /// Of a page that any news would change, for whom and for which watermark.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<Etag>,
 }
@@ -84,13 +94,13 @@ impl Listed {
     }
 }
 
-/// The first page of a repository's issues or comments, oldest first by `sort`.
-fn listing(repo: &str, collection: &str, sort: &str) -> Call {
+/// The first page of a repository's issues or comments.
+fn listing(repo: &str, collection: &str, sort: &str, direction: &str) -> Call {
     let call = match collection {
         COMMENT => Call::get(format!("{repo}/issues/comments")),
         _ => Call::get(format!("{repo}/issues")).query("state", "all"),
     };
-    call.query("sort", sort).query("direction", "asc").query("per_page", PER_PAGE.to_string())
+    call.query("sort", sort).query("direction", direction).query("per_page", PER_PAGE.to_string())
 }
 
 /// The repository is there and this list is not: that stops no other stream.
@@ -134,7 +144,7 @@ impl Source for GitHub {
                 if seen <= at.watermark {
                     return Err(Fault::later("GitHub's next page is gone and the one before it brought nothing new"));
                 }
-                at.watermark = seen;
+                (at.watermark, at.pass) = (seen, true);
                 Ok(Page { records: Vec::new(), next: Next::More(cursor(&at)) })
             }
             Err(fault) => Err(fault),
@@ -178,7 +188,7 @@ impl Source for GitHub {
                     return Err(Fault::later("a page of the listing vanished; the next try begins anew"));
                 }
             },
-            None => match self.client.read_in(handle, |repo| listing(repo, collection, "created")).await? {
+            None => match self.client.read_in(handle, |repo| listing(repo, collection, "created", "asc")).await? {
                 Met::Here(answer) => answer,
                 Met::Unchanged | Met::Gone => return Err(missing(collection, handle)),
             },
@@ -218,10 +228,12 @@ impl GitHub {
 
     async fn first_page(&self, collection: &str, handle: &str, mut at: Position) -> Result<Page, Fault> {
         let since = self.since(at.watermark);
+        // Nothing was seen yet: there is no news to look for, and all of it is a pass.
+        let pass = std::mem::take(&mut at.pass) || at.watermark.is_none();
         let token = self.client.mark().await?;
         let known = at.etag.take().filter(|etag| etag.token == token && etag.since == since);
         let met = self.client.read_in(handle, |repo| {
-            let mut call = listing(repo, collection, "updated");
+            let mut call = listing(repo, collection, "updated", if pass { "asc" } else { "desc" });
             if let Some(since) = &since {
                 call = call.query("since", since.clone());
             }
@@ -239,12 +251,21 @@ impl GitHub {
         };
         match met {
             Met::Here(answer) => {
+                let items: Vec<Value> = answer.json()?;
+                if !pass && !self.is_all(&items, &answer, handle, collection, at.watermark) {
+                    return Ok(Page { records: Vec::new(), next: Next::More(cursor(&Position { pass: true, ..at })) });
+                }
                 let etag =
                     answer.header("etag").map(|value| Etag { value: value.to_owned(), token, since: since.clone() });
                 at.begun = server_time(&answer);
                 let mut page = self.page(collection, handle, at, &answer)?;
-                if let Next::CaughtUp(Cursor(at)) = &mut page.next {
-                    self.keep_etag(at, etag, answer.json::<Vec<Value>>()?.len());
+                if !pass {
+                    page.records.reverse();
+                }
+                if let Next::CaughtUp(Cursor(at)) = &mut page.next
+                    && (items.is_empty() || (!pass && self.is_settled(&items, &answer)))
+                {
+                    self.keep_etag(at, etag);
                 }
                 Ok(page)
             }
@@ -254,6 +275,28 @@ impl GitHub {
             }
             Met::Gone => Err(missing(collection, handle)),
         }
+    }
+
+    /// Whether a page that was asked for newest first holds all that is new: no other follows, and it reaches back to what
+    /// is known (a proxy may drop the header that names the next).
+    fn is_all(
+        &self,
+        items: &[Value],
+        answer: &Answer,
+        handle: &str,
+        collection: &str,
+        watermark: Option<DateTime<Utc>>,
+    ) -> bool {
+        self.next(answer, handle, place(collection)).is_none()
+            && items.len() < PER_PAGE
+            && (items.is_empty() || items.iter().filter_map(changed).min() <= watermark)
+    }
+
+    /// Whether the newest of a page is older than its answer by so much that what changes from now on is newer, and comes
+    /// before it: within one second the order is not told.
+    fn is_settled(&self, items: &[Value], answer: &Answer) -> bool {
+        let present = server_time(answer).unwrap_or_else(|| self.client.now());
+        items.iter().filter_map(changed).max().is_some_and(|newest| present - newest >= SETTLED)
     }
 
     fn page(&self, collection: &str, handle: &str, mut at: Position, answer: &Answer) -> Result<Page, Fault> {
@@ -284,6 +327,7 @@ impl GitHub {
         // A full page and not a word about others (a proxy dropped the header, or there are exactly so many): all up to
         // the newest was seen, so what is left is asked for from there. Ends when that brings nothing newer.
         if full && progress && answer.header("link").is_none() {
+            at.pass = true;
             return Ok(Page { records, next: Next::More(cursor(&at)) });
         }
         // A short list is asked for again just as it was, for its ETag. A long one would cost all its pages on every look:
@@ -295,11 +339,10 @@ impl GitHub {
         Ok(Page { records, next: Next::CaughtUp(cursor(&at)) })
     }
 
-    /// Keeps the ETag of a pass, if "unchanged" will mean that nothing changed at all: the pass fitted its first page with
-    /// room to spare, and the next one asks for the same.
-    fn keep_etag(&self, at: &mut Value, etag: Option<Etag>, items: usize) {
+    /// Keeps an ETag, if the next turn asks for the same.
+    fn keep_etag(&self, at: &mut Value, etag: Option<Etag>) {
         let Ok(mut kept) = Position::deserialize(&*at) else { return };
-        kept.etag = etag.filter(|etag| items < PER_PAGE && self.since(kept.watermark) == etag.since);
+        kept.etag = etag.filter(|etag| self.since(kept.watermark) == etag.since);
         *at = cursor(&kept).0;
     }
 

@@ -144,6 +144,25 @@ async fn an_unchanged_page_costs_nothing_and_moves_nothing() {
 }
 
 #[tokio::test]
+async fn no_etag_is_kept_of_a_page_that_news_might_not_change() {
+    let link = r#"<https://gh.example/api/v3/repositories/7/issues?page=2>; rel="next""#;
+    let (old, new) = (issue(1, "2026-11-22T10:00:00Z"), issue(2, "2026-11-23T08:00:00Z"));
+    for (why, head, items) in [
+        ("of this very second, where the order is not told", [("etag", "\"a\""), ("x-none", "")], json!([new, old])),
+        ("not all", [("etag", "\"a\""), ("link", link)], json!([old])),
+        ("all new: a page before it may be unsaid", [("etag", "\"a\""), ("x-none", "")], json!([new])),
+    ] {
+        let (github, script, _) = github_with(&json!({"start": "2026-11-20"}));
+        script.answer(200, &json!([old]));
+        script.answer_with(200, &head, &items);
+        let (_, at) = cursor(&github.pull("issues:acme/widgets", None).await.expect("a page"));
+        let (_, at) = cursor(&github.pull("issues:acme/widgets", Some(&at)).await.expect("a page"));
+        assert!(script.lines()[1].contains("direction=desc"), "{why}");
+        assert_eq!(at.0.get("etag"), None, "{why}");
+    }
+}
+
+#[tokio::test]
 async fn after_a_long_pass_the_next_begins_where_it_began() {
     let (github, script, _) = github();
     let at = |second: &str| [("date", format!("Mon, 23 Nov 2026 07:00:{second} GMT"))];

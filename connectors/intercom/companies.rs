@@ -2,6 +2,8 @@
 //! while they are read; the next turn reads them all again. Companies without users are not listed, and the list ends at
 //! 10,000 (Intercom OpenAPI 2.16, read 2026-11-23).
 
+use std::sync::atomic::Ordering;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,6 +30,11 @@ impl Default for Listing {
     }
 }
 
+/// An empty list would say that every company is gone.
+fn unlisted() -> Fault {
+    Fault::rejected("there is no list of companies, neither POST /companies/list nor GET /companies")
+}
+
 struct Found {
     companies: Vec<Value>,
     next: Option<Listing>,
@@ -47,7 +54,9 @@ impl Intercom {
             Err(Fault::Rejected { why, .. }) => {
                 tracing::warn!(page = at.page, %why, "the list of companies ends here");
                 if at.page == 1 {
-                    self.note("companies cannot be listed (POST /companies/list is refused): left out");
+                    self.note(
+                        "companies cannot be listed (neither POST /companies/list nor GET /companies works): left out",
+                    );
                 }
                 Found { companies: Vec::new(), next: None }
             }
@@ -86,13 +95,28 @@ impl Intercom {
     }
 
     async fn list_companies(&self, at: &Listing) -> Result<Found, Fault> {
-        let call = Call::new(http::Method::POST, "/companies/list")
-            .query("page", at.page.to_string())
-            .query("per_page", PER_PAGE.to_string())
-            .query("order", "asc");
+        let page = |call: Call| call.query("page", at.page.to_string()).query("per_page", PER_PAGE.to_string());
+        let by_get = self.companies_by_get.load(Ordering::Relaxed);
+        let call = if by_get {
+            page(Call::get("/companies"))
+        } else {
+            page(Call::new(http::Method::POST, "/companies/list")).query("order", "asc")
+        };
         let answer = match self.client.read(call).await? {
             Told::Here(answer) => answer.json::<Value>()?,
-            Told::Missing(_) => return Ok(Found { companies: Vec::new(), next: None }),
+            // The other list may be there. Not in the midst of this one: they are not in one order.
+            Told::Missing(_) if !by_get && at.page == 1 => match self.client.read(page(Call::get("/companies"))).await?
+            {
+                Told::Here(answer) => {
+                    self.companies_by_get.store(true, Ordering::Relaxed);
+                    answer.json::<Value>()?
+                }
+                Told::Missing(_) => return Err(unlisted()),
+            },
+            Told::Missing(_) => {
+                self.companies_by_get.store(false, Ordering::Relaxed);
+                return Err(unlisted());
+            }
         };
         let companies =
             answer["data"].as_array().or_else(|| answer["companies"].as_array()).cloned().unwrap_or_default();

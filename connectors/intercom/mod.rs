@@ -5,13 +5,13 @@
 //! | which conversations changed, which exist | `POST /conversations/search` |
 //! | one conversation, in plain text | `GET /conversations/{id}?display_as=plaintext` |
 //! | who it is from | `GET /contacts/{id}`, `GET /companies/{id}`, each remembered for a quarter of an hour |
-//! | companies | `POST /companies/list`, `GET /companies/{id}` |
+//! | companies | `POST /companies/list` (or `GET /companies`), `GET /companies/{id}` |
 //! | a reply or a note | `POST /conversations/{id}/reply`, found again by its reference |
 //! | who are we | `GET /me`; where that does not work and `admin_id` is not set, `GET /admins` says who signs |
 //!
 //! A conversation's body is Intercom's JSON plus `contact` (`{id, email, name, external_id, role, company_ids}`),
 //! `companies` (`[{id, company_id, name}]`, the first five) and `parts_complete` (false: Intercom gave fewer
-//! parts than it counts, or stopped at 500). A company's body is Intercom's JSON plus `arr`, where `arr_attribute` is
+//! parts than it counts, or stopped at 500) and `plaintext` (false: the texts came as HTML). A company's body is Intercom's JSON plus `arr`, where `arr_attribute` is
 //! set. Our own replies and notes are among the parts, recognisable by `[ref:loopd-…]`.
 //!
 //! Limits: 10,000 calls a minute, metered in slices of ten seconds; 500 parts; 10,000 listed companies. Deletions come
@@ -78,6 +78,8 @@ pub struct Intercom {
     notes: Mutex<BTreeSet<String>>,
     /// `GET /me` did not work when it was last asked.
     no_me: AtomicBool,
+    /// `POST /companies/list` is not there, `GET /companies` is.
+    companies_by_get: AtomicBool,
     contacts: Remembered,
     companies: Remembered,
     /// Conversations, with the second they were retrieved at, whose contact the quota put off.
@@ -112,6 +114,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<In
         bound: Mutex::default(),
         notes: Mutex::default(),
         no_me: AtomicBool::default(),
+        companies_by_get: AtomicBool::default(),
         contacts: Remembered::default(),
         companies: Remembered::default(),
         halves: Unfinished::default(),

@@ -269,6 +269,31 @@ async fn a_contact_that_only_refers_to_its_company_is_completed() {
     assert_eq!(script.lines().len(), 4);
 }
 
+#[test]
+fn plain_text_is_told_from_html_that_comes_all_the_same() {
+    let told = |bodies: &[&str]| {
+        let parts: Vec<_> = bodies[1..].iter().map(|body| json!({"body": body})).collect();
+        let given = json!({"source": {"body": bodies[0]}, "conversation_parts": {"conversation_parts": parts}});
+        enrich(given, None)["plaintext"].clone()
+    };
+    for plain in [
+        &["Vec<String> in <div> and a < b"][..],
+        &["<div> is what I typed"],
+        &["<p>a < b</p>"],
+        &["", "It fails", "<p>pasted</p>"],
+        &["Too slow."],
+    ] {
+        assert_eq!(told(plain), json!(true), "{plain:?}");
+    }
+    for html in [
+        &["<p>Exports <b>fail</b> &lt;today&gt;</p>\n<p>Help</p>"][..],
+        &["", "<div class=\"x\"><img src=\"y\"></div>", "<ul><li>a</li></ul>"],
+        &[""],
+    ] {
+        assert_eq!(told(html), json!(false), "{html:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_merged_contact_is_followed_once() {
     let (intercom, script, _) = intercom();

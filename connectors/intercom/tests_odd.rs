@@ -45,3 +45,33 @@ async fn companies_that_cannot_be_listed_are_left_out() {
     let page = intercom.pull("companies", None).await.expect("a page");
     assert!(page.records.is_empty() && matches!(page.next, Next::CaughtUp(_)));
 }
+
+#[tokio::test]
+async fn companies_are_listed_the_other_way_where_the_one_is_not_there() {
+    let (intercom, script, _) = intercom();
+    script.answer(404, &Value::Null);
+    script.answer(200, &json!({"data": [{"id": "co1"}], "pages": {"total_pages": 2}}));
+    script.answer(200, &json!({"data": [{"id": "co2"}], "pages": {"total_pages": 2}}));
+    let page = intercom.pull("companies", None).await.expect("a page");
+    let Next::More(at) = page.next else { panic!("there are two pages") };
+    let last = intercom.pull("companies", Some(&at)).await.expect("a page");
+    assert_eq!((page.records.len(), last.records.len()), (1, 1));
+    let asked = [
+        "POST /companies/list?page=1&per_page=50&order=asc",
+        "GET /companies?page=1&per_page=50",
+        "GET /companies?page=2&per_page=50",
+    ];
+    assert_eq!(script.lines(), asked);
+
+    // Neither is there: that is told, and says of no company that it is gone.
+    let (intercom, script, _) = self::intercom();
+    for _ in 0..4 {
+        script.answer(404, &Value::Null);
+    }
+    let page = intercom.pull("companies", None).await.expect("without them");
+    assert!(page.records.is_empty() && matches!(page.next, Next::CaughtUp(_)));
+    assert!(matches!(intercom.ids("company", None).await, Err(Fault::Rejected { .. })));
+    script.answer(200, &json!({"type": "admin", "id": "1", "app": {"id_code": "w"}}));
+    let notes = intercom.probe().await.expect("answers").notes;
+    assert!(notes.iter().any(|note| note.contains("GET /companies")), "{notes:?}");
+}

@@ -84,9 +84,32 @@ fn companies_of(contact: &Value) -> impl Iterator<Item = &Value> {
     ["data", "companies"].into_iter().filter_map(|key| list[key].as_array()).flatten()
 }
 
-/// Intercom's JSON plus `contact`, `companies` and `parts_complete`.
+/// Whether the texts of a conversation that was asked for in plain text are that. A server may answer with HTML all the
+/// same; then all of them are, because HTML is Intercom's own wrapping of each. What only mentions a tag is somebody's words.
+fn is_plaintext(conversation: &Value) -> bool {
+    let parts = parts(conversation).iter().map(|part| &part["body"]);
+    let mut texts = std::iter::once(&conversation["source"]["body"]).chain(parts).filter_map(text).peekable();
+    texts.peek().is_some() && !texts.all(|text| is_html(text.trim()))
+}
+
+/// Elements from end to end, as Intercom writes its bodies, and no bare angle bracket between.
+fn is_html(text: &str) -> bool {
+    const BLOCKS: [&str; 14] =
+        ["p", "div", "h1", "h2", "h3", "h4", "ul", "ol", "pre", "blockquote", "table", "img", "br", "a"];
+    let begins = text.strip_prefix('<').is_some_and(|rest| {
+        let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+        BLOCKS.contains(&name.to_ascii_lowercase().as_str())
+    });
+    let bare = |(at, _): (usize, &str)| {
+        !text[at + 1..].starts_with(|next: char| next.is_ascii_alphabetic() || next == '/' || next == '!')
+    };
+    begins && text.ends_with('>') && !text.match_indices('<').any(bare)
+}
+
+/// Intercom's JSON plus `contact`, `companies`, `parts_complete` and `plaintext`.
 pub(crate) fn enrich(mut conversation: Value, contact: Option<&Value>) -> Value {
     let complete = parts_complete(&conversation);
+    let plaintext = is_plaintext(&conversation);
     let short = |company: &Value| {
         let mut entry = Map::new();
         for field in ["id", "company_id", "name"] {
@@ -110,6 +133,7 @@ pub(crate) fn enrich(mut conversation: Value, contact: Option<&Value>) -> Value 
         fields.insert("contact".into(), summary.unwrap_or_default());
         fields.insert("companies".into(), Value::from(companies));
         fields.insert("parts_complete".into(), json!(complete));
+        fields.insert("plaintext".into(), json!(plaintext));
     }
     conversation
 }

@@ -49,7 +49,16 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// What it says that the server does not know, of what we can do without.
     lacks: BTreeSet<&'static str>,
+    /// The names on the way to what could not be answered.
+    paths: BTreeSet<String>,
     pub(super) fault: Fault,
+}
+
+impl Failure {
+    /// Whether asking without `part` may do.
+    pub(super) fn spares(&self, part: &str) -> bool {
+        matches!(self.sort, Sort::Query | Sort::Feature) || self.paths.contains(part)
+    }
 }
 
 impl From<Failure> for Fault {
@@ -60,7 +69,7 @@ impl From<Failure> for Fault {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self { sort: Sort::Other, message: String::new(), lacks: BTreeSet::new(), fault }
+        Self { sort: Sort::Other, message: String::new(), lacks: BTreeSet::new(), paths: BTreeSet::new(), fault }
     }
 }
 
@@ -173,12 +182,15 @@ impl Client {
         let message = trouble.first().map(|one| one.message.clone()).unwrap_or_default();
         let why = if message.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {message}") };
         let lacks: BTreeSet<_> = trouble.iter().filter_map(|one| prune::named(&one.message)).collect();
-        let with = |sort, fault| Failure { sort, message: message.clone(), lacks: lacks.clone(), fault };
+        let paths: BTreeSet<_> =
+            errors.iter().flat_map(|error| array(error, "path")).filter_map(Value::as_str).map(str::to_owned).collect();
+        let with =
+            |sort, fault| Failure { sort, message: message.clone(), lacks: lacks.clone(), paths: paths.clone(), fault };
         if status == 429 || has("ratelimited") {
             self.quota().note_throttled();
             let after = self.until_reset(answer).or_else(|| answer.retry_after());
             self.quota().close_for(after.unwrap_or(Duration::from_secs(1)));
-            return with(Sort::Other, Fault::Later { after, why });
+            return Fault::Later { after, why }.into();
         }
         if status == 401 || has("authentication") {
             return with(Sort::Token, Fault::locked(format!("the token is not accepted ({why})")));

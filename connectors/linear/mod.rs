@@ -122,6 +122,13 @@ impl Linear {
     }
 
     /// Whether to ask for history. Where the server does not say who we are, our own entries would read as people's.
+    /// From now on asks without history; said once in a process.
+    fn forgo_history(&self, why: &str) {
+        if !self.no_history.swap(true, Ordering::Relaxed) {
+            tracing::info!(%why, "Linear gives no history here: what was overwritten between two looks is not seen");
+        }
+    }
+
     fn has_history(&self) -> bool {
         !self.no_history.load(Ordering::Relaxed) && !self.binding().me.is_empty()
     }

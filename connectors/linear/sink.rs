@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -226,7 +225,13 @@ impl Linear {
         };
         match outcome {
             Ok(payload) => self.stored(ISSUE, payload.get("issue"), &sent, false),
-            Err(failure) if failure.sort == Sort::Query && !self.no_history.swap(true, Ordering::Relaxed) => {
+            Err(failure) if failure.sort != Sort::Query && self.has_history() && failure.spares("history") => {
+                self.forgo_history(&failure.message);
+                // The update may be done, and only its answer not put together.
+                Err(Fault::unknown(format!("the history could not be answered: {}", failure.message)))
+            }
+            Err(failure) if failure.sort == Sort::Query && self.has_history() => {
+                self.forgo_history(&failure.message);
                 // Refused before anything was done.
                 Err(Fault::Later {
                     after: Some(Duration::ZERO),

@@ -7,15 +7,12 @@
 //! "Where it ended" is the newest `updatedAt` that was seen, not our clock: if ours is ahead of theirs by more than the
 //! overlap, what they stamp next would lie before a window that begins at our time.
 
-use std::sync::atomic::Ordering;
-
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Linear;
-use super::client::Sort;
 use super::operations::{IssueIds, Issues, IssuesWithHistory, issue_ids, issues, issues_with_history};
 use super::types::{ATTACHMENT, ISSUE, edits, instant, nodes, record, stamp, text};
 use crate::{Cursor, Fault, IdPage, Key, Next, Page, Record, Sink, Source, Stream};
@@ -125,7 +122,7 @@ impl Linear {
             };
             let variables = issues_with_history::Variables { filter, first: PAGE, after: window.after.clone() };
             match self.client.query::<IssuesWithHistory>(variables).await {
-                Err(failure) if failure.sort == Sort::Query => self.no_history.store(true, Ordering::Relaxed),
+                Err(failure) if failure.spares("history") => self.forgo_history(&failure.message),
                 answer => return Ok(answer?),
             }
         }

@@ -290,6 +290,34 @@ async fn an_update_sends_only_what_differs_and_tells_what_it_replaced() {
 }
 
 #[tokio::test]
+async fn a_history_that_is_refused_is_done_without() {
+    let refused = |code: &str| json!({ "data": null, "errors": [{ "message": "not on this plan", "path": ["issues", "nodes", 0, "history"], "extensions": { "code": code } }] });
+    let read = json!({ "data": { "issues": { "nodes": [issue("One")], "pageInfo": { "hasNextPage": false } } } });
+    for code in ["FEATURE_NOT_ACCESSIBLE", "FORBIDDEN", "INTERNAL_SERVER_ERROR"] {
+        let (linear, script, _) = attached().await;
+        script.take_asked();
+        script.answer(200, &refused(code));
+        script.answer(200, &read);
+        script.answer(200, &read);
+        let page = linear.pull("issues", None).await.unwrap_or_else(|fault| panic!("{code}: {fault}"));
+        assert_eq!(page.records.len(), 1, "{code}");
+        linear.pull("issues", None).await.expect("a page");
+        let asked: Vec<_> = script.take_asked().iter().map(|request| body(request)["operationName"].clone()).collect();
+        assert_eq!(asked, ["IssuesWithHistory", "Issues", "Issues"], "{code}");
+    }
+    // Too many is not that: history is asked for again.
+    let (linear, script, _) = attached().await;
+    script.answer(400, &refused("RATELIMITED"));
+    assert!(matches!(linear.pull("issues", None).await, Err(Fault::Later { .. })));
+    assert!(linear.has_history());
+    // An update may be done although its answer could not be put together.
+    let (linear, script, _) = attached().await;
+    script.answer(200, &refused("FEATURE_NOT_ACCESSIBLE"));
+    let verdict = one(&linear, "issue", write(Some(ID), &json!({ "title": "New" }), &[], &[])).await;
+    assert!(matches!(verdict, Err(Fault::Unknown { .. })) && !linear.has_history(), "{verdict:?}");
+}
+
+#[tokio::test]
 async fn refusals_become_decisions() {
     type Check = fn(&Result<Written, Fault>) -> bool;
     let locked: Check = |verdict| matches!(verdict, Err(Fault::Locked { .. }));

@@ -16,6 +16,8 @@ use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
 const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
+/// And where the connector asks for it, not more often than this.
+const ATTACH_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// How long reading makes way for writes that wait. Connectors remember a minute of their own writes.
 const YIELD: TimeDelta = TimeDelta::seconds(30);
 /// The stream name under which the next attach is remembered.
@@ -27,6 +29,8 @@ pub struct Poll {
     sweep: Sweep,
     /// In this process: the first attach loads the binding into the connector.
     attached: bool,
+    /// When it was last tried, in this process.
+    tried: Option<DateTime<Utc>>,
     /// What follows from a new binding is not all done, perhaps since before a restart.
     rebinding: bool,
     /// Streams, and the fetching of single records, that are left alone for a while after a read failed.
@@ -45,7 +49,8 @@ const FETCH: &str = "(fetch)";
 
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        Self { house, connection, sweep: Sweep::default(), attached: false, rebinding: true, held: BTreeMap::new() }
+        let (sweep, held) = (Sweep::default(), BTreeMap::new());
+        Self { house, connection, sweep, attached: false, tried: None, rebinding: true, held }
     }
 }
 
@@ -67,7 +72,8 @@ impl Stage for Poll {
             return Ok(Step::Idle { until: Some(until) });
         }
         let attach = house.ledger.position(&self.connection, ATTACH)?;
-        if !self.attached || attach.due.is_none_or(|due| due <= now) {
+        let wanted = connection.connector.wants_attach() && self.tried.is_none_or(|tried| now - tried >= ATTACH_AGAIN);
+        if !self.attached || attach.due.is_none_or(|due| due <= now) || wanted {
             return self.attach(&house, connection).await;
         }
         if self.rebinding {
@@ -179,6 +185,7 @@ impl Poll {
     /// Lets the connector find what the mappings name, and keeps what it found.
     async fn attach(&mut self, house: &House, connection: &Connection) -> Result<Step, Stop> {
         let name = &self.connection;
+        self.tried = Some(house.now());
         let known = house.ledger.binding(name)?;
         let shape = house.config.mappings.shape(name);
         let callback = connection.callback.as_deref().filter(|_| connection.webhook);
@@ -218,6 +225,10 @@ impl Poll {
             tx.clear(name, "locked")?;
             tx.clear(name, UNREACHABLE)?;
             tx.clear(name, "attach")?;
+            match connection.connector.hindrance() {
+                Some(why) => tx.raise(name, "hindered", &why, false, now)?,
+                None => drop(tx.clear(name, "hindered")?),
+            }
             let due = Position { due: Some(now + ATTACH_EVERY), ..Position::default() };
             tx.set_position(name, ATTACH, &due)
         })?;

@@ -1,5 +1,11 @@
 //! `loopd check`: every mistake in one go, with its place and its mend.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use serde_json::Value;
+
 use crate::support::{GITHUB, Place};
 
 #[test]
@@ -58,4 +64,52 @@ fn live_says_what_cannot_be_reached() {
     place.loopd(&["check", "--live", "airtable"]).ends(2).says("no connection airtable");
     let said = place.loopd(&["check", "--json", "--live"]).ends(1).json();
     assert!(said["live"][0]["fault"].is_string(), "{said}");
+}
+
+#[test]
+fn live_makes_no_webhook() {
+    let place = Place::empty();
+    let mut sandbox =
+        place.command(&["sandbox", "--json", "--for", "60"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(sandbox.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it is");
+    let said: Value = serde_json::from_str(&line).expect("JSON");
+    let (base_url, token) = (&said["vendors"]["airtable"]["base_url"], &said["vendors"]["airtable"]["token"]);
+    let token = token.as_str().expect("a token");
+    place.write("airtable.token", token);
+    place.write(
+        "config.toml",
+        &format!(
+            r#"
+[ledger]
+path = "ledger"
+[http]
+listen = "127.0.0.1:0"
+[connection.airtable]
+kind = "airtable"
+base_url = {base_url}
+base = "appSandbox0000001"
+token = {{ file = "airtable.token" }}
+[[route]]
+entity = "customer"
+to = "airtable.Customers"
+"#
+        ),
+    );
+    let output = place.command(&["check", "--live"]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let address = base_url.as_str().expect("text").split("//").nth(1).expect("an address");
+    let (host, path) = address.split_once('/').unwrap_or((address, ""));
+    let mut answer = String::new();
+    let mut stream = TcpStream::connect(host).expect("it listens");
+    write!(
+        stream,
+        "GET /{path}/bases/appSandbox0000001/webhooks HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    )
+    .and_then(|()| stream.read_to_string(&mut answer))
+    .expect("it answers");
+    let _ = sandbox.kill();
+    let _ = sandbox.wait();
+    assert!(told.contains("airtable: reached"), "{told}");
+    assert!(answer.contains("\"webhooks\":[]"), "{answer}");
 }

@@ -316,6 +316,77 @@ async fn pings_are_let_in_and_forgeries_are_not() {
 }
 
 #[tokio::test]
+async fn a_base_that_has_its_most_webhooks_is_told_and_mended() {
+    let bench = Bench::furnished(&json!({})).await;
+    // As one who only looks and forgets would leave them: without a URL, so not recognisably ours.
+    let mut last = Value::Null;
+    for _ in 0..12 {
+        bench.clock.advance(Duration::from_secs(60));
+        last = bench.attach(None, None).await;
+    }
+    assert_eq!(last["hook"], Value::Null);
+    bench.clock.advance(Duration::from_secs(60));
+    let without = bench.attach(Some(CALLBACK), None).await;
+    assert_eq!(without["hook"], Value::Null);
+    let why = bench.airtable.hindrance().expect("it is told");
+    assert!(why.contains("no webhook") && why.contains("modified-since"), "{why}");
+    // Theirs are forgotten a fortnight later; ours is then made, and with our URL: that was never what was refused.
+    bench.clock.advance(Duration::from_secs(15 * 86_400));
+    bench.fill(1).await;
+    let made = bench.attach(Some(CALLBACK), Some(&without)).await;
+    assert_eq!(bench.airtable.hindrance(), None, "{made}");
+    assert_eq!(made["hook"]["callback"], CALLBACK);
+    let creates = bench.sent.seen();
+    let create = creates.iter().rfind(|sent| sent.method() == "POST" && sent.uri().path().ends_with("/webhooks"));
+    assert!(String::from_utf8_lossy(create.expect("made").body()).contains(CALLBACK));
+}
+
+#[tokio::test]
+async fn who_does_not_hear_programs_hears_people_and_finds_the_rest_by_asking() {
+    let quiet = json!({ "hear_programs": false, "modified_every_seconds": 60 });
+    let bench = Bench::furnished(&quiet).await;
+    let known = bench.attach(Some(CALLBACK), None).await;
+    let sources = |bench: &Bench| {
+        let seen = bench.sent.seen();
+        let made = seen.iter().rfind(|sent| sent.method() == "POST" && sent.uri().path().ends_with("/webhooks"));
+        let spec: Value = serde_json::from_slice(made.expect("a webhook is made").body()).expect("JSON");
+        spec["specification"]["options"]["filters"]["fromSources"].clone()
+    };
+    let heard = sources(&bench);
+    assert!(heard.as_array().is_some_and(|all| all.contains(&json!("client")) && !all.contains(&json!("publicApi"))));
+
+    let ids = bench.fill(2).await;
+    let (mut stream, mut asked) = (None, None);
+    bench.pull_all("payloads", &mut stream).await;
+    bench.pull_all("modified", &mut asked).await;
+    bench.clock.advance(Duration::from_secs(600));
+
+    bench.edit(&ids[0], "Summary", &json!("a person's"));
+    let people = bench.pull_all("payloads", &mut stream).await;
+    assert_eq!(people.iter().map(|record| &record.key.id).collect::<Vec<_>>(), [&ids[0]]);
+    assert_eq!(people[0].edits[0].value, json!("a person's"));
+
+    // Another program, with a connection of its own.
+    let program = Bench::open(bench.world.clone(), bench.clock.clone(), Vendor::Airtable.token(), &quiet);
+    bench.clock.advance(Duration::from_secs(2));
+    program.attach(None, Some(&known)).await;
+    receipt(&program.write(FEEDBACK, &[update(1, &ids[1], &json!({ "Summary": "a program's" }))]).await[0]);
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!(bench.pull_all("payloads", &mut stream).await, []);
+    bench.clock.advance(Duration::from_secs(600));
+    let found = bench.pull_all("modified", &mut asked).await;
+    let record = found.iter().find(|record| record.key.id == ids[1]).expect("found by asking");
+    assert_eq!(record.body.as_ref().expect("there")["Summary"], "a program's");
+
+    // The setting is changed: another webhook is made, without the filter.
+    let loud = bench.restarted();
+    bench.clock.advance(Duration::from_secs(60));
+    let now = loud.attach(Some(CALLBACK), Some(&known)).await;
+    assert_ne!(now["hook"]["id"], known["hook"]["id"]);
+    assert_eq!(sources(&loud), Value::Null);
+}
+
+#[tokio::test]
 async fn the_webhook_is_renewed_before_its_week_is_over() {
     let bench = Bench::new().await;
     let known = bench.attach(Some(CALLBACK), None).await;
@@ -332,6 +403,28 @@ async fn the_webhook_is_renewed_before_its_week_is_over() {
     let ids = bench.fill(1).await;
     bench.edit(&ids[0], "Summary", &json!("seen"));
     assert_eq!(bench.pull_all("payloads", &mut at).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_webhook_that_somebody_deleted_is_asked_for() {
+    let bench = Bench::new().await;
+    let known = bench.attach(Some(CALLBACK), None).await;
+    let mut at = None;
+    bench.pull_all("payloads", &mut at).await;
+    assert!(!bench.airtable.wants_attach());
+    bench.clock.advance(Duration::from_secs(2));
+    let delete = http::Request::delete(format!(
+        "/v0/bases/{BASE}/webhooks/{}",
+        known["hook"]["id"].as_str().expect("a webhook")
+    ));
+    let delete = delete.header("authorization", format!("Bearer {}", Vendor::Airtable.token()));
+    bench.world.call(Vendor::Airtable, delete.body(bytes::Bytes::new()).expect("a request"));
+    bench.clock.advance(Duration::from_secs(60));
+    bench.pull_all("payloads", &mut at).await;
+    assert!(bench.airtable.wants_attach());
+    let again = bench.attach(Some(CALLBACK), Some(&known)).await;
+    assert_ne!(again["hook"]["id"], known["hook"]["id"]);
+    assert!(!bench.airtable.wants_attach());
 }
 
 #[tokio::test]

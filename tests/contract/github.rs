@@ -148,11 +148,12 @@ async fn every_issue_comes_once_over_many_pages_and_an_idle_look_is_free() {
     );
     assert!(records[0].url.is_some() && records[0].version.is_some());
 
-    // Nothing changed: two looks later GitHub answers 304. An edit is seen at once, and only the edited come.
+    // Nothing changed: two looks later GitHub answers 304 (of a second that is over). An edit is seen at once, and only the edited come.
     bench
         .world
         .github(|desk, cx| desk.edit_issue(REPO, 3, Edit { title: Some("Now".into()), ..Edit::default() }, "ada", cx));
     assert_eq!(ids(&bench.pull_all(ISSUES, &mut at).await.expect("read")), ["acme/widgets#3"]);
+    bench.clock.advance(Duration::from_secs(60));
     bench.pull_all(ISSUES, &mut at).await.expect("read");
     let before = bench.sent.seen().len();
     assert_eq!(bench.pull_all(ISSUES, &mut at).await.expect("read"), []);
@@ -160,6 +161,30 @@ async fn every_issue_comes_once_over_many_pages_and_an_idle_look_is_free() {
     bench.world.github(|desk, cx| desk.close_issue(REPO, 5, "ada", cx));
     let records = bench.pull_all(ISSUES, &mut at).await.expect("read");
     assert!(ids(&records).contains(&"acme/widgets#5"), "{:?}", ids(&records));
+}
+
+#[tokio::test]
+async fn a_page_that_is_full_before_a_hundred_hides_nothing() {
+    let bench = Bench::new();
+    bench.world.github(|desk, _| desk.set_most_per_page(3));
+    bench.open_issues(3);
+    let mut at = None;
+    assert_eq!(bench.pull_all(ISSUES, &mut at).await.expect("read").len(), 3);
+    bench.clock.advance(Duration::from_secs(60));
+    for _ in 0..2 {
+        bench.pull_all(ISSUES, &mut at).await.expect("read");
+    }
+    let before = bench.sent.seen().len();
+    assert_eq!(bench.pull_all(ISSUES, &mut at).await.expect("read"), []);
+    assert_eq!(bench.sent.seen().len(), before + 1, "an idle look is one call");
+    assert!(bench.sent.seen()[before].headers().contains_key("if-none-match"));
+
+    bench.open_issues(5);
+    bench.clock.advance(Duration::from_secs(60));
+    let records = bench.pull_all(ISSUES, &mut at).await.expect("read");
+    for number in 4..=8 {
+        assert!(ids(&records).contains(&format!("{REPO}#{number}").as_str()), "{:?}", ids(&records));
+    }
 }
 
 #[tokio::test]

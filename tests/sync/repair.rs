@@ -1,7 +1,9 @@
 //! What webhooks miss, polls and sweeps find.
 
-use sandbox::{Faults, Vendor};
-use serde_json::json;
+use bytes::Bytes;
+use http::{Method, Request};
+use sandbox::{Faults, Reply, Vendor};
+use serde_json::{Value, json};
 
 use crate::story::{
     bug, cells, company, known, linear, minutes, much_later, no_dead, of_issue, row, rows_with, tell_in, type_in,
@@ -97,4 +99,31 @@ fn one_stream_that_fails_holds_up_no_other() {
             no_dead(town);
         },
     );
+}
+
+/// What Airtable answers to one who stands beside loopd.
+fn airtable(town: &Town, method: Method, path: &str) -> Value {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/v0/bases/{BASE}/webhooks{path}"))
+        .header("authorization", format!("Bearer {}", Vendor::Airtable.token()))
+        .body(Bytes::new())
+        .expect("a request");
+    match town.world.call(Vendor::Airtable, request) {
+        Reply::Answer { response, .. } => serde_json::from_slice(response.body()).unwrap_or_default(),
+        Reply::Cut { .. } => panic!("no faults are set"),
+    }
+}
+
+#[test]
+fn a_webhook_that_somebody_deleted_is_made_again_before_the_hour() {
+    let mut town = Town::with(9, "");
+    minutes(&mut town, 5);
+    let hooks = airtable(&town, Method::GET, "");
+    let id = hooks["webhooks"][0]["id"].as_str().unwrap_or_else(|| panic!("a webhook: {hooks}")).to_owned();
+    minutes(&mut town, 1);
+    airtable(&town, Method::DELETE, &format!("/{id}"));
+    minutes(&mut town, 10);
+    let hooks = airtable(&town, Method::GET, "");
+    assert!(hooks["webhooks"][0]["id"].as_str().is_some_and(|made| made != id), "{hooks}");
 }

@@ -147,6 +147,11 @@ impl GitHub {
         self.page_cap = items;
     }
 
+    /// Makes pages smaller than asked for, as servers that only resemble GitHub do.
+    pub fn set_most_per_page(&mut self, items: usize) {
+        self.most_per_page = items;
+    }
+
     /// Uses up the hour's quota of the account that this token belongs to.
     pub fn exhaust_quota(&mut self, token: &str, now: DateTime<Utc>) {
         if let Some(token) = self.tokens.get(token) {

@@ -172,7 +172,7 @@ impl GitHub {
         match (&call.method, rest) {
             (&Method::GET, []) => {
                 let hooks: Vec<&Hook> = self.hooks.values().filter(of_this).collect();
-                let listing = Listing::read(&call.query, format!("{here}/hooks"))?;
+                let listing = Listing::read(&call.query, format!("{here}/hooks"), self.most_per_page)?;
                 listing.answer(&hooks, &Order::rising(|hook: &&Hook| (0, hook.id)), |hook| show_hook(hook, &here), None)
             }
             (&Method::POST, []) => {

@@ -113,7 +113,7 @@ impl GitHub {
             all.reverse();
         }
         let view = call.view(cx.base);
-        let listing = Listing::read(query, format!("{}/repositories/{repo}/issues", cx.base))?;
+        let listing = Listing::read(query, format!("{}/repositories/{repo}/issues", cx.base), self.most_per_page)?;
         listing.answer(&all, &Order { place, rising }, |issue| view.issue(entry, issue), Some(self.page_cap))
     }
 
@@ -143,7 +143,7 @@ impl GitHub {
         };
         let view = call.view(cx.base);
         let cap = number.is_none().then_some(self.page_cap);
-        Listing::read(&call.query, path)?.answer(
+        Listing::read(&call.query, path, self.most_per_page)?.answer(
             &all,
             &Order { place, rising },
             |comment| view.comment(entry, comment),

@@ -64,7 +64,8 @@ impl GitHub {
         match (&call.method, rest) {
             (&Method::GET, []) => {
                 let all: Vec<&Label> = entry.labels.values().collect();
-                let listing = Listing::read(&call.query, format!("{}/repositories/{repo}/labels", cx.base))?;
+                let listing =
+                    Listing::read(&call.query, format!("{}/repositories/{repo}/labels", cx.base), self.most_per_page)?;
                 listing.answer(
                     &all,
                     &Order::rising(|label: &&Label| (0, label.id)),

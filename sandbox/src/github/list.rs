@@ -15,7 +15,7 @@ use super::errors::{Answer, ok, unprocessable};
 use crate::wire;
 
 const PER_PAGE: usize = 30;
-const MOST_PER_PAGE: usize = 100;
+pub(super) const MOST_PER_PAGE: usize = 100;
 
 /// A place in the order of a list.
 pub(super) type Place = (i64, u64);
@@ -56,14 +56,14 @@ pub(super) struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(super) fn read(query: &'a [(String, String)], path: String) -> Result<Self, Response<Bytes>> {
+    pub(super) fn read(query: &'a [(String, String)], path: String, most: usize) -> Result<Self, Response<Bytes>> {
         let number = |key: &str, default: usize| {
             get(query, key).and_then(|value| value.parse::<usize>().ok()).filter(|n| *n > 0).unwrap_or(default)
         };
         Ok(Self {
             query,
             path,
-            per_page: number("per_page", PER_PAGE).min(MOST_PER_PAGE),
+            per_page: number("per_page", PER_PAGE).min(most),
             page: number("page", 1),
             after: place(query, "after")?,
             before: place(query, "before")?,

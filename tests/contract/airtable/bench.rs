@@ -106,7 +106,14 @@ impl Bench {
 
     /// A base that `setup` furnished, and attached.
     pub(super) async fn new() -> Self {
-        let bench = Self::empty(Vendor::Airtable.token(), &json!({}));
+        let bench = Self::furnished(&json!({})).await;
+        bench.attach(Some(CALLBACK), None).await;
+        bench
+    }
+
+    /// A base that `setup` furnished.
+    pub(super) async fn furnished(more: &Value) -> Self {
+        let bench = Self::empty(Vendor::Airtable.token(), more);
         let setup = bench.airtable.setup().expect("it sets up");
         let wanted = shape();
         let plan = bench.patient(async || setup.plan(&wanted).await).await.expect("plans");
@@ -116,7 +123,6 @@ impl Bench {
                 .await
                 .unwrap_or_else(|fault| panic!("{}: {fault}", change.what));
         }
-        bench.attach(Some(CALLBACK), None).await;
         bench
     }
 
