@@ -10,9 +10,9 @@
 //! | who are we | `GET /me`; where that does not work and `admin_id` is not set, `GET /admins` says who signs |
 //!
 //! A conversation's body is Intercom's JSON plus `contact` (`{id, email, name, external_id, role, company_ids}`),
-//! `companies` (`[{id, company_id, name}]`, the first five) and `parts_complete` (false: Intercom gave fewer
-//! parts than it counts, or stopped at 500) and `plaintext` (false: the texts came as HTML). A company's body is Intercom's JSON plus `arr`, where `arr_attribute` is
-//! set. Our own replies and notes are among the parts, recognisable by `[ref:loopd-…]`.
+//! `companies` (`[{id, company_id, name}]`, the first five), `parts_complete` (false: Intercom gave fewer parts than it
+//! counts, or stopped at 500) and `plaintext` (false: the texts came as HTML). A company's body is Intercom's JSON plus
+//! `arr`, where `arr_attribute` is set. Our own replies and notes are among the parts, recognisable by `[ref:loopd-…]`.
 //!
 //! Limits: 10,000 calls a minute, metered in slices of ten seconds; 500 parts; 10,000 listed companies. Deletions come
 //! by webhook, or are found by comparing [`crate::Source::ids`]. Webhooks are registered by hand in the Developer Hub

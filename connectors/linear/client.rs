@@ -49,15 +49,15 @@ pub(super) struct Failure {
     pub(super) message: String,
     /// What it says that the server does not know, of what we can do without.
     lacks: BTreeSet<&'static str>,
-    /// The names on the way to what could not be answered.
-    paths: BTreeSet<String>,
+    /// An issue's history is what could not be answered.
+    at_history: bool,
     pub(super) fault: Fault,
 }
 
 impl Failure {
-    /// Whether asking without `part` may do.
-    pub(super) fn spares(&self, part: &str) -> bool {
-        matches!(self.sort, Sort::Query | Sort::Feature) || self.paths.contains(part)
+    /// Whether asking without history may do.
+    pub(super) fn spares_history(&self) -> bool {
+        self.at_history || matches!(self.sort, Sort::Query | Sort::Feature)
     }
 }
 
@@ -69,7 +69,7 @@ impl From<Failure> for Fault {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self { sort: Sort::Other, message: String::new(), lacks: BTreeSet::new(), paths: BTreeSet::new(), fault }
+        Self { sort: Sort::Other, message: String::new(), lacks: BTreeSet::new(), at_history: false, fault }
     }
 }
 
@@ -182,10 +182,8 @@ impl Client {
         let message = trouble.first().map(|one| one.message.clone()).unwrap_or_default();
         let why = if message.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {message}") };
         let lacks: BTreeSet<_> = trouble.iter().filter_map(|one| prune::named(&one.message)).collect();
-        let paths: BTreeSet<_> =
-            errors.iter().flat_map(|error| array(error, "path")).filter_map(Value::as_str).map(str::to_owned).collect();
-        let with =
-            |sort, fault| Failure { sort, message: message.clone(), lacks: lacks.clone(), paths: paths.clone(), fault };
+        let at_history = errors.iter().flat_map(|error| array(error, "path")).any(|step| step == "history");
+        let with = |sort, fault| Failure { sort, message: message.clone(), lacks: lacks.clone(), at_history, fault };
         if status == 429 || has("ratelimited") {
             self.quota().note_throttled();
             let after = self.until_reset(answer).or_else(|| answer.retry_after());

@@ -225,7 +225,7 @@ impl Linear {
         };
         match outcome {
             Ok(payload) => self.stored(ISSUE, payload.get("issue"), &sent, false),
-            Err(failure) if failure.sort != Sort::Query && self.has_history() && failure.spares("history") => {
+            Err(failure) if failure.sort != Sort::Query && self.has_history() && failure.spares_history() => {
                 self.forgo_history(&failure.message);
                 // The update may be done, and only its answer not put together.
                 Err(Fault::unknown(format!("the history could not be answered: {}", failure.message)))

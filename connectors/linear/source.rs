@@ -122,7 +122,7 @@ impl Linear {
             };
             let variables = issues_with_history::Variables { filter, first: PAGE, after: window.after.clone() };
             match self.client.query::<IssuesWithHistory>(variables).await {
-                Err(failure) if failure.spares("history") => self.forgo_history(&failure.message),
+                Err(failure) if failure.spares_history() => self.forgo_history(&failure.message),
                 answer => return Ok(answer?),
             }
         }

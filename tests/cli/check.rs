@@ -90,6 +90,8 @@ kind = "airtable"
 base_url = {base_url}
 base = "appSandbox0000001"
 token = {{ file = "airtable.token" }}
+# Leaves room for the look below.
+quota = {{ calls = 2, per_seconds = 1 }}
 [[route]]
 entity = "customer"
 to = "airtable.Customers"
