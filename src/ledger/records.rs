@@ -128,6 +128,10 @@ pub struct FieldBase {
     /// A person changed a field that we only push, and its mapping says that ours stands: it is to be written again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restore: bool,
+    /// The field only comes from there, and this stood there when the record was found: the vendor's own beginning, or a
+    /// person's edit already. The vendor's history may yet tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
 }
 
 /// The destination's value before our last write, and until when a late replica may still show it.

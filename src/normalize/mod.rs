@@ -215,6 +215,11 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
             since: house.now(),
         };
         tx.put_link(id, connection, collection, &link)?;
+        if let Some(sink) = house.connections.get(connection).and_then(|open| open.connector.sink()) {
+            let mut base = tx.base(id, connection, collection)?;
+            crate::sync::start_from(mapping, sink, &entity, &input.record, &mut base);
+            tx.put_base(id, connection, collection, &base)?;
+        }
         return Ok(Some(id));
     }
     Ok(None)

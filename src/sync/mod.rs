@@ -26,6 +26,7 @@ use connectors::{Fault, Record, Sink, Written};
 pub use desired::{DesireError, Desired, desired, difference};
 pub use follow::{BEHIND, RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
+pub(crate) use outcome::start_from;
 pub use observe::{ObserveError, adopt, gone, observe};
 pub use plan::{Planned, Task, plan};
 pub use rebind::{look_through, note};
@@ -187,9 +188,9 @@ impl Room<'_> {
         };
         self.connection.went_well(self.house)?;
         for (planned, record) in batch.iter().zip(found.into_iter().chain(std::iter::repeat_with(|| None))) {
-            self.house
-                .ledger
-                .transact(|tx| outcome::found(self.house, self.connection, tx, planned, record.as_ref(), seen_at))?;
+            self.house.ledger.transact(|tx| {
+                outcome::found(self.house, self.connection, self.sink, tx, planned, record.as_ref(), seen_at)
+            })?;
         }
         Ok(Step::Worked)
     }

@@ -12,7 +12,7 @@ use crate::ledger::{
     sync_lane,
 };
 use crate::mapping::{Flow, IntoMapping};
-use crate::schema::EntityKind;
+use crate::schema::{Entity, EntityKind};
 use connectors::FieldKind;
 
 /// The vendor has it.
@@ -102,7 +102,7 @@ fn settle_fields(
         let before = base.fields.get(name).map(|field| field.theirs.clone());
         let was = before.filter(|before| *before != theirs).map(|theirs| Was { theirs, until: stale });
         let ours = planned.desired.get(name).cloned().unwrap_or_default();
-        base.fields.insert(name.clone(), FieldBase { ours, theirs, was, held: false, restore: false });
+        base.fields.insert(name.clone(), FieldBase { ours, theirs, was, ..FieldBase::default() });
         base.owed.remove(name);
     }
     // Fields that would have stored the same were not sent; they are agreed all the same.
@@ -123,8 +123,25 @@ fn settle_fields(
             && mapping.fields.get(name).is_some_and(|lens| lens.flow == Flow::Pull)
         {
             let theirs = sink.canonical(&planned.collection, name, theirs.clone());
-            base.fields.insert(name.clone(), FieldBase { ours: ours.clone(), theirs, ..FieldBase::default() });
+            base.fields.insert(name.clone(), FieldBase { ours: ours.clone(), theirs, found, ..FieldBase::default() });
         }
+    }
+}
+
+/// A record came to be linked without a receipt: what it holds in the fields that only come from there is where we start
+/// from, and no edit. Its own history may say that somebody put it there.
+pub(crate) fn start_from(mapping: &IntoMapping, sink: &dyn Sink, entity: &Entity, record: &Record, base: &mut Base) {
+    let value = entity.to_value();
+    for (name, lens) in mapping.fields.iter().filter(|(_, lens)| lens.flow == Flow::Pull) {
+        let (Some(path), Some(theirs)) = (&lens.path, record.body.as_ref().and_then(|body| body.get(name))) else {
+            continue;
+        };
+        if base.fields.contains_key(name) {
+            continue;
+        }
+        let ours = path.get(&value).clone();
+        let theirs = sink.canonical(&mapping.collection, name, theirs.clone());
+        base.fields.insert(name.clone(), FieldBase { ours, theirs, found: true, ..FieldBase::default() });
     }
 }
 
@@ -196,6 +213,7 @@ fn linked(house: &House, tx: &mut Tx<'_>, planned: &Planned) -> Result<(), Ledge
 pub(super) fn found(
     house: &House,
     connection: &Connection,
+    sink: &dyn Sink,
     tx: &mut Tx<'_>,
     planned: &Planned,
     record: Option<&Record>,
@@ -218,6 +236,10 @@ pub(super) fn found(
     for (field, ours) in &effect.ours {
         let theirs = effect.write.fields.get(field).cloned().unwrap_or_else(|| ours.clone());
         base.fields.insert(field.clone(), FieldBase { ours: ours.clone(), theirs, ..FieldBase::default() });
+    }
+    let mapping = house.config.mappings.into_for(name, &planned.collection, planned.kind);
+    if let (Some(mapping), Some(entity)) = (mapping, tx.entity(planned.entity)?) {
+        start_from(mapping, sink, &entity, record, &mut base);
     }
     tx.put_base(planned.entity, name, &planned.collection, &base)?;
     tx.log(
