@@ -26,8 +26,8 @@ use connectors::{Fault, Record, Sink, Written};
 pub use desired::{DesireError, Desired, desired, difference};
 pub use follow::{BEHIND, RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
-pub(crate) use outcome::start_from;
 pub use observe::{ObserveError, adopt, gone, observe};
+pub(crate) use outcome::start_from;
 pub use plan::{Planned, Task, plan};
 pub use rebind::{look_through, note};
 
