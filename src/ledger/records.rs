@@ -111,6 +111,9 @@ pub struct Base {
     pub rounds: u32,
     /// Fields that the destination does not have; owed until its binding changes.
     pub owed: BTreeMap<String, String>,
+    /// Of what is owed for want of an option: the value that was refused. Another value is tried.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, Value>,
 }
 
 /// One field's agreement, as each side writes it: the vendor may round, trim or re-order what we sent.

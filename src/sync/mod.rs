@@ -315,6 +315,11 @@ impl Room<'_> {
                         })
                     })?;
                 }
+                Err(Fault::Rejected { why, field: Some(field) })
+                    if self
+                        .house
+                        .ledger
+                        .transact(|tx| outcome::left_out(self.house, self.connection, tx, planned, why, field))? => {}
                 Err(Fault::Rejected { .. }) if !alone => {
                     // One of them spoils the batch: halve it until the bad row stands alone.
                     self.house.ledger.transact(|tx| {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Edit, Receipt, Record, Sink};
 use serde_json::{Map, Value};
 
-use super::follow::records;
+use super::follow::{rank, records};
 use super::plan::{Planned, Task};
 use crate::house::{Connection, House};
 use crate::ledger::{
@@ -38,6 +38,7 @@ pub(super) fn stored(
         let what = format!("{}.{field} is left out: {why}", planned.collection);
         tx.raise(name, &format!("skips {}.{field}", planned.collection), &what, false, now)?;
     }
+    let anew = creates && try_anew(house, name, planned, &mut base)?;
     let before = tx.link(planned.entity, name, &planned.collection)?;
     let link = Link {
         id: receipt.id.clone(),
@@ -53,6 +54,10 @@ pub(super) fn stored(
     tx.drop_effect(planned.entity, name, &planned.collection);
     tx.forget_seen(name, &planned.collection, &receipt.id);
     tx.finish(&sync_lane(name), &planned.claim.item, planned.claim.slot.stamp, now)?;
+    if anew {
+        let rank = rank(house, name, &planned.collection, planned.kind);
+        tx.queue(&sync_lane(name), rank, &planned.claim.item, When::Now, now)?;
+    }
     tx.resurrected(Letter::Sync { collection: planned.collection.clone(), entity: planned.entity }.number(name)?)?;
     log(tx, planned, name, receipt, creates, now)?;
     if found || !receipt.replaced.is_empty() {
@@ -107,6 +112,7 @@ fn settle_fields(
     }
     // Fields that would have stored the same were not sent; they are agreed all the same.
     for (name, ours) in &planned.desired {
+        base.refused.remove(name);
         if let Some(field) = base.fields.get_mut(name)
             && !field.held
             && !write.fields.contains_key(name)
@@ -293,6 +299,52 @@ pub(super) fn rejected(
         entity: Some(planned.entity),
         field: field.map(str::to_owned),
         cause: why.to_owned(),
+/// A select that lacks an option costs the cell, and not the row: the field is left out, told, and owed until the binding
+/// changes (the option is there) or another value is due. An empty cell says nothing, and what a person puts there counts,
+/// so this is as safe for a field that both sides keep. `false`: it is of another kind, and the row cannot pass.
+pub(super) fn left_out(
+    house: &House,
+    connection: &Connection,
+    tx: &mut Tx<'_>,
+    planned: &Planned,
+    why: &str,
+    field: &str,
+) -> Result<bool, LedgerError> {
+    let name = &connection.name;
+    let mapping = house.config.mappings.into_for(name, &planned.collection, planned.kind);
+    let kind = mapping.and_then(|mapping| mapping.fields.get(field)).map(|lens| lens.kind);
+    let is_select = matches!(kind, Some(FieldKind::Select | FieldKind::MultiSelect));
+    let sent = planned.write().is_some_and(|write| write.fields.contains_key(field));
+    let Some(value) = planned.desired.get(field).filter(|_| is_select && sent) else { return Ok(false) };
+    let mut base = tx.base(planned.entity, name, &planned.collection)?;
+    if base.refused.get(field) == Some(value) {
+        return Ok(false);
+    }
+    base.owed.insert(field.to_owned(), why.to_owned());
+    base.refused.insert(field.to_owned(), value.clone());
+    tx.put_base(planned.entity, name, &planned.collection, &base)?;
+    let what = format!("{}.{field} is left out: {why}", planned.collection);
+    tx.raise(name, &format!("skips {}.{field}", planned.collection), &what, false, house.now())?;
+    tx.drop_effect(planned.entity, name, &planned.collection);
+    let now = house.now();
+    tx.requeue(&sync_lane(name), &planned.claim.item, |slot| slot.due = now)?;
+    Ok(true)
+}
+
+/// The binding changed between the refusal of a field and its record's creation: no link led to what was owed then, so it
+/// is tried once more. (While the condition stands, the binding is the one that refused it.)
+fn try_anew(house: &House, name: &str, planned: &Planned, base: &mut Base) -> Result<bool, LedgerError> {
+    let mut anew = false;
+    for field in base.refused.keys().cloned().collect::<Vec<_>>() {
+        if house.ledger.condition(name, &format!("skips {}.{field}", planned.collection))?.is_none() {
+            base.refused.remove(&field);
+            base.owed.remove(&field);
+            anew = true;
+        }
+    }
+    Ok(anew)
+}
+
         letter: Letter::Sync { collection: planned.collection.clone(), entity: planned.entity },
         mapping,
     })?;
