@@ -69,6 +69,9 @@ fn an_unknown_company_is_made_by_its_domain_and_filled_in_later() {
         let rows = customers(town);
         assert_eq!(rows.len(), 1, "the same company, not another");
         assert_eq!(rows[0]["fields"]["ARR"], 6000);
+        assert_eq!(rows[0]["fields"]["Name"], "Quill", "a domain is no name");
+        let there = town.world.linear(|desk, _| desk.customers());
+        assert!(there.iter().all(|customer| customer["name"] == "Quill"), "{there:?}");
         assert_eq!(cells(town, id)["ARR"], 6000);
         no_dead(town);
     });
