@@ -127,8 +127,9 @@ fn standing(
     let another = |link: &Link| matches!(link.state, LinkState::Anew { .. }) && link.id != input.record.key.id;
     let Some(mut link) = known.filter(|link| !another(link)) else {
         if tx.effect(entity.id, connection, collection)?.is_some() {
-            // It is being made this moment; what somebody did to it already is looked at when its link is known.
-            look_again(house, tx, connection, &input.record, house.now() + TimeDelta::seconds(2))?;
+            // It is being made this moment: this is our own create, mostly, told before it was answered. It is kept
+            // until the outcome is in the books, and costs a look only if it says something else.
+            keep(tx, input)?;
         }
         return Ok(None);
     };
@@ -147,6 +148,23 @@ fn standing(
         follow(house, tx, entity, Some(entity), When::Now)?;
     }
     Ok(Some((link, theirs.clone())))
+}
+
+/// Keeps a look at a record whose create has no outcome yet, with what the history of an earlier one told.
+fn keep(tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
+    let mut kept = input.clone();
+    if let Some(mut before) = tx.take_parked(&input.connection, &input.record.key)? {
+        let newer =
+            matches!((before.record.version, input.record.version), (Some(before), Some(new)) if new.0 < before.0);
+        if newer && input.record.body.is_some() {
+            before.record.edits.extend(kept.record.edits);
+            kept = before;
+        } else {
+            before.record.edits.append(&mut kept.record.edits);
+            kept.record.edits = before.record.edits;
+        }
+    }
+    tx.park(&input.record.key, &kept)
 }
 
 /// A reading that began before our last write was answered cannot know that write: read again. And one that began before

@@ -60,6 +60,9 @@ pub(super) fn stored(
     }
     tx.resurrected(Letter::Sync { collection: planned.collection.clone(), entity: planned.entity }.number(name)?)?;
     log(tx, planned, name, receipt, creates, now)?;
+    if creates {
+        take_up(tx, name, &planned.collection, &receipt.id)?;
+    }
     if found || !receipt.replaced.is_empty() {
         look_closer(name, tx, planned, &base, receipt, now)?;
     }
@@ -109,10 +112,10 @@ fn settle_fields(
         let ours = planned.desired.get(name).cloned().unwrap_or_default();
         base.fields.insert(name.clone(), FieldBase { ours, theirs, was, ..FieldBase::default() });
         base.owed.remove(name);
+        base.refused.remove(name);
     }
     // Fields that would have stored the same were not sent; they are agreed all the same.
     for (name, ours) in &planned.desired {
-        base.refused.remove(name);
         if let Some(field) = base.fields.get_mut(name)
             && !field.held
             && !write.fields.contains_key(name)
@@ -148,6 +151,14 @@ pub(crate) fn start_from(mapping: &IntoMapping, sink: &dyn Sink, entity: &Entity
         let ours = path.get(&value).clone();
         let theirs = sink.canonical(&mapping.collection, name, theirs.clone());
         base.fields.insert(name.clone(), FieldBase { ours, theirs, found: true, ..FieldBase::default() });
+    }
+}
+
+/// What was said of the record before it was known to be ours is merged now.
+fn take_up(tx: &mut Tx<'_>, name: &str, collection: &str, id: &str) -> Result<(), LedgerError> {
+    match tx.take_parked(name, &connectors::Key::new(collection, id))? {
+        Some(kept) => tx.reingest(&kept),
+        None => Ok(()),
     }
 }
 
@@ -260,7 +271,16 @@ pub(super) fn found(
             note: Some("found after an uncertain write".into()),
         },
     )?;
-    tx.reingest(&Input { connection: name.clone(), record: record.clone(), via: Via::Fence, seen_at })?;
+    let mut look = Input { connection: name.clone(), record: record.clone(), via: Via::Fence, seen_at };
+    let kept = tx.take_parked(name, &record.key)?;
+    let newer = kept.filter(|kept| {
+        let edits = kept.record.edits.iter().filter(|edit| !record.edits.contains(edit));
+        look.record.edits.extend(edits.cloned());
+        kept.seen_at > seen_at || kept.record.version > record.version
+    });
+    tx.reingest(&look)?;
+    // Of one that is older, only what its history told is news.
+    newer.map_or(Ok(()), |kept| tx.reingest(&kept))?;
     linked(house, tx, planned)
 }
 
@@ -279,26 +299,6 @@ pub(super) fn settling(
     Ok(())
 }
 
-/// It will never pass as it is.
-pub(super) fn rejected(
-    house: &House,
-    connection: &Connection,
-    tx: &mut Tx<'_>,
-    planned: &Planned,
-    why: &str,
-    field: Option<&str>,
-) -> Result<(), LedgerError> {
-    let name = &connection.name;
-    let mapping = house.config.mappings.into_for(name, &planned.collection, planned.kind).map(IntoMapping::digest);
-    tracing::warn!(entity = %planned.entity, connection = %name, field, "a record of {} was rejected: dead letter", planned.collection);
-    tx.bury(&Dead {
-        at: house.now(),
-        room: "sync".into(),
-        connection: name.clone(),
-        key: planned.target().map(|id| connectors::Key::new(&planned.collection, id)),
-        entity: Some(planned.entity),
-        field: field.map(str::to_owned),
-        cause: why.to_owned(),
 /// A select that lacks an option costs the cell, and not the row: the field is left out, told, and owed until the binding
 /// changes (the option is there) or another value is due. An empty cell says nothing, and what a person puts there counts,
 /// so this is as safe for a field that both sides keep. `false`: it is of another kind, and the row cannot pass.
@@ -345,6 +345,26 @@ fn try_anew(house: &House, name: &str, planned: &Planned, base: &mut Base) -> Re
     Ok(anew)
 }
 
+/// It will never pass as it is.
+pub(super) fn rejected(
+    house: &House,
+    connection: &Connection,
+    tx: &mut Tx<'_>,
+    planned: &Planned,
+    why: &str,
+    field: Option<&str>,
+) -> Result<(), LedgerError> {
+    let name = &connection.name;
+    let mapping = house.config.mappings.into_for(name, &planned.collection, planned.kind).map(IntoMapping::digest);
+    tracing::warn!(entity = %planned.entity, connection = %name, field, "a record of {} was rejected: dead letter", planned.collection);
+    tx.bury(&Dead {
+        at: house.now(),
+        room: "sync".into(),
+        connection: name.clone(),
+        key: planned.target().map(|id| connectors::Key::new(&planned.collection, id)),
+        entity: Some(planned.entity),
+        field: field.map(str::to_owned),
+        cause: why.to_owned(),
         letter: Letter::Sync { collection: planned.collection.clone(), entity: planned.entity },
         mapping,
     })?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use connectors::Key;
 use loopd::close;
 use sandbox::{FailKind, Vendor};
 use serde_json::json;
@@ -73,6 +74,26 @@ fn what_was_moved_before_it_was_found_is_known_by_its_history() {
         mid(town);
         minutes(town, 20);
         assert_eq!(cells(town, id)["Status"], "Building");
+        no_dead(town);
+    });
+}
+
+#[test]
+fn what_is_told_of_our_own_create_before_it_is_answered_costs_no_look() {
+    tell(|town, mid| {
+        let lane = loopd::ledger::fetch_lane("linear");
+        town.world.fail_next_operation(Vendor::Linear, "issueCreate", 1, FailKind::CutAfter);
+        let id = of_issue(bug(town, "Stream ends early"));
+        while town.house.ledger.parked("linear", &Key::new("issue", id.to_string())).expect("memory").is_empty() {
+            town.run_for(Duration::from_millis(50));
+            assert_eq!(town.house.ledger.next_due(&lane, 1).expect("memory"), None, "a look is not queued");
+            assert!(town.house.ledger.linked("linear", "issue", &id.to_string()).expect("memory").is_none());
+        }
+        mid(town);
+        minutes(town, 4);
+        assert!(linear(town, id).is_some());
+        let kept = town.house.ledger.parked("linear", &Key::new("issue", id.to_string())).expect("memory");
+        assert!(kept.is_empty(), "{kept:?}");
         no_dead(town);
     });
 }
