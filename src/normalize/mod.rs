@@ -157,6 +157,9 @@ fn read(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), Failed> {
         return Ok(());
     }
     let Some(id) = owner(house, tx, input)? else {
+        if input.record.body.is_none() {
+            tx.clear(connection, &format!("twice {collection} {}", input.record.key.id))?;
+        }
         for mapping in mappings.intos(connection, collection) {
             if mapping.adopt && input.record.body.is_some() {
                 adopt(house, tx, mapping, input).map_err(|error| refuse(error, Some(mapping.digest())))?;

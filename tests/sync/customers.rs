@@ -78,6 +78,37 @@ fn an_unknown_company_is_made_by_its_domain_and_filled_in_later() {
 }
 
 #[test]
+fn a_row_that_people_made_is_that_of_the_customer_it_names() {
+    tell(|town, mid| {
+        // Nothing is known yet: the first is a customer, the second bears the same name.
+        let add =
+            |town: &Town, cells: &Value| town.world.airtable(|desk, cx| desk.add_row(cx, BASE, "Customers", cells));
+        let first = add(town, &json!({"Name": "Lumen AG", "Domains": "lumen.example.com", "Owner": "Carol"}));
+        minutes(town, 2);
+        let second = add(town, &json!({"Name": "Lumen AG", "Owner": "Dave"}));
+        company(town, "Lumen", Some("ada-example"), 2500);
+        let id = of_issue(bug(town, "Stream ends early"));
+        mid(town);
+        minutes(town, 20);
+        let cell = |town: &Town, record: &str, field: &str| {
+            town.world.airtable(|desk, _| desk.row(BASE, "Customers", record)).expect("a row")["fields"][field].clone()
+        };
+        assert_eq!(customers(town).len(), 2);
+        assert_eq!(cell(town, &second, "Loopd ID"), json!(null), "it is left alone");
+        let customer = known(town, id).and_then(|known| known.as_feedback()?.customer).expect("recognised");
+        assert_eq!(cell(town, &first, "Loopd ID"), customer.to_string());
+        assert_eq!((cell(town, &first, "Owner"), cell(town, &first, "ARR")), (json!("Carol"), json!(30000)));
+        let told = conditions(town, "airtable");
+        assert!(told.len() == 1 && told[0].contains(&second), "{told:?}");
+        town.world.airtable(|desk, cx| desk.delete_row(cx, BASE, "Customers", &second));
+        mid(town);
+        minutes(town, 20);
+        assert_eq!(conditions(town, "airtable"), Vec::<String>::new());
+        no_dead(town);
+    });
+}
+
+#[test]
 fn where_config_says_so_strangers_make_no_customers() {
     let found = || Town::with(7, "[customers]\ncreate_unknown = false\n");
     tell_in(found, |town, mid| {
