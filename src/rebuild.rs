@@ -251,17 +251,20 @@ fn draw(house: &House, found: &[Found<'_>], rebuilt: &mut Rebuilt) -> Result<BTr
         entities.entry(one.id).or_insert_with(|| Entity::empty(one.id, one.mapping.entity));
         outside.insert((&one.mapping.connection, &one.mapping.collection, &one.record.key.id), one.id);
     }
-    for one in found {
+    // What only comes from there starts somewhere by itself: it speaks where no record that both sides keep does.
+    let mut said: BTreeSet<(EntityId, String)> = BTreeSet::new();
+    for (one, pulled) in found.iter().map(|one| (one, false)).chain(found.iter().map(|one| (one, true))) {
         let Some(entity) = entities.get(&one.id).cloned() else { continue };
         if entity.kind() != one.mapping.entity {
-            rebuilt
-                .left_out
-                .push((name_of(one.mapping, &one.record), format!("its id is that of a {}", entity.kind().name())));
+            if !pulled {
+                let why = format!("its id is that of a {}", entity.kind().name());
+                rebuilt.left_out.push((name_of(one.mapping, &one.record), why));
+            }
             continue;
         }
         let Some(sink) = sink_of(house, one.mapping) else { continue };
         let mut entity = entity;
-        for (name, lens) in &one.mapping.fields {
+        for (name, lens) in one.mapping.fields.iter().filter(|(_, lens)| (lens.flow == Flow::Pull) == pulled) {
             let theirs = seen(sink, one, name);
             let Some(path) = settable(lens).filter(|_| !theirs.is_null()) else { continue };
             let meant = match &lens.link {
@@ -275,7 +278,8 @@ fn draw(house: &House, found: &[Found<'_>], rebuilt: &mut Rebuilt) -> Result<BTr
                 None => lens.read_back(&theirs).unwrap_or_default(),
             };
             let mut value = entity.to_value();
-            if meant.is_null() || !said_nothing(path, &value, &entity) {
+            let first = said.insert((one.id, path.dotted()));
+            if meant.is_null() || !said_nothing(path, &value, &entity) || (pulled && !first) {
                 continue;
             }
             path.set(&mut value, meant);

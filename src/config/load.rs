@@ -94,12 +94,19 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
     };
     let (compiled, unread) = read_mappings(&parsed, world, &mut problems);
     let unread = Unread { connections: parsed.unread.clone(), ..unread };
-    let vocabularies = parsed
+    let mut vocabularies: BTreeMap<String, Vec<String>> = parsed
         .vocabularies
         .iter()
-        .map(|(name, terms)| (name.clone(), terms.iter().map(|term| term.value.clone()).collect()));
+        .map(|(name, terms)| (name.clone(), terms.iter().map(|term| term.value.clone()).collect()))
+        .collect();
+    if !parsed.customers.tiers.is_empty() {
+        // The bands' names are what a customer's tier is called.
+        vocabularies
+            .entry("tier".into())
+            .or_insert_with(|| parsed.customers.tiers.iter().map(|tier| tier.name.clone()).collect());
+    }
     let config = Config {
-        mappings: Mappings::new(compiled, &vocabularies.collect()),
+        mappings: Mappings::new(compiled, &vocabularies),
         ledger: parsed.ledger,
         http: parsed.http,
         log: parsed.log,

@@ -111,6 +111,9 @@ pub struct Base {
     pub rounds: u32,
     /// Fields that the destination does not have; owed until its binding changes.
     pub owed: BTreeMap<String, String>,
+    /// Of what is owed for want of an option: the value that was refused. Another value is tried.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, Value>,
 }
 
 /// One field's agreement, as each side writes it: the vendor may round, trim or re-order what we sent.
@@ -128,6 +131,10 @@ pub struct FieldBase {
     /// A person changed a field that we only push, and its mapping says that ours stands: it is to be written again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restore: bool,
+    /// The field only comes from there, and this stood there when the record was found: the vendor's own beginning, or a
+    /// person's edit already. The vendor's history may yet tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
 }
 
 /// The destination's value before our last write, and until when a late replica may still show it.

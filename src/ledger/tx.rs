@@ -174,6 +174,16 @@ impl<'a> Tx<'a> {
         self.remove(Tree::Parked, keys::texts(&at.map(String::as_str)));
     }
 
+    /// Takes out a look at a record that was kept (parked under its own key) until its write was in the books.
+    pub fn take_parked(&mut self, connection: &str, key: &Key) -> Result<Option<Input>, LedgerError> {
+        let at = keys::texts(&[connection, &key.collection, &key.id, &key.collection, &key.id]);
+        let input = self.read(Tree::Parked, at.clone())?;
+        if input.is_some() {
+            self.remove(Tree::Parked, at);
+        }
+        Ok(input)
+    }
+
     /// Takes out a row whose time is over, if it is still so. What was accepted and never passed leaves its letter.
     pub(super) fn retire(
         &mut self,

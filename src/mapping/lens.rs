@@ -84,6 +84,28 @@ pub(super) enum Source {
 }
 
 impl Lens {
+    /// Whether its value comes from this field of the entity, as it is or through an expression.
+    pub fn speaks_of(&self, key: &str) -> bool {
+        if let Some(path) = &self.path {
+            return path.dotted() == key;
+        }
+        let Source::Expression(expression) = &self.value else { return false };
+        let words = expression.text().split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.');
+        words.filter_map(|word| word.strip_prefix('.')).any(|word| word == key)
+    }
+
+    /// The last key of the path, or of the first plain path of an expression: by it a vocabulary is known.
+    pub(super) fn last_key(&self) -> Option<String> {
+        if let Some(path) = &self.path {
+            return path.keys().last().cloned();
+        }
+        let Source::Expression(expression) = &self.value else { return None };
+        match expression.keys() {
+            Some(keys) => keys.last().map(|key| (*key).to_owned()),
+            None => expression.plain_paths().first()?.last().cloned(),
+        }
+    }
+
     pub(super) fn wanted(&self, view: &Input<'_>) -> Result<Wanted, MapError> {
         if let Some(link) = &self.link {
             return self.links(link, view.value);

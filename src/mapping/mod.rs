@@ -157,9 +157,8 @@ impl Mappings {
                 if !matches!(lens.kind, FieldKind::Select | FieldKind::MultiSelect) {
                     continue;
                 }
-                let Some(path) = &lens.path else { continue };
-                let last = path.keys().last().map(String::as_str).unwrap_or_default();
-                let name = if last == "status" { format!("{}_status", entity.name()) } else { last.to_owned() };
+                let Some(last) = lens.last_key() else { continue };
+                let name = if last == "status" { format!("{}_status", entity.name()) } else { last };
                 let status = || crate::schema::Status::ALL.iter().map(|status| status.name().to_owned()).collect();
                 let words: Vec<String> = if lens.ty == Some(Type::Status) {
                     status()

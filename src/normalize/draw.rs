@@ -12,7 +12,7 @@ use crate::house::House;
 use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_item, fetch_lane};
 use crate::mapping::{Drawn, FromMapping};
 use crate::recognise::name_customer;
-use crate::schema::{Alias, Body, Entity, EntityId, EntityKind, Origin, Path, Turn};
+use crate::schema::{Alias, Body, Customer, Entity, EntityId, EntityKind, Origin, Path, Turn};
 
 pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
     let refused = |field: Option<String>, cause: String| {
@@ -173,7 +173,9 @@ fn overlay(
             continue;
         }
         // A person's word stands against the source's, and what one source said stands against another that comes later.
-        let said_by_another = before.is_none() && !new && current != *path.get(&blank);
+        // (A domain in the place of a name was said by nobody.)
+        let guessed = dotted == "name" && entity.as_customer().is_some_and(Customer::is_nameless);
+        let said_by_another = before.is_none() && !new && current != *path.get(&blank) && !guessed;
         if entity.decided().contains_key(&dotted) || said_by_another {
             let mut line = entry(house.now(), by, What::Conflict, Some(dotted), Some(current.clone()));
             line.old = Some(said.clone());

@@ -157,6 +157,9 @@ fn read(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), Failed> {
         return Ok(());
     }
     let Some(id) = owner(house, tx, input)? else {
+        if input.record.body.is_none() {
+            tx.clear(connection, &format!("twice {collection} {}", input.record.key.id))?;
+        }
         for mapping in mappings.intos(connection, collection) {
             if mapping.adopt && input.record.body.is_some() {
                 adopt(house, tx, mapping, input).map_err(|error| refuse(error, Some(mapping.digest())))?;
@@ -215,6 +218,11 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
             since: house.now(),
         };
         tx.put_link(id, connection, collection, &link)?;
+        if let Some(sink) = house.connections.get(connection).and_then(|open| open.connector.sink()) {
+            let mut base = tx.base(id, connection, collection)?;
+            crate::sync::start_from(mapping, sink, &entity, &input.record, &mut base);
+            tx.put_base(id, connection, collection, &base)?;
+        }
         return Ok(Some(id));
     }
     Ok(None)

@@ -329,6 +329,14 @@ pub struct Customer {
     pub withdrawn: bool,
 }
 
+impl Customer {
+    /// Nobody has said its name: it goes by its domain until somebody does.
+    pub fn is_nameless(&self) -> bool {
+        let by_domain = |name: &String| self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name));
+        !self.decided.contains_key("name") && self.name.as_ref().is_none_or(by_domain)
+    }
+}
+
 /// What several pieces of feedback are about. Its count, customers and ARR are derived, never stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -107,7 +107,7 @@ fn resolve(
 pub fn difference(mapping: &IntoMapping, desired: &Desired, base: &Base) -> BTreeSet<String> {
     let differs = |(name, value): (&String, &Value)| -> Option<String> {
         let differs = match base.fields.get(name) {
-            _ if base.owed.contains_key(name) => false,
+            _ if base.owed.contains_key(name) && base.refused.get(name).is_none_or(|refused| refused == value) => false,
             Some(field) => !field.held && (field.restore || field.ours != *value),
             None => !is_empty(value),
         };

@@ -120,6 +120,7 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
         was: None,
         held: base.held,
         restore: base.restore,
+        found: false,
     };
     // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person.
     let lately = look.base.written_at.is_some_and(|at| look.now - at < REACTION);
@@ -252,6 +253,18 @@ fn history(look: &Look<'_>, edit: &Edit, merged: &mut Merged) {
     let value = projected(look, &edit.field, lens, value);
     let stands = seen(look, &edit.field, lens) == value;
     if stands {
+        if let Some(base) = look.base.fields.get(&edit.field).filter(|base| base.found && base.theirs == value) {
+            // It was found there, and not known to be anybody's word: it is.
+            let mut next = FieldBase { found: false, ..base.clone() };
+            match ours(look, &edit.field, lens) {
+                Some(ours) if *ours != base.ours && canonical(look, &edit.field, lens, ours) != value => {
+                    conflict(look, &edit.field, lens, &value, ours, &mut next, merged);
+                }
+                _ => take(look, &edit.field, lens, &value, &mut next, merged, What::Edited, None),
+            }
+            merged.base.fields.insert(edit.field.clone(), next);
+            return;
+        }
         if look.base.fields.get(&edit.field).is_some_and(|base| base.theirs == value) {
             // Somebody typed what we believed to stand there: between two writes of ours, perhaps, of which we know
             // one. It changes nothing now, but it is a person's word.

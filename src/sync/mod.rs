@@ -27,6 +27,7 @@ pub use desired::{DesireError, Desired, desired, difference};
 pub use follow::{BEHIND, RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
 pub use observe::{ObserveError, adopt, gone, observe};
+pub(crate) use outcome::start_from;
 pub use plan::{Planned, Task, plan};
 pub use rebind::{look_through, note};
 
@@ -187,9 +188,9 @@ impl Room<'_> {
         };
         self.connection.went_well(self.house)?;
         for (planned, record) in batch.iter().zip(found.into_iter().chain(std::iter::repeat_with(|| None))) {
-            self.house
-                .ledger
-                .transact(|tx| outcome::found(self.house, self.connection, tx, planned, record.as_ref(), seen_at))?;
+            self.house.ledger.transact(|tx| {
+                outcome::found(self.house, self.connection, self.sink, tx, planned, record.as_ref(), seen_at)
+            })?;
         }
         Ok(Step::Worked)
     }
@@ -314,6 +315,11 @@ impl Room<'_> {
                         })
                     })?;
                 }
+                Err(Fault::Rejected { why, field: Some(field) })
+                    if self
+                        .house
+                        .ledger
+                        .transact(|tx| outcome::left_out(self.house, self.connection, tx, planned, why, field))? => {}
                 Err(Fault::Rejected { .. }) if !alone => {
                     // One of them spoils the batch: halve it until the bad row stands alone.
                     self.house.ledger.transact(|tx| {

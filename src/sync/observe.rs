@@ -8,7 +8,7 @@ use connectors::{Record, Sink};
 use serde_json::{Map, Value};
 
 use super::desired::{DesireError, desired};
-use super::follow::{follow, item, rank};
+use super::follow::{follow, item, rank, records};
 use super::merge::{Look, Merged, merge};
 use super::rebind;
 use crate::house::House;
@@ -17,7 +17,7 @@ use crate::ledger::{
     fetch_lane, sync_lane,
 };
 use crate::mapping::{Flow, IntoMapping, Lens};
-use crate::schema::{Decision, Entity, EntityId, Origin};
+use crate::schema::{Alias, AliasKind, Body, Decision, Entity, EntityId, Origin};
 use crate::view::view;
 
 /// Why a look could not be taken in: it becomes a dead letter.
@@ -130,8 +130,9 @@ fn standing(
     let another = |link: &Link| matches!(link.state, LinkState::Anew { .. }) && link.id != input.record.key.id;
     let Some(mut link) = known.filter(|link| !another(link)) else {
         if tx.effect(entity.id, connection, collection)?.is_some() {
-            // It is being made this moment; what somebody did to it already is looked at when its link is known.
-            look_again(house, tx, connection, &input.record, house.now() + TimeDelta::seconds(2))?;
+            // It is being made this moment: this is our own create, mostly, told before it was answered. It is kept
+            // until the outcome is in the books, and costs a look only if it says something else.
+            keep(tx, input)?;
         }
         return Ok(None);
     };
@@ -150,6 +151,23 @@ fn standing(
         follow(house, tx, entity, Some(entity), When::Now)?;
     }
     Ok(Some((link, theirs.clone())))
+}
+
+/// Keeps a look at a record whose create has no outcome yet, with what the history of an earlier one told.
+fn keep(tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
+    let mut kept = input.clone();
+    if let Some(mut before) = tx.take_parked(&input.connection, &input.record.key)? {
+        let newer =
+            matches!((before.record.version, input.record.version), (Some(before), Some(new)) if new.0 < before.0);
+        if newer && input.record.body.is_some() {
+            before.record.edits.extend(kept.record.edits);
+            kept = before;
+        } else {
+            before.record.edits.append(&mut kept.record.edits);
+            kept.record.edits = before.record.edits;
+        }
+    }
+    tx.park(&input.record.key, &kept)
 }
 
 /// A reading that began before our last write was answered cannot know that write: read again. And one that began before
@@ -401,6 +419,46 @@ fn just_made(
     Ok(found)
 }
 
+/// Whose row it is that a person made.
+enum Whose {
+    Nobodys,
+    /// A known customer's, who has none there yet.
+    Theirs(Box<Entity>),
+    /// A known customer's, who has one.
+    Another(Box<Entity>),
+}
+
+/// The customer who is known by a name that a person's row bears: what its name column says, and its domains.
+fn known_customer(tx: &mut Tx<'_>, mapping: &IntoMapping, row: &Entity) -> Result<Whose, LedgerError> {
+    let (connection, collection) = (&mapping.connection, &mapping.collection);
+    let Some(customer) = row.as_customer() else { return Ok(Whose::Nobodys) };
+    let domains = customer.domains.iter().filter_map(|domain| Alias::new(AliasKind::Domain, domain));
+    let name = customer.name.as_deref().and_then(|name| Alias::new(AliasKind::Name, name));
+    for alias in domains.chain(name) {
+        let Some(id) = tx.customer_by(&alias)? else { continue };
+        let Some(known) = tx.entity(id)?.map(Box::new) else { continue };
+        let elsewhere = known.as_customer().is_some_and(|known| !known.domains.is_empty());
+        if alias.kind == AliasKind::Name && elsewhere && !customer.domains.is_empty() {
+            continue; // A namesake: it has other domains.
+        }
+        let has = tx.link(id, connection, collection)?.is_some() || tx.effect(id, connection, collection)?.is_some();
+        return Ok(if has { Whose::Another(known) } else { Whose::Theirs(known) });
+    }
+    Ok(Whose::Nobodys)
+}
+
+/// The domains that stand in a person's row, in a column that loopd would fill with them.
+fn domains_of(sink: &dyn Sink, mapping: &IntoMapping, theirs: &Map<String, Value>) -> Vec<String> {
+    let mut domains = Vec::new();
+    for (field, _) in mapping.fields.iter().filter(|(_, lens)| lens.speaks_of("domains")) {
+        let seen = sink.canonical(&mapping.collection, field, theirs.get(field).cloned().unwrap_or_default());
+        let texts = seen.as_array().map_or(std::slice::from_ref(&seen), Vec::as_slice);
+        let words = texts.iter().filter_map(Value::as_str).flat_map(|text| text.split([',', ';', ' ', '\n']));
+        domains.extend(words.filter_map(|word| Some(Alias::new(AliasKind::Domain, word)?.value)));
+    }
+    domains
+}
+
 /// A row that people made where mappings say that such rows become entities.
 pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Input) -> Result<(), ObserveError> {
     let (connection, collection) = (&mapping.connection, &mapping.collection);
@@ -446,15 +504,42 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
         url: record.url.clone(),
     };
     entity.set_origin(origin);
+    if let Body::Customer(customer) = &mut entity.body
+        && customer.domains.is_empty()
+    {
+        customer.domains = domains_of(sink, mapping, theirs);
+    }
     let agreed = agreed_after(house, mapping, &entity)?;
     for (name, _) in &takes {
         if let (Some(field), Some(ours)) = (base.fields.get_mut(name), agreed.get(name)) {
             field.ours = ours.clone();
         }
     }
-    tx.put_entity(&entity)?;
     let link =
         Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
+    let twice = format!("twice {collection} {}", record.key.id);
+    tx.clear(connection, &twice)?;
+    match known_customer(tx, mapping, &entity)? {
+        Whose::Nobodys => {}
+        Whose::Theirs(known) => {
+            // They take over what a person typed, as from any row; what differs is merged at once.
+            let note = "a row that a person made there, of a customer who is known by its name";
+            tx.put_link(known.id, connection, collection, &link)?;
+            tx.log(known.id, &line(now, connection, What::Linked, collection, note))?;
+            observe(house, tx, mapping, &known, input)?;
+            return Ok(records(house, tx, &known, When::Now)?);
+        }
+        Whose::Another(known) => {
+            let what = format!(
+                "row {} names {}, which has another row there: it is left alone; delete one of them",
+                record.key.id,
+                known.short_id()
+            );
+            tx.raise(connection, &twice, &what, false, now)?;
+            return Ok(());
+        }
+    }
+    tx.put_entity(&entity)?;
     tx.put_link(id, connection, collection, &link)?;
     tx.put_base(id, connection, collection, &base)?;
     tx.log(id, &line(now, connection, What::Created, collection, "a row that a person made there"))?;

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Edit, Receipt, Record, Sink};
 use serde_json::{Map, Value};
 
-use super::follow::records;
+use super::follow::{rank, records};
 use super::plan::{Planned, Task};
 use crate::house::{Connection, House};
 use crate::ledger::{
@@ -12,7 +12,7 @@ use crate::ledger::{
     sync_lane,
 };
 use crate::mapping::{Flow, IntoMapping};
-use crate::schema::EntityKind;
+use crate::schema::{Entity, EntityKind};
 use connectors::FieldKind;
 
 /// The vendor has it.
@@ -38,6 +38,7 @@ pub(super) fn stored(
         let what = format!("{}.{field} is left out: {why}", planned.collection);
         tx.raise(name, &format!("skips {}.{field}", planned.collection), &what, false, now)?;
     }
+    let anew = creates && try_anew(house, name, planned, &mut base)?;
     let before = tx.link(planned.entity, name, &planned.collection)?;
     let link = Link {
         id: receipt.id.clone(),
@@ -53,8 +54,15 @@ pub(super) fn stored(
     tx.drop_effect(planned.entity, name, &planned.collection);
     tx.forget_seen(name, &planned.collection, &receipt.id);
     tx.finish(&sync_lane(name), &planned.claim.item, planned.claim.slot.stamp, now)?;
+    if anew {
+        let rank = rank(house, name, &planned.collection, planned.kind);
+        tx.queue(&sync_lane(name), rank, &planned.claim.item, When::Now, now)?;
+    }
     tx.resurrected(Letter::Sync { collection: planned.collection.clone(), entity: planned.entity }.number(name)?)?;
     log(tx, planned, name, receipt, creates, now)?;
+    if creates {
+        take_up(tx, name, &planned.collection, &receipt.id)?;
+    }
     if found || !receipt.replaced.is_empty() {
         look_closer(name, tx, planned, &base, receipt, now)?;
     }
@@ -102,8 +110,9 @@ fn settle_fields(
         let before = base.fields.get(name).map(|field| field.theirs.clone());
         let was = before.filter(|before| *before != theirs).map(|theirs| Was { theirs, until: stale });
         let ours = planned.desired.get(name).cloned().unwrap_or_default();
-        base.fields.insert(name.clone(), FieldBase { ours, theirs, was, held: false, restore: false });
+        base.fields.insert(name.clone(), FieldBase { ours, theirs, was, ..FieldBase::default() });
         base.owed.remove(name);
+        base.refused.remove(name);
     }
     // Fields that would have stored the same were not sent; they are agreed all the same.
     for (name, ours) in &planned.desired {
@@ -123,8 +132,33 @@ fn settle_fields(
             && mapping.fields.get(name).is_some_and(|lens| lens.flow == Flow::Pull)
         {
             let theirs = sink.canonical(&planned.collection, name, theirs.clone());
-            base.fields.insert(name.clone(), FieldBase { ours: ours.clone(), theirs, ..FieldBase::default() });
+            base.fields.insert(name.clone(), FieldBase { ours: ours.clone(), theirs, found, ..FieldBase::default() });
         }
+    }
+}
+
+/// A record came to be linked without a receipt: what it holds in the fields that only come from there is where we start
+/// from, and no edit. Its own history may say that somebody put it there.
+pub(crate) fn start_from(mapping: &IntoMapping, sink: &dyn Sink, entity: &Entity, record: &Record, base: &mut Base) {
+    let value = entity.to_value();
+    for (name, lens) in mapping.fields.iter().filter(|(_, lens)| lens.flow == Flow::Pull) {
+        let (Some(path), Some(theirs)) = (&lens.path, record.body.as_ref().and_then(|body| body.get(name))) else {
+            continue;
+        };
+        if base.fields.contains_key(name) {
+            continue;
+        }
+        let ours = path.get(&value).clone();
+        let theirs = sink.canonical(&mapping.collection, name, theirs.clone());
+        base.fields.insert(name.clone(), FieldBase { ours, theirs, found: true, ..FieldBase::default() });
+    }
+}
+
+/// What was said of the record before it was known to be ours is merged now.
+fn take_up(tx: &mut Tx<'_>, name: &str, collection: &str, id: &str) -> Result<(), LedgerError> {
+    match tx.take_parked(name, &connectors::Key::new(collection, id))? {
+        Some(kept) => tx.reingest(&kept),
+        None => Ok(()),
     }
 }
 
@@ -196,6 +230,7 @@ fn linked(house: &House, tx: &mut Tx<'_>, planned: &Planned) -> Result<(), Ledge
 pub(super) fn found(
     house: &House,
     connection: &Connection,
+    sink: &dyn Sink,
     tx: &mut Tx<'_>,
     planned: &Planned,
     record: Option<&Record>,
@@ -219,6 +254,10 @@ pub(super) fn found(
         let theirs = effect.write.fields.get(field).cloned().unwrap_or_else(|| ours.clone());
         base.fields.insert(field.clone(), FieldBase { ours: ours.clone(), theirs, ..FieldBase::default() });
     }
+    let mapping = house.config.mappings.into_for(name, &planned.collection, planned.kind);
+    if let (Some(mapping), Some(entity)) = (mapping, tx.entity(planned.entity)?) {
+        start_from(mapping, sink, &entity, record, &mut base);
+    }
     tx.put_base(planned.entity, name, &planned.collection, &base)?;
     tx.log(
         planned.entity,
@@ -232,7 +271,16 @@ pub(super) fn found(
             note: Some("found after an uncertain write".into()),
         },
     )?;
-    tx.reingest(&Input { connection: name.clone(), record: record.clone(), via: Via::Fence, seen_at })?;
+    let mut look = Input { connection: name.clone(), record: record.clone(), via: Via::Fence, seen_at };
+    let kept = tx.take_parked(name, &record.key)?;
+    let newer = kept.filter(|kept| {
+        let edits = kept.record.edits.iter().filter(|edit| !record.edits.contains(edit));
+        look.record.edits.extend(edits.cloned());
+        kept.seen_at > seen_at || kept.record.version > record.version
+    });
+    tx.reingest(&look)?;
+    // Of one that is older, only what its history told is news.
+    newer.map_or(Ok(()), |kept| tx.reingest(&kept))?;
     linked(house, tx, planned)
 }
 
@@ -249,6 +297,52 @@ pub(super) fn settling(
         tx.put_effect(planned.entity, &connection.name, &planned.collection, &effect)?;
     }
     Ok(())
+}
+
+/// A select that lacks an option costs the cell, and not the row: the field is left out, told, and owed until the binding
+/// changes (the option is there) or another value is due. An empty cell says nothing, and what a person puts there counts,
+/// so this is as safe for a field that both sides keep. `false`: it is of another kind, and the row cannot pass.
+pub(super) fn left_out(
+    house: &House,
+    connection: &Connection,
+    tx: &mut Tx<'_>,
+    planned: &Planned,
+    why: &str,
+    field: &str,
+) -> Result<bool, LedgerError> {
+    let name = &connection.name;
+    let mapping = house.config.mappings.into_for(name, &planned.collection, planned.kind);
+    let kind = mapping.and_then(|mapping| mapping.fields.get(field)).map(|lens| lens.kind);
+    let is_select = matches!(kind, Some(FieldKind::Select | FieldKind::MultiSelect));
+    let sent = planned.write().is_some_and(|write| write.fields.contains_key(field));
+    let Some(value) = planned.desired.get(field).filter(|_| is_select && sent) else { return Ok(false) };
+    let mut base = tx.base(planned.entity, name, &planned.collection)?;
+    if base.refused.get(field) == Some(value) {
+        return Ok(false);
+    }
+    base.owed.insert(field.to_owned(), why.to_owned());
+    base.refused.insert(field.to_owned(), value.clone());
+    tx.put_base(planned.entity, name, &planned.collection, &base)?;
+    let what = format!("{}.{field} is left out: {why}", planned.collection);
+    tx.raise(name, &format!("skips {}.{field}", planned.collection), &what, false, house.now())?;
+    tx.drop_effect(planned.entity, name, &planned.collection);
+    let now = house.now();
+    tx.requeue(&sync_lane(name), &planned.claim.item, |slot| slot.due = now)?;
+    Ok(true)
+}
+
+/// The binding changed between the refusal of a field and its record's creation: no link led to what was owed then, so it
+/// is tried once more. (While the condition stands, the binding is the one that refused it.)
+fn try_anew(house: &House, name: &str, planned: &Planned, base: &mut Base) -> Result<bool, LedgerError> {
+    let mut anew = false;
+    for field in base.refused.keys().cloned().collect::<Vec<_>>() {
+        if house.ledger.condition(name, &format!("skips {}.{field}", planned.collection))?.is_none() {
+            base.refused.remove(&field);
+            base.owed.remove(&field);
+            anew = true;
+        }
+    }
+    Ok(anew)
 }
 
 /// It will never pass as it is.

@@ -118,6 +118,7 @@ fn forget(
     }
     base.fields.retain(|field, _| !fields.contains(field));
     base.owed.clear();
+    base.refused.clear();
     tx.put_base(entity, connection, collection, &base)?;
     let Some(entity) = tx.entity(entity)? else { return Ok(()) };
     let rank = rank(house, connection, collection, entity.kind());

@@ -30,6 +30,8 @@ pub(super) struct People {
     pub(super) deleted_rows: BTreeSet<String>,
     pub(super) deleted_issues: BTreeSet<u64>,
     pub(super) trashed: BTreeSet<String>,
+    /// Linear issues whose state somebody moved.
+    pub(super) moved: BTreeSet<String>,
     contacts: Vec<String>,
     companies: u64,
     said: BTreeMap<&'static str, u64>,
@@ -208,6 +210,7 @@ impl People {
             0 => {
                 let state = Self::one(rng, ["Todo", "In Progress", "Done", "Canceled"]).unwrap_or("Done");
                 town.world.linear(|desk, cx| desk.move_issue(cx, &issue, state));
+                self.moved.insert(issue);
                 return;
             }
             1 => {

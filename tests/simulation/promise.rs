@@ -22,6 +22,7 @@ pub(super) fn check(town: &mut Town, people: &People) {
     for typed in last_of_each_field(people) {
         stands_or_is_told(town, people, typed);
     }
+    nothing_moves_by_itself(town, people);
     converged(town);
     for vendor in Vendor::ALL {
         assert_eq!(town.world.books(vendor).throttled, 0, "{} had to say \"too many\"", vendor.name());
@@ -119,6 +120,19 @@ fn stands_or_is_told(town: &Town, people: &People, typed: &Typed) {
     let counts = [What::Edited, What::Conflict, What::EditedThere, What::Overtaken];
     let logged = history.iter().any(|entry| counts.contains(&entry.what) && told(entry));
     assert!(logged, "an edit is lost: {typed:#?}\nnow stands: {now}\nhistory: {history:#?}");
+}
+
+/// No status comes from Linear that nobody set there.
+fn nothing_moves_by_itself(town: &Town, people: &People) {
+    let issues = town.world.linear(|desk, _| desk.issues());
+    for issue in issues.iter().filter_map(|issue| issue["id"].as_str()).filter(|id| !people.moved.contains(*id)) {
+        let Some(entity) = town.house.ledger.linked("linear", "issue", issue).expect("memory") else { continue };
+        for entry in town.house.ledger.history(entity).expect("memory") {
+            let counts = matches!(entry.what, What::Edited | What::Conflict);
+            let by_linear = entry.by == "linear" && entry.field.as_deref() == Some("issue.state");
+            assert!(!(counts && by_linear), "nobody moved issue {issue}: {entry:#?}");
+        }
+    }
 }
 
 /// What stands outside is what should stand there.

@@ -69,7 +69,41 @@ fn an_unknown_company_is_made_by_its_domain_and_filled_in_later() {
         let rows = customers(town);
         assert_eq!(rows.len(), 1, "the same company, not another");
         assert_eq!(rows[0]["fields"]["ARR"], 6000);
+        assert_eq!(rows[0]["fields"]["Name"], "Quill", "a domain is no name");
+        let there = town.world.linear(|desk, _| desk.customers());
+        assert!(there.iter().all(|customer| customer["name"] == "Quill"), "{there:?}");
         assert_eq!(cells(town, id)["ARR"], 6000);
+        no_dead(town);
+    });
+}
+
+#[test]
+fn a_row_that_people_made_is_that_of_the_customer_it_names() {
+    tell(|town, mid| {
+        // Nothing is known yet: the first is a customer, the second bears the same name.
+        let add =
+            |town: &Town, cells: &Value| town.world.airtable(|desk, cx| desk.add_row(cx, BASE, "Customers", cells));
+        let first = add(town, &json!({"Name": "Lumen AG", "Domains": "lumen.example.com", "Owner": "Carol"}));
+        minutes(town, 2);
+        let second = add(town, &json!({"Name": "Lumen AG", "Owner": "Dave"}));
+        company(town, "Lumen", Some("ada-example"), 2500);
+        let id = of_issue(bug(town, "Stream ends early"));
+        mid(town);
+        minutes(town, 20);
+        let cell = |town: &Town, record: &str, field: &str| {
+            town.world.airtable(|desk, _| desk.row(BASE, "Customers", record)).expect("a row")["fields"][field].clone()
+        };
+        assert_eq!(customers(town).len(), 2);
+        assert_eq!(cell(town, &second, "Loopd ID"), json!(null), "it is left alone");
+        let customer = known(town, id).and_then(|known| known.as_feedback()?.customer).expect("recognised");
+        assert_eq!(cell(town, &first, "Loopd ID"), customer.to_string());
+        assert_eq!((cell(town, &first, "Owner"), cell(town, &first, "ARR")), (json!("Carol"), json!(30000)));
+        let told = conditions(town, "airtable");
+        assert!(told.len() == 1 && told[0].contains(&second), "{told:?}");
+        town.world.airtable(|desk, cx| desk.delete_row(cx, BASE, "Customers", &second));
+        mid(town);
+        minutes(town, 20);
+        assert_eq!(conditions(town, "airtable"), Vec::<String>::new());
         no_dead(town);
     });
 }

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::story::{cells, dead, issue, linear, minutes, much_later, no_dead, of_issue, rows_with, tell, type_in};
+use crate::story::{
+    cells, conditions, conversation, dead, issue, known, linear, minutes, much_later, no_dead, of_conversation,
+    of_issue, row, tell, type_in,
+};
 use crate::town::BASE;
 
 #[test]
@@ -19,21 +22,66 @@ fn the_bad_row_is_told_and_the_others_arrive() {
         minutes(town, 10);
         let bad = of_issue(numbers[6]);
         for (n, number) in numbers.iter().enumerate() {
-            assert_eq!(rows_with(town, "Feedback", of_issue(*number)).len(), usize::from(n != 6), "issue {n}");
+            let cell = cells(town, of_issue(*number))["Severity"].clone();
+            assert_eq!(cell.is_null(), n == 6, "issue {n}: {cell}");
         }
-        let letters = dead(town);
-        assert_eq!(letters.len(), 1, "{letters:#?}");
-        let (number, letter) = &letters[0];
-        assert_eq!((letter.entity, letter.field.as_deref()), (Some(bad), Some("Severity")), "{}", letter.cause);
-        assert!(letter.cause.contains("High"), "the cause names the value: {}", letter.cause);
+        let told = conditions(town, "airtable");
+        assert!(told.iter().any(|what| what.contains("option High is missing in field Severity")), "{told:?}");
         assert!(linear(town, bad).is_some(), "Linear has no such trouble");
 
         town.world.airtable(|desk, cx| desk.add_option(cx, BASE, "Feedback", "Severity", "High"));
-        assert!(loopd::normalize::retry(&town.house, *number).expect("memory"));
-        town.house.ledger.durable().expect("memory");
         mid(town);
         much_later(town, 1);
+        minutes(town, 5);
         assert_eq!(cells(town, bad)["Severity"], "High");
+        assert_eq!(conditions(town, "airtable"), Vec::<String>::new());
+        no_dead(town);
+    });
+}
+
+#[test]
+fn an_option_that_is_missing_costs_the_cell_and_is_offered_by_setup() {
+    tell(|town, mid| {
+        minutes(town, 2);
+        let says = |town: &crate::town::Town, region: &str| {
+            town.world.intercom(|desk, cx| {
+                let new = sandbox::intercom::NewCompany {
+                    name: "Lumen",
+                    company_id: "lumen-1",
+                    website: Some("https://lumen.example.com"),
+                    custom_attributes: [("region".to_owned(), json!(region))].into_iter().collect(),
+                    ..sandbox::intercom::NewCompany::default()
+                };
+                desk.add_company(&new, cx)
+            })
+        };
+        let company = says(town, "Atlantis");
+        let contact = town
+            .world
+            .intercom(|desk, cx| desk.add_contact("Ada Example", "ada@lumen.example.com", Some(&company), cx));
+        let id = of_conversation(conversation(town, &contact, "It would be nice to have a dark mode"));
+        mid(town);
+        minutes(town, 15);
+        let customer = known(town, id).and_then(|known| known.as_feedback()?.customer).expect("recognised");
+        let regions = |town: &crate::town::Town| {
+            (row(town, "Customers", customer).1["Region"].clone(), cells(town, id)["Region"].clone())
+        };
+        assert_eq!(regions(town), (json!(null), json!(null)));
+        assert_eq!(row(town, "Customers", customer).1["Name"], "Lumen");
+        let shape = loopd::setup::shape(&town.house, "airtable").expect("memory");
+        let regions_of =
+            shape.collections.iter().flat_map(|table| table.fields.iter().filter(|field| field.name == "Region"));
+        let offers = regions_of.filter(|field| field.options.contains(&"Atlantis".into())).count();
+        assert_eq!(offers, 2, "{shape:#?}");
+
+        for table in ["Customers", "Feedback"] {
+            town.world.airtable(|desk, cx| desk.add_option(cx, BASE, table, "Region", "Atlantis"));
+        }
+        mid(town);
+        much_later(town, 1);
+        minutes(town, 5);
+        assert_eq!(regions(town), (json!("Atlantis"), json!("Atlantis")));
+        assert_eq!(conditions(town, "airtable"), Vec::<String>::new());
         no_dead(town);
     });
 }

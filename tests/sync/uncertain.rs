@@ -1,10 +1,13 @@
 //! The answer is lost, the deed is done: it is looked for before it is done again.
 
+use std::time::Duration;
+
+use connectors::Key;
 use loopd::close;
 use sandbox::{FailKind, Vendor};
 use serde_json::json;
 
-use crate::story::{bug, cells, linear, minutes, no_dead, of_issue, row, tell, the_message, type_in};
+use crate::story::{bug, cells, linear, minutes, no_dead, of_issue, row, rows_with, tell, the_message, type_in};
 use crate::town::{BASE, REPO};
 
 const LOST: [FailKind; 3] = [FailKind::CutAfter, FailKind::ErrorAfter, FailKind::BadGatewayAfter];
@@ -31,13 +34,78 @@ fn creates_happen_once() {
 }
 
 #[test]
+fn what_was_found_was_moved_by_nobody() {
+    for kind in LOST {
+        for typed in [None, Some("Reviewing")] {
+            tell(|town, mid| {
+                town.world.fail_next_operation(Vendor::Linear, "issueCreate", 1, kind);
+                let id = of_issue(bug(town, "Stream ends early"));
+                while town.world.books(Vendor::Linear).lost_answers == 0 {
+                    town.run_for(Duration::from_millis(100));
+                }
+                if let Some(status) = typed {
+                    while rows_with(town, "Feedback", id).is_empty() {
+                        town.run_for(Duration::from_millis(100));
+                    }
+                    type_in(town, "Feedback", id, "Status", &json!(status));
+                }
+                mid(town);
+                minutes(town, 10);
+                assert_eq!(cells(town, id)["Status"], typed.unwrap_or("New"));
+                // And a person's move after it is one.
+                town.world.linear(|desk, cx| desk.move_issue(cx, &id.to_string(), "In Progress"));
+                minutes(town, 10);
+                assert_eq!(cells(town, id)["Status"], "Building");
+                no_dead(town);
+            });
+        }
+    }
+}
+
+#[test]
+fn what_was_moved_before_it_was_found_is_known_by_its_history() {
+    tell(|town, mid| {
+        town.world.fail_next_operation(Vendor::Linear, "issueCreate", 1, FailKind::CutAfter);
+        let id = of_issue(bug(town, "Stream ends early"));
+        while town.world.books(Vendor::Linear).lost_answers == 0 {
+            town.run_for(Duration::from_millis(100));
+        }
+        town.world.linear(|desk, cx| desk.move_issue(cx, &id.to_string(), "In Progress"));
+        mid(town);
+        minutes(town, 20);
+        assert_eq!(cells(town, id)["Status"], "Building");
+        no_dead(town);
+    });
+}
+
+#[test]
+fn what_is_told_of_our_own_create_before_it_is_answered_costs_no_look() {
+    tell(|town, mid| {
+        let lane = loopd::ledger::fetch_lane("linear");
+        town.world.fail_next_operation(Vendor::Linear, "issueCreate", 1, FailKind::CutAfter);
+        let id = of_issue(bug(town, "Stream ends early"));
+        while town.house.ledger.parked("linear", &Key::new("issue", id.to_string())).expect("memory").is_empty() {
+            town.run_for(Duration::from_millis(50));
+            assert_eq!(town.house.ledger.next_due(&lane, 1).expect("memory"), None, "a look is not queued");
+            assert!(town.house.ledger.linked("linear", "issue", &id.to_string()).expect("memory").is_none());
+        }
+        mid(town);
+        minutes(town, 4);
+        assert!(linear(town, id).is_some());
+        let kept = town.house.ledger.parked("linear", &Key::new("issue", id.to_string())).expect("memory");
+        assert!(kept.is_empty(), "{kept:?}");
+        no_dead(town);
+    });
+}
+
+#[test]
 fn updates_are_read_back_and_edits_meanwhile_survive() {
     tell(|town, mid| {
         let id = of_issue(bug(town, "Stream ends early"));
         minutes(town, 3);
         town.world.fail_next_operation(Vendor::Airtable, "PATCH", 1, FailKind::CutAfter);
         town.world.linear(|desk, cx| desk.set_priority(cx, &id.to_string(), 1));
-        town.run_for(std::time::Duration::from_secs(4));
+        town.run_for(Duration::from_secs(4));
         type_in(town, "Feedback", id, "Status", &json!("Building"));
         mid(town);
         minutes(town, 4);
