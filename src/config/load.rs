@@ -42,16 +42,13 @@ pub fn examine(path: &Path, world: &dyn World) -> (Option<Config>, Vec<Problem>)
         Err(problem) => return (None, vec![problem]),
     };
     let (config, mut problems) = read(&path.display().to_string(), &text, folder_of(path), world);
-    let mut config = config.map(|config| {
-        problems.extend(super::check::check(&config, world));
-        config
-    });
+    if let Some(config) = &config {
+        problems.extend(super::check::check(config, world));
+    }
     let mut seen = BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.to_string()));
-    if problems.iter().any(|problem| !problem.warning) {
-        config = None;
-    }
-    (config, problems)
+    let good = problems.iter().all(|problem| problem.warning);
+    (config.filter(|_| good), problems)
 }
 
 fn text_of(path: &Path, world: &dyn World) -> Result<String, Problem> {

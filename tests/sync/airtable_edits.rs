@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::story::{
-    bug, cells, company, issue, known, linear, minutes, no_dead, of_issue, row, rows_with, tell, type_in, writes,
+    bug, cells, company, issue, known, linear, minutes, no_dead, of_issue, row, rows_with, status, tell, type_in,
+    until, writes,
 };
 use crate::town::BASE;
 
@@ -88,5 +89,21 @@ fn half_typed_cells_do_not_travel() {
             |books: &std::collections::BTreeMap<String, u64>| books.get("linear issueUpdate").copied().unwrap_or(0);
         assert!(of(&after) <= of(&before) + 1, "one write for four keystrokes: {before:?} {after:?}");
         assert_eq!(rows_with(town, "Feedback", id).len(), 1);
+    });
+}
+
+/// It is the value that says whether somebody has typed, not how long ago we wrote.
+#[test]
+fn an_edit_right_after_our_write_is_heard() {
+    tell(|town, mid| {
+        let id = of_issue(bug(town, "Stream ends early"));
+        until(town, "the row is there", |town| !rows_with(town, "Feedback", id).is_empty());
+        town.run_for(Duration::from_secs(2));
+        type_in(town, "Feedback", id, "Status", &json!("Building"));
+        mid(town);
+        town.run_for(Duration::from_secs(30));
+        assert_eq!(status(town, id), Some("building"));
+        minutes(town, 3);
+        no_dead(town);
     });
 }

@@ -75,6 +75,27 @@ pub fn minutes(town: &mut Town, minutes: u64) {
     town.run_for(Duration::from_secs(minutes * 60));
 }
 
+/// Lets time pass until it is so, and not a moment longer.
+#[track_caller]
+pub fn until(town: &mut Town, what: &str, is_so: impl Fn(&Town) -> bool) {
+    for _ in 0..1200 {
+        if is_so(town) {
+            return;
+        }
+        town.run_for(Duration::from_millis(100));
+    }
+    panic!("for two minutes it was not so: {what}");
+}
+
+/// For so many minutes it is so at every moment: not only in the end, as it would be after a loss that was mended.
+#[track_caller]
+pub fn always(town: &mut Town, minutes: u64, what: &str, is_so: impl Fn(&Town) -> bool) {
+    for tenths in 0..minutes * 600 {
+        assert!(is_so(town), "after {tenths} tenths of a second it was not so any more: {what}");
+        town.run_for(Duration::from_millis(100));
+    }
+}
+
 /// A bug of high severity, which becomes a Linear issue; its number.
 pub fn bug(town: &Town, title: &str) -> u64 {
     issue(town, title, Some("It stops after 4 KB."), &["bug", "p1"])
@@ -155,6 +176,16 @@ pub fn linear(town: &Town, id: EntityId) -> Option<Value> {
 
 pub fn known(town: &Town, id: EntityId) -> Option<Entity> {
     town.house.ledger.entity(id).expect("memory")
+}
+
+/// The severity that loopd knows.
+pub fn severity(town: &Town, id: EntityId) -> Option<String> {
+    known(town, id)?.as_feedback()?.tags.severity.clone()
+}
+
+/// The status that loopd knows.
+pub fn status(town: &Town, id: EntityId) -> Option<&'static str> {
+    Some(known(town, id)?.as_feedback()?.status.name())
 }
 
 pub fn history(town: &Town, id: EntityId) -> Vec<Entry> {

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use connectors::Key;
 use loopd::close;
+use loopd::ledger::What;
 use sandbox::{FailKind, Vendor};
 use serde_json::json;
 
-use crate::story::{bug, cells, linear, minutes, no_dead, of_issue, row, rows_with, tell, the_message, type_in};
+use crate::story::{
+    always, bug, cells, history, linear, minutes, no_dead, of_issue, row, rows_with, severity, status, tell,
+    the_message, type_in, until,
+};
 use crate::town::{BASE, REPO};
 
 const LOST: [FailKind; 3] = [FailKind::CutAfter, FailKind::ErrorAfter, FailKind::BadGatewayAfter];
@@ -113,6 +117,60 @@ fn updates_are_read_back_and_edits_meanwhile_survive() {
         assert_eq!((&shown["Severity"], &shown["Status"]), (&json!("Critical"), &json!("Building")));
         no_dead(town);
     });
+}
+
+/// Airtable's upsert makes no second row of a create that is repeated; but it writes all fields anew, over what somebody
+/// has typed into that row since.
+#[test]
+fn a_create_that_was_made_is_not_written_again_over_an_edit() {
+    for kind in LOST {
+        tell(|town, mid| {
+            minutes(town, 2);
+            town.world.fail_next_operation(Vendor::Airtable, "PATCH", 1, kind);
+            let id = of_issue(bug(town, "Stream ends early"));
+            until(town, "the row is there", |town| !rows_with(town, "Feedback", id).is_empty());
+            assert_eq!(town.world.books(Vendor::Airtable).lost_answers, 1);
+            type_in(town, "Feedback", id, "Status", &json!("Building"));
+            mid(town);
+            always(town, 3, "what was typed into the new row stands", |town| cells(town, id)["Status"] == "Building");
+            assert_eq!(status(town, id), Some("building"));
+            no_dead(town);
+        });
+    }
+}
+
+/// What an update of ours has left there is ours, though its answer was lost: no edit of a person's, and no reason to
+/// put aside what a person says meanwhile.
+#[test]
+fn an_update_that_was_made_is_known_as_our_own() {
+    for kind in LOST {
+        tell(|town, mid| {
+            let id = of_issue(bug(town, "Stream ends early"));
+            minutes(town, 3);
+            town.world.fail_next_operation(Vendor::Airtable, "PATCH", 1, kind);
+            town.world.linear(|desk, cx| desk.set_priority(cx, &id.to_string(), 1));
+            until(town, "the update is made", |town| cells(town, id)["Severity"] == "Critical");
+            assert_eq!(town.world.books(Vendor::Airtable).lost_answers, 1);
+            // Airtable is silent for a while, and the engineer thinks again.
+            town.world.fail_next(Vendor::Airtable, 6, FailKind::CutBefore);
+            town.world.linear(|desk, cx| desk.set_priority(cx, &id.to_string(), 3));
+            until(town, "it is known", |town| severity(town, id).as_deref() == Some("medium"));
+            mid(town);
+            minutes(town, 4);
+            assert_eq!(
+                (&cells(town, id)["Severity"], &linear(town, id).expect("an issue")["priority"]),
+                (&json!("Medium"), &json!(3)),
+                "{:#?}",
+                history(town, id)
+            );
+            let edits = [What::Edited, What::EditedThere, What::Conflict, What::Overtaken];
+            let lines = history(town, id);
+            let typed: Vec<_> =
+                lines.iter().filter(|line| line.by == "airtable" && edits.contains(&line.what)).collect();
+            assert!(typed.is_empty(), "nobody has typed anything in Airtable: {typed:#?}");
+            no_dead(town);
+        });
+    }
 }
 
 #[test]

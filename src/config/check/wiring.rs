@@ -18,11 +18,13 @@ pub(in crate::config) fn wiring(config: &Config, unread: &Unread) -> Vec<Problem
         None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
     };
     let mut seen: BTreeMap<(EntityKind, &str, &str), ()> = BTreeMap::new();
+    let mapped = |route: &Route| {
+        config.mappings.into_for(&route.connection, &route.collection, route.entity).is_some()
+            || !unread.mapping(&route.connection, &route.collection)
+    };
     let read = |route: &&Route| {
-        !unread.connection(&route.connection)
-            && !(config.connections.contains_key(&route.connection)
-                && config.mappings.into_for(&route.connection, &route.collection, route.entity).is_none()
-                && unread.mapping(&route.connection, &route.collection))
+        let known = config.connections.contains_key(&route.connection);
+        if known { mapped(route) } else { !unread.connection(&route.connection) }
     };
     for route in config.routes.iter().filter(read) {
         if !config.connections.contains_key(&route.connection) {
