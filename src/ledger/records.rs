@@ -107,6 +107,10 @@ pub struct Base {
     pub looked_at: Option<DateTime<Utc>>,
     /// The newest line of the vendor's own history that was taken in.
     pub heard: Option<DateTime<Utc>>,
+    /// Values that people put there and that looks have shown, by field: when the vendor's history tells of them later, it
+    /// is no news.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub known: BTreeMap<String, Vec<Known>>,
     /// Writes in a row that came back changed.
     pub rounds: u32,
     /// Fields that the destination does not have; owed until its binding changes.
@@ -135,6 +139,13 @@ pub struct FieldBase {
     /// person's edit already. The vendor's history may yet tell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub found: bool,
+}
+
+/// A value that a look has shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    pub value: Value,
+    pub at: DateTime<Utc>,
 }
 
 /// The destination's value before our last write, and until when a late replica may still show it.

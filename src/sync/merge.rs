@@ -18,11 +18,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Edit, FieldKind, Sink};
 use serde_json::{Map, Value};
 
-use crate::ledger::{Base, Effect, Entry, FieldBase, What};
+use crate::ledger::{Base, Effect, Entry, FieldBase, Known, What};
 use crate::mapping::{Flow, IntoMapping, Lens, Wins};
 
 /// An automation that changes what we wrote does so within this time.
 const REACTION: TimeDelta = TimeDelta::minutes(2);
+
+/// A vendor's history lags behind what looks show by no more than this.
+const HISTORY_LAG: TimeDelta = TimeDelta::days(1);
+/// Values of one field that people gave it within that time, at most.
+const KNOWN: usize = 16;
 
 /// What is known when a record of ours has been looked at.
 pub struct Look<'a> {
@@ -75,7 +80,11 @@ pub struct Take {
 pub fn merge(look: &Look<'_>) -> Merged {
     let mut merged = Merged { base: look.base.clone(), ..Merged::default() };
     for (name, lens) in &look.mapping.fields {
+        let before = merged.log.len();
         field(look, name, lens, &mut merged);
+        if merged.log.len() > before {
+            know(look, name, lens, &mut merged.base);
+        }
     }
     // A vendor tells the same history more than once.
     let heard = look.base.heard;
@@ -88,6 +97,29 @@ pub fn merge(look: &Look<'_>) -> Merged {
         merged.base.rounds = if merged.rewritten { merged.base.rounds + 1 } else { 0 };
     }
     merged
+}
+
+/// Remembers what a person put there, so that the vendor's history is no news when it tells of it.
+fn know(look: &Look<'_>, name: &str, lens: &Lens, base: &mut Base) {
+    let known = base.known.entry(name.to_owned()).or_default();
+    known.retain(|known| look.now - known.at < HISTORY_LAG);
+    known.push(Known { value: seen(look, name, lens), at: look.now });
+    let spare = known.len().saturating_sub(KNOWN);
+    known.drain(..spare);
+}
+
+/// Whether a look has shown this value before its history told of it; that is remembered once.
+fn was_known(look: &Look<'_>, field: &str, value: &Value, base: &mut Base) -> bool {
+    let Some(known) = base.known.get_mut(field) else { return false };
+    known.retain(|known| look.now - known.at < HISTORY_LAG);
+    let place = known.iter().position(|known| known.value == *value);
+    if let Some(place) = place {
+        known.remove(place);
+    }
+    if known.is_empty() {
+        base.known.remove(field);
+    }
+    place.is_some()
 }
 
 fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
@@ -251,6 +283,9 @@ fn history(look: &Look<'_>, edit: &Edit, merged: &mut Merged) {
     let Some(lens) = look.mapping.fields.get(&edit.field) else { return };
     let value = look.sink.canonical(&look.mapping.collection, &edit.field, edit.value.clone());
     let value = projected(look, &edit.field, lens, value);
+    if was_known(look, &edit.field, &value, &mut merged.base) {
+        return;
+    }
     let stands = seen(look, &edit.field, lens) == value;
     if stands {
         if let Some(base) = look.base.fields.get(&edit.field).filter(|base| base.found && base.theirs == value) {

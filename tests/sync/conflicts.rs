@@ -214,7 +214,6 @@ fn an_edit_that_nothing_told_of_is_not_written_over_in_linear() {
 }
 
 #[test]
-#[ignore = "the engine fails here: a webhook's look moves no `heard`, so Linear's history is taken for news when it is polled"]
 fn an_edit_that_was_heard_is_not_put_back_when_it_is_told_again() {
     tell(|town, mid| {
         let id = of_issue(bug(town, "Stream ends early"));
