@@ -6,8 +6,6 @@
 mod hooks;
 mod poll;
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 pub use hooks::{Arrived, Current, Door, Rejection, admit, receive};
 pub use poll::Poll;

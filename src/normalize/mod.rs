@@ -5,8 +5,6 @@
 //! becomes a dead letter with its cause; the others go on.
 
 mod draw;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
