@@ -79,7 +79,7 @@ struct Gate {
     delay: Delay,
 }
 
-/// The condition of a connection whose vendor has not answered sensibly for [`TROUBLE`].
+/// The condition of a connection whose vendor has not answered sensibly for a minute.
 pub const UNREACHABLE: &str = "unreachable";
 const TROUBLE: TimeDelta = TimeDelta::minutes(1);
 /// How long a connection that locked us out is left alone before it is tried again.
