@@ -6,7 +6,7 @@
 //! records is drawn anew. A walk goes in pieces, its place is in the same commit, a crash resumes it and another
 //! change begins it again. Its work ranks behind all other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -218,7 +218,11 @@ impl Reconcile {
     fn begin(&self) -> Result<(), LedgerError> {
         let mut changed = Vec::new();
         let mut wanted = BTreeMap::new();
+        let mut forgets = BTreeSet::new();
         for ground in self.grounds() {
+            if matches!(ground, Ground::Seen(_)) {
+                forgets.insert(ground.name());
+            }
             wanted.insert(ground.name(), ground.digest(&self.house)?);
         }
         let begun = self.house.ledger.transact(|tx| {
@@ -230,7 +234,10 @@ impl Reconcile {
                 let walk = before.get(name).filter(|walk| walk.digest == *digest).cloned();
                 let walk = walk.unwrap_or_else(|| {
                     begun.push(name.clone());
-                    Walk { digest: *digest, after: None, through: false }
+                    // At the very first start nothing was drawn by another mapping, and what has just come in may wait in
+                    // the inbox yet: not kept, and not to be forgotten.
+                    let through = before.is_empty() && forgets.contains(name);
+                    Walk { digest: *digest, after: None, through }
                 });
                 walks.insert(name.clone(), walk);
             }
