@@ -8,6 +8,7 @@
 //! Before an update the record is read (the fence), so that what a person changed since the last look is merged, not
 //! overwritten.
 
+mod adopt;
 mod desired;
 mod merge;
 mod observe;
@@ -23,10 +24,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Fault, Record, Sink, Written};
 
+pub use adopt::adopt;
 pub use desired::{DesireError, Desired, desired, difference};
 pub use follow::{BEHIND, RANKS, follow, item, rank, read_item, records};
 pub use merge::{Look, Merged, Take, merge};
-pub use observe::{ObserveError, adopt, gone, observe};
+pub use observe::{ObserveError, gone, observe};
 pub(crate) use outcome::start_from;
 pub use plan::{Planned, Task, plan};
 pub use rebind::{look_through, note};
