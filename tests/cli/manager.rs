@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::support::{GITHUB, PATIENCE, Place};
 
 /// The watchdog that the daemon is run under.
-const WATCHDOG: Duration = Duration::from_secs(4);
+const WATCHDOG: Duration = Duration::from_secs(60);
 
 struct Manager(UnixDatagram);
 
