@@ -135,18 +135,26 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// Of a vendor's limit. What others sent in a short window before is waited out first.
     pub fn new(limit: Limit, clock: Arc<dyn Clock>) -> Self {
+        let begin = if limit.per <= SHORT { limit.per + HAIR } else { Duration::ZERO };
+        let quota = Self::spacing(limit, clock);
+        quota.close_for(begin);
+        quota
+    }
+
+    /// That only spaces calls, which another quota counts.
+    pub fn spacing(limit: Limit, clock: Arc<dyn Clock>) -> Self {
         let rate = Rate::with_period(limit.interval())
             .unwrap_or_else(|| Rate::per_second(NonZeroU32::MIN))
             .allow_burst(limit.burst);
         let limiter = RateLimiter::direct_with_clock(rate, Monotonic(clock.clone()));
-        let begin = if limit.per <= SHORT { clock.monotonic() + limit.per + HAIR } else { Duration::ZERO };
         Self {
             clock,
             limit,
             limiter,
             window: Mutex::default(),
-            gate: Mutex::new(begin),
+            gate: Mutex::default(),
             calls: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
         }

@@ -77,7 +77,7 @@ impl Client {
         let http = Http::new(&settings.base_url, Auth::None, quota, outside.transport.clone())
             .with_header(header::ACCEPT, HeaderValue::from_static("application/vnd.github+json"))
             .with_header(http::HeaderName::from_static("x-github-api-version"), version);
-        let gate = |limit| Quota::new(limit, outside.clock.clone());
+        let gate = |limit| Quota::spacing(limit, outside.clock.clone());
         Ok(Self {
             http,
             credential,

@@ -37,7 +37,7 @@ use scene::{Daemon, Scene, text};
 /// How long a daemon may take until it is at its point; then it is killed where it is.
 const ONE_LIFE: Duration = Duration::from_secs(3);
 /// How long the last one may take until all is as it should be.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How long nothing may be written before it counts as quiet. More than one round of every schedule.
 const QUIET: Duration = Duration::from_millis(2500);
 

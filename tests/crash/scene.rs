@@ -224,11 +224,11 @@ send_without_approval = ["github", "intercom"]
         ("linear", Vendor::Linear, "team = \"ENG\"".to_owned()),
     ] {
         let (base, variable) = (served.base(vendor), variable(vendor));
-        // GitHub meters by the hour, and a life is short.
+        // GitHub meters by the hour, and a life is short. A window of a second would be waited out at each start.
         let quota = if vendor == Vendor::GitHub {
             "calls = 5000, per_seconds = 3600, burst = 800"
         } else {
-            "calls = 1000, per_seconds = 1, burst = 500"
+            "calls = 10000, per_seconds = 10, burst = 500"
         };
         // Airtable's secret comes with the webhook that loopd makes there.
         let secret = if vendor == Vendor::Airtable { "" } else { "webhook_secret = { env = \"CRASH_HOOK\" }\n" };
