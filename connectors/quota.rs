@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -130,8 +129,6 @@ pub struct Quota {
     window: Mutex<Window>,
     /// Until this moment of the monotonic clock, nothing goes out.
     gate: Mutex<Duration>,
-    calls: AtomicU64,
-    throttled: AtomicU64,
 }
 
 impl Quota {
@@ -149,15 +146,7 @@ impl Quota {
             .unwrap_or_else(|| Rate::per_second(NonZeroU32::MIN))
             .allow_burst(limit.burst);
         let limiter = RateLimiter::direct_with_clock(rate, Monotonic(clock.clone()));
-        Self {
-            clock,
-            limit,
-            limiter,
-            window: Mutex::default(),
-            gate: Mutex::default(),
-            calls: AtomicU64::new(0),
-            throttled: AtomicU64::new(0),
-        }
+        Self { clock, limit, limiter, window: Mutex::default(), gate: Mutex::default() }
     }
 
     /// Counts a call that is about to be made, or says how long to wait before asking again.
@@ -185,8 +174,7 @@ impl Quota {
             .check()
             .map_err(|not_until| not_until.wait_time_from(Moment(now)).max(Duration::from_millis(1)))?;
         window.sent.push_back(Sent { at: now, took: None });
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        Ok(Ticket(window.left + window.sent.len() as u64 - 1))
+        Ok(Ticket(window.calls() - 1))
     }
 
     /// How long [`Quota::take`] would surely refuse; it may refuse for longer.
@@ -228,13 +216,13 @@ impl Quota {
 
     /// Counts an answer that said "too many". From then on, late calls hold their places twice as long.
     pub fn note_throttled(&self) {
-        self.throttled.fetch_add(1, Ordering::Relaxed);
         let mut window = self.window();
         window.throttled = window.throttled.saturating_add(1);
     }
 
     pub fn meter(&self) -> Meter {
-        Meter { calls: self.calls.load(Ordering::Relaxed), throttled: self.throttled.load(Ordering::Relaxed) }
+        let window = self.window();
+        Meter { calls: window.calls(), throttled: window.throttled.into() }
     }
 
     pub fn pace(&self) -> Pace {
@@ -247,6 +235,11 @@ impl Quota {
 }
 
 impl Window {
+    /// All that were ever counted.
+    fn calls(&self) -> u64 {
+        self.left + self.sent.len() as u64
+    }
+
     /// How long it is until the vendor has surely forgotten this call.
     fn until_out(&self, call: &Sent, limit: Limit, now: Duration) -> Duration {
         let took = call.took.unwrap_or_else(|| now.saturating_sub(call.at));
