@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::house::{Connection, House};
 use crate::ledger::LedgerError;
-use crate::pause::Pause;
+use crate::pause::{Pause, patiently};
 
 /// Records that one look at the ledger takes.
 const PIECE: usize = 1024;
@@ -92,23 +92,4 @@ pub fn shape(house: &House, connection: &str) -> Result<Shape, LedgerError> {
 
 fn of(connection: &Connection) -> Result<&dyn Setup, SetupError> {
     connection.connector.setup().ok_or_else(|| SetupError::None { connection: connection.name.clone() })
-}
-
-/// Repeats a call that was certainly not done. What may have been done is planned anew, by running setup again.
-async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
-    pause: &dyn Pause,
-    call: impl Fn() -> F,
-) -> Result<T, Fault> {
-    const TRIES: usize = 200;
-    let mut last = Fault::later("the quota never let this call through");
-    for _ in 0..TRIES {
-        match call().await {
-            Err(Fault::Later { after, why }) => {
-                pause.pause(after.unwrap_or(std::time::Duration::from_secs(1))).await;
-                last = Fault::Later { after, why };
-            }
-            done => return done,
-        }
-    }
-    Err(last)
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, SHIPPED, World as Machine};
 use crate::house::House;
 use crate::mapping::{Compiled, Example, FromMapping, IntoMapping, Mapping, Wanted, compile, run_examples};
-use crate::pause::Pause;
+use crate::pause::{Pause, patiently};
 use crate::schema::EntityId;
 
 /// One example, or one real record of the sandbox, and what became of it.
@@ -115,21 +115,6 @@ fn people(world: &World) {
         let contact = intercom.add_contact("Ada Example", "ada@lumen.example.com", Some(&company), cx);
         intercom.open_conversation(&contact, "Exports", "<p>Exports fail.</p>", None, cx);
     });
-}
-
-async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
-    pause: &dyn Pause,
-    call: impl Fn() -> F,
-) -> Result<T, Fault> {
-    for _ in 0..200 {
-        match call().await {
-            Err(Fault::Later { after, .. }) => {
-                pause.pause(after.unwrap_or(std::time::Duration::from_millis(200))).await;
-            }
-            done => return done,
-        }
-    }
-    Err(Fault::later("the quota never let this call through"))
 }
 
 /// The records that the vendor really gives, drawn by the mapping.
