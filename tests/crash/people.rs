@@ -129,8 +129,11 @@ impl People {
 
     /// An engineer has done it: the customer hears of it, once.
     fn ship(&mut self, world: &World, rng: &mut Rng) {
-        let open =
-            issues(world).into_iter().filter(|issue| !self.done.contains(issue) && !self.decided.contains(issue));
+        // Those that came by webhook alone have no thread in which anybody could be told.
+        let told: BTreeSet<String> = self.said.iter().map(|(id, _)| issue_of(*id)).collect();
+        let open = issues(world)
+            .into_iter()
+            .filter(|issue| told.contains(issue) && !self.done.contains(issue) && !self.decided.contains(issue));
         let Some(issue) = one(rng, open) else { return };
         world.linear(|desk, cx| desk.move_issue(cx, &issue, "Done"));
         self.done.insert(issue);
