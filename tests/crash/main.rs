@@ -238,7 +238,12 @@ fn play(scene: &Scene, kills: u64, seed: u64) {
     assert!(verified.status.success(), "{}", text(&verified));
     let status = scene.json(&["status", "--json"]);
     assert_eq!(status["dead"], 0, "dead letters: {}", text(&scene.loopd(&["dead"])));
-    assert_eq!(left_undone(scene), Vec::<Value>::new());
+    // What came just before the stop may still be in its queue: polls come every second and reach back, and a webhook that
+    // was refused comes again when it will.
+    let came =
+        |queue: &Value| queue["name"].as_str().is_some_and(|name| name == "normalize" || name.starts_with("fetch/"));
+    let undone: Vec<Value> = left_undone(scene).into_iter().filter(|queue| !came(queue)).collect();
+    assert!(undone.is_empty(), "left undone: {undone:?}");
     let standing = look(&scene.world, &people, acknowledged);
     assert!(standing.is_whole(), "{standing:#?}");
     let edits = lost_edits(scene, &people);
