@@ -17,6 +17,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::fault::Fault;
+use crate::oauth::Tokens;
 use crate::quota::Quota;
 
 /// The most that one answer may hold, in bytes. Airtable's largest page (100 records of 100,000-character texts) fits.
@@ -49,12 +50,15 @@ pub enum Auth {
     Bearer(SecretString),
     /// The bare token (Linear's personal keys).
     Raw(SecretString),
+    /// `Bearer` with the token of the moment.
+    Fresh(Arc<dyn Tokens>),
 }
 
 impl Auth {
-    fn header(&self) -> Result<Option<HeaderValue>, Fault> {
+    async fn header(&self) -> Result<Option<HeaderValue>, Fault> {
         let text = match self {
             Self::None => return Ok(None),
+            Self::Fresh(tokens) => format!("Bearer {}", tokens.token().await?.expose_secret().trim()),
             Self::Bearer(token) => format!("Bearer {}", token.expose_secret().trim()),
             Self::Raw(token) => token.expose_secret().trim().to_owned(),
         };
@@ -87,12 +91,15 @@ pub struct Call {
     pub target: String,
     pub query: Vec<(String, String)>,
     pub headers: Vec<(HeaderName, String)>,
+    /// Sent as JSON.
     pub body: Option<Value>,
+    /// Sent as `application/x-www-form-urlencoded`, where there is no `body`.
+    pub form: Vec<(String, String)>,
 }
 
 impl Call {
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), query: Vec::new(), headers: Vec::new(), body: None }
+        Self { method, target: target.into(), query: Vec::new(), headers: Vec::new(), body: None, form: Vec::new() }
     }
     pub fn get(target: impl Into<String>) -> Self {
         Self::new(Method::GET, target)
@@ -102,6 +109,11 @@ impl Call {
     }
     pub fn patch(target: impl Into<String>, body: Value) -> Self {
         Self { body: Some(body), ..Self::new(Method::PATCH, target) }
+    }
+    /// A POST of a form.
+    pub fn form(target: impl Into<String>, form: &[(&str, &str)]) -> Self {
+        let form = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { form, ..Self::new(Method::POST, target) }
     }
     #[must_use]
     pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -200,7 +212,7 @@ impl Http {
 
     /// One attempt, through the quota.
     pub async fn call(&self, call: Call) -> Result<Answer, Fault> {
-        let request = self.request(&call)?;
+        let request = self.request(&call).await?;
         let ticket =
             self.quota.take().map_err(|wait| Fault::Later { after: Some(wait), why: "our own quota".into() })?;
         let started = request.uri().path().to_owned();
@@ -222,14 +234,14 @@ impl Http {
         answer
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Bytes>, Fault> {
+    async fn request(&self, call: &Call) -> Result<Request<Bytes>, Fault> {
         let uri = self.uri(call)?;
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
         let Some(headers) = request.headers_mut() else {
             return Err(Fault::locked(format!("base_url {} makes no URL with {}", self.base, call.target)));
         };
         headers.extend(self.headers.clone());
-        if let Some(value) = self.auth.header()? {
+        if let Some(value) = self.auth.header().await? {
             headers.insert(header::AUTHORIZATION, value);
         }
         for (name, value) in &call.headers {
@@ -243,6 +255,12 @@ impl Http {
                 Bytes::from(
                     serde_json::to_vec(value).map_err(|error| Fault::rejected(format!("cannot be JSON: {error}")))?,
                 )
+            }
+            None if !call.form.is_empty() => {
+                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+                headers.insert(header::CONTENT_TYPE, form);
+                let pairs = call.form.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+                Bytes::from(pairs.collect::<Vec<_>>().join("&"))
             }
             None => Bytes::new(),
         };

@@ -7,28 +7,40 @@
 //! To add a vendor: its folder here, one arm in [`Kind`], its stand-in in `sandbox`, a mapping. See CONTRIBUTING.md.
 
 pub mod airtable;
+pub mod app;
+pub mod bigquery;
 pub mod clock;
 pub mod fault;
+pub mod ga4;
 pub mod github;
+pub mod granola;
 pub mod http;
 pub mod intercom;
 mod json;
 mod kind;
 pub mod linear;
 mod memo;
+pub mod notion;
+pub mod oauth;
+pub mod posthog;
 pub mod quota;
 pub mod read_only;
+pub mod salesforce;
+pub mod segment;
 mod settings;
 pub mod signature;
+pub mod slack;
 #[cfg(test)]
 mod testing;
+pub mod typeform;
+mod unbuilt;
 mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -90,7 +102,15 @@ pub struct Cursor(pub Value);
 #[derive(Clone, Debug)]
 pub struct Page {
     pub records: Vec<Record>,
+    /// How often things were used; most sources tell nothing of it.
+    pub usage: Vec<Usage>,
     pub next: Next,
+}
+
+impl Page {
+    pub fn of(records: Vec<Record>, next: Next) -> Self {
+        Self { records, usage: Vec::new(), next }
+    }
 }
 
 /// Where to go on. Both carry the position *after* this page; it is stored in the same commit as the records.
@@ -290,7 +310,7 @@ pub struct Request<'a> {
 }
 
 /// A webhook request that is proven to be the vendor's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Delivery {
     /// The vendor's delivery id; the same on a redelivery. Used to count duplicates, not to refuse work.
     pub id: String,
@@ -300,6 +320,45 @@ pub struct Delivery {
     pub fetch: Vec<Key>,
     /// Streams to pull now.
     pub pull: Vec<String>,
+    /// How often things were used.
+    pub usage: Vec<Usage>,
+    /// What the sender must read in our answer, besides its 2xx.
+    pub reply: Option<Reply>,
+    /// What a person has to do now (paste a token that came with this request), told by `status` until the next attach.
+    pub notice: Option<String>,
+}
+
+/// The body of our 2xx, where a vendor wants one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub content_type: &'static str,
+    pub body: String,
+    /// `{id}` in the body stands for the short id (`FB-7K3Q9X`) of the feedback that is drawn from this record.
+    pub names: Option<Key>,
+}
+
+/// How often an account used a feature on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The vendor's name of the account: a group id, a domain, a customer's number. `None`: not known yet.
+    pub account: Option<String>,
+    /// The vendor's name of the person, where it has one.
+    pub user: Option<String>,
+    /// The event's name.
+    pub feature: String,
+    /// In UTC, or in the vendor's own time zone where it only tells days.
+    pub day: NaiveDate,
+    pub count: Counted,
+}
+
+/// Whether a number adds to what is known, or is what is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// One more, known by this id: told twice, it counts once.
+    Once(String),
+    /// The total of that day as the vendor has it now; it takes the place of an earlier one.
+    Total(u64),
 }
 
 /// Calls made so far, for `status`, metrics and the demo's table.
@@ -322,6 +381,8 @@ pub struct Pace {
 pub struct Outside {
     pub transport: Arc<dyn http::Transport>,
     pub clock: Arc<dyn Clock>,
+    /// Where this connection's grant is kept, if its credentials change while it runs.
+    pub vault: Arc<dyn oauth::Vault>,
 }
 
 /// A connection to one account of one vendor.

@@ -58,7 +58,11 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
     let mut connections = BTreeMap::new();
     for (name, connection) in &config.connections {
         let secrets = config.secrets(name, world).map_err(|problem| BuildError::Secret(Box::new(problem)))?;
-        let outside = Outside { transport: (materials.transport)(name), clock: materials.clock.clone() };
+        let outside = Outside {
+            transport: (materials.transport)(name),
+            clock: materials.clock.clone(),
+            vault: Arc::new(connectors::oauth::NoVault),
+        };
         let connector = connectors::open(connection.kind, &connection.settings, &secrets, &outside)
             .map_err(|error| BuildError::Settings { connection: name.clone(), error })?;
         let callback = config.http.public_url.as_ref().map(|url| format!("{}/hooks/{name}", url.trim_end_matches('/')));

@@ -157,6 +157,6 @@ fn is_write(vendor: Vendor, request: &http::Request<bytes::Bytes>) -> bool {
                 && !path.ends_with("/listRecords")
         }
         Vendor::Linear => String::from_utf8_lossy(request.body()).contains("mutation"),
-        Vendor::GitHub | Vendor::Intercom => request.method() != http::Method::GET,
+        _ => request.method() != http::Method::GET,
     }
 }

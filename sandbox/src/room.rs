@@ -29,6 +29,30 @@ struct Planned {
     kind: FailKind,
 }
 
+/// A room, whichever vendor's it is.
+pub(crate) trait AnyRoom {
+    fn base(&mut self) -> &mut String;
+    fn books(&mut self) -> &mut Books;
+    fn plan(&mut self, operation: &str, n: usize, kind: FailKind);
+    fn forget_past(&mut self);
+    /// Answers, and says whether the stand-in did what was asked.
+    fn call(
+        &mut self,
+        request: &Request<Bytes>,
+        faults: &Faults,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) -> (Reply, bool);
+    /// Books a delivery's outcome, and says after what time it is tried again.
+    fn delivered(
+        &mut self,
+        outgoing: &Outgoing,
+        status: Option<u16>,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) -> Option<TimeDelta>;
+}
+
 impl<T: StandIn> Room<T> {
     pub(crate) fn new(stand_in: T, vendor: Vendor, seeds: &mut Rng) -> Self {
         Self {
@@ -42,18 +66,40 @@ impl<T: StandIn> Room<T> {
         }
     }
 
-    pub(crate) fn plan(&mut self, operation: &str, n: usize, kind: FailKind) {
+    /// What a person does, or looks at, in the vendor's own screens.
+    pub(crate) fn desk<R>(
+        &mut self,
+        faults: &Faults,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+        act: impl FnOnce(&mut T, &mut Context<'_>) -> R,
+    ) -> R {
+        remember(&mut self.past, &self.stand_in, faults, now);
+        let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
+        act(&mut self.stand_in, &mut cx)
+    }
+}
+
+impl<T: StandIn> AnyRoom for Room<T> {
+    fn base(&mut self) -> &mut String {
+        &mut self.base
+    }
+
+    fn books(&mut self) -> &mut Books {
+        &mut self.books
+    }
+
+    fn plan(&mut self, operation: &str, n: usize, kind: FailKind) {
         if n > 0 {
             self.planned.push_back(Planned { operation: operation.to_owned(), left: n, kind });
         }
     }
 
-    pub(crate) fn forget_past(&mut self) {
+    fn forget_past(&mut self) {
         self.past.clear();
     }
 
-    /// Answers, and says whether the stand-in did what was asked.
-    pub(crate) fn call(
+    fn call(
         &mut self,
         request: &Request<Bytes>,
         faults: &Faults,
@@ -106,21 +152,7 @@ impl<T: StandIn> Room<T> {
         (reply, true)
     }
 
-    /// What a person does, or looks at, in the vendor's own screens.
-    pub(crate) fn desk<R>(
-        &mut self,
-        faults: &Faults,
-        now: DateTime<Utc>,
-        outbox: &mut Vec<Outgoing>,
-        act: impl FnOnce(&mut T, &mut Context<'_>) -> R,
-    ) -> R {
-        remember(&mut self.past, &self.stand_in, faults, now);
-        let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
-        act(&mut self.stand_in, &mut cx)
-    }
-
-    /// Books a delivery's outcome, and says after what time it is tried again.
-    pub(crate) fn delivered(
+    fn delivered(
         &mut self,
         outgoing: &Outgoing,
         status: Option<u16>,

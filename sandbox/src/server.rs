@@ -5,6 +5,7 @@
 //!
 //! This edge is the one place in the crate that sleeps and sends.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,37 +31,21 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Deliveries under way at once.
 const AT_ONCE: usize = 32;
 
-/// Where to listen, on loopback. 0: any free port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ports {
-    pub github: u16,
-    pub intercom: u16,
-    pub airtable: u16,
-    pub linear: u16,
-}
+/// Where to listen, on loopback. Vendors that are not named get any free port.
+pub type Ports = BTreeMap<Vendor, u16>;
 
 /// The running server. Dropping it stops it too, without waiting.
 #[derive(Debug)]
 pub struct Served {
-    /// Base URLs, as clients take them.
-    pub github: String,
-    pub intercom: String,
-    pub airtable: String,
-    /// Airtable's host for attachment bytes; here the same.
-    pub airtable_content: String,
-    pub linear: String,
+    bases: BTreeMap<Vendor, String>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Served {
+    /// The base URL, as clients of this vendor take it.
     pub fn base(&self, vendor: Vendor) -> &str {
-        match vendor {
-            Vendor::GitHub => &self.github,
-            Vendor::Intercom => &self.intercom,
-            Vendor::Airtable => &self.airtable,
-            Vendor::Linear => &self.linear,
-        }
+        self.bases.get(&vendor).map_or("", String::as_str)
     }
 
     /// Stops listening, cuts what is open, and waits until it is gone. Webhooks under way are abandoned.
@@ -72,29 +57,23 @@ impl Served {
 }
 
 /// Serves the world, and tells it under which base URLs it is reached.
-pub async fn serve(world: Arc<World>, ports: Ports) -> io::Result<Served> {
+pub async fn serve(world: Arc<World>, ports: &Ports) -> io::Result<Served> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut open = Vec::new();
-    for (vendor, port, path) in [
-        (Vendor::GitHub, ports.github, ""),
-        (Vendor::Intercom, ports.intercom, ""),
-        (Vendor::Airtable, ports.airtable, "/v0"),
-        (Vendor::Linear, ports.linear, "/graphql"),
-    ] {
+    for vendor in Vendor::ALL {
+        let port = ports.get(&vendor).copied().unwrap_or(0);
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-        let base = format!("http://127.0.0.1:{}{path}", listener.local_addr()?.port());
+        let base = format!("http://127.0.0.1:{}{}", listener.local_addr()?.port(), vendor.path());
         open.push((vendor, listener, base));
     }
-    let bases: Vec<String> = open.iter().map(|(.., base)| base.clone()).collect();
+    let bases = open.iter().map(|(vendor, _, base)| (*vendor, base.clone())).collect();
     for (vendor, listener, base) in open {
         world.set_base(vendor, &base);
         tasks.spawn(accept(Arc::clone(&world), vendor, listener, stopped.clone()));
     }
     tasks.spawn(deliver(world, client()?, stopped));
-    let [github, intercom, airtable, linear] =
-        <[String; 4]>::try_from(bases).map_err(|_| io::Error::other("one base URL a vendor"))?;
-    Ok(Served { github, intercom, airtable_content: airtable.clone(), airtable, linear, stop, tasks })
+    Ok(Served { bases, stop, tasks })
 }
 
 async fn accept(world: Arc<World>, vendor: Vendor, listener: TcpListener, mut stopped: watch::Receiver<bool>) {

@@ -122,7 +122,7 @@ fn show(outcome: &Outcome, out: &Out) {
         ),
         ("messages prepared".into(), outcome.prepared_messages.to_string()),
     ];
-    rows.extend(Vendor::ALL.iter().map(|vendor| (format!("calls to {}", vendor.name()), calls(*vendor))));
+    rows.extend(demo::STAGED.iter().map(|vendor| (format!("calls to {}", vendor.name()), calls(*vendor))));
     rows.extend([
         ("429s".into(), mark(outcome.throttled == 0, outcome.throttled.to_string())),
         ("dead letters".into(), mark(outcome.dead == 0, outcome.dead.to_string())),
@@ -142,13 +142,13 @@ fn show(outcome: &Outcome, out: &Out) {
 /// Stays up until it is interrupted.
 async fn keep(stage: &Stage, out: &Out) {
     let config = stage.config.display();
-    let rows = Vendor::ALL
+    let rows = demo::STAGED
         .iter()
         .map(|vendor| vec![vendor.name().to_owned(), stage.served.base(*vendor).to_owned(), vendor.token().to_owned()]);
     out.line("\nThe sandbox's vendors");
     out.table(&["vendor", "base URL", "token"], rows);
     let [base, feedback] = [demo::BASE, demo::FEEDBACK];
-    let airtable = &stage.served.airtable;
+    let airtable = stage.served.base(Vendor::Airtable);
     out.line(format!("\nThe daemon: http://{}/healthz, /readyz, /metrics", stage.address));
     out.line(format!("Its folder: {}\n\nTo try, in another terminal:", stage.folder.display()));
     for command in ["status", "close list", "plan", "dead"] {

@@ -22,9 +22,9 @@ pub struct Args {
     /// What goes wrong and how often: `fail_before=0.05,fail_after=0.05,slow=0.1:2000,webhook_drop=0.1`
     #[arg(long, default_value = "", value_name = "SPEC")]
     faults: Faults,
-    /// The ports of github, intercom, airtable and linear; 0: any free one
-    #[arg(long, default_value = "0,0,0,0", value_name = "PORT,PORT,PORT,PORT", value_parser = four_ports)]
-    ports: Ports,
+    /// Where a vendor listens, `airtable=9103,linear=9104`; the others on any free port
+    #[arg(long, value_name = "VENDOR=PORT", value_delimiter = ',', value_parser = ports)]
+    ports: Vec<(Vendor, u16)>,
     /// End by itself after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
@@ -34,12 +34,11 @@ pub struct Args {
 const REPO: &str = "example/app";
 const BASE: &str = "appSandbox0000001";
 
-fn four_ports(text: &str) -> Result<Ports, String> {
-    let ports: Result<Vec<u16>, _> = text.split(',').map(|port| port.trim().parse()).collect();
-    match ports.as_deref() {
-        Ok(&[github, intercom, airtable, linear]) => Ok(Ports { github, intercom, airtable, linear }),
-        Ok(_) | Err(_) => Err("write four ports: 9101,9102,9103,9104".into()),
-    }
+fn ports(text: &str) -> Result<(Vendor, u16), String> {
+    let (name, port) = text.split_once('=').ok_or("write VENDOR=PORT: airtable=9103")?;
+    let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name.trim());
+    let vendor = vendor.ok_or_else(|| format!("there are {}", Vendor::ALL.map(Vendor::name).join(", ")))?;
+    Ok((vendor, port.trim().parse().map_err(|_| format!("{port} is no port"))?))
 }
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
@@ -49,7 +48,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     world.airtable(|desk, cx| desk.create_base(cx, BASE, "Sandbox"));
     world.set_faults(args.faults);
     let mut ended = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let served = serve(world, args.ports).await.context("the ports cannot be listened on")?;
+    let served =
+        serve(world, &args.ports.into_iter().collect::<Ports>()).await.context("the ports cannot be listened on")?;
     show(&served, args.seed, out);
     let wait = async {
         match args.seconds {

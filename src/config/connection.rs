@@ -73,9 +73,8 @@ pub(super) fn read(item: &Item<'_, '_>, zone: Tz, folder: &Path) -> Option<Conne
         item.doc.note(problem.mend("rename it"));
         return None;
     }
-    let kind = section
-        .require("kind", "write kind = \"github\", \"intercom\", \"airtable\" or \"linear\"")
-        .and_then(|kind| read_kind(&kind))?;
+    let kind =
+        section.require("kind", "write the vendor's name: kind = \"github\"").and_then(|kind| read_kind(&kind))?;
     let zone = section.get("timezone").and_then(|zone| read_zone(&zone)).unwrap_or(zone);
     let schedules = section.get("schedule").map(|schedule| read_schedules(&schedule, zone)).unwrap_or_default();
     let mut connection = Connection {

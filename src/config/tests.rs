@@ -334,14 +334,15 @@ fn check_finds_collections_and_types_that_do_not_fit() {
 
 #[test]
 fn a_starter_loads_and_checks_for_any_choice_of_vendors() {
-    let kinds = connectors::Kind::ALL;
-    for choice in 0..16_usize {
-        let chosen: Vec<_> =
-            kinds.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1).map(|(_, kind)| *kind).collect();
+    use connectors::Kind;
+    let kinds = [Kind::Airtable, Kind::GitHub, Kind::Intercom, Kind::Linear];
+    let alone = kinds.iter().map(|kind| vec![*kind]);
+    let pairs = kinds.iter().flat_map(|one| kinds.iter().map(|other| vec![*one, *other]).filter(|two| two[0] < two[1]));
+    for chosen in alone.chain(pairs).chain([Vec::new(), kinds.to_vec()]) {
         let text = starter(&chosen);
         let mut desk = Desk::default();
-        for name in ["GITHUB_TOKEN", "INTERCOM_TOKEN", "AIRTABLE_TOKEN", "LINEAR_API_KEY"] {
-            desk.env.insert(name.into(), "x".into());
+        for variable in text.split("env = \"").skip(1) {
+            desk.env.insert(variable.split('"').next().expect("a name").into(), "x".into());
         }
         let found = checked(&desk, &text);
         assert!(found.is_empty(), "{text}\n{found:#?}");

@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use connectors::Clock;
 use connectors::clock::SystemClock;
-use sandbox::Vendor;
 use sandbox::faults::Rng;
 use serde::Serialize;
 
 pub use books::Standing;
 pub use feed::{Feed, FeedError};
-pub use stage::{BASE, FEEDBACK, Stage, vendors, write_config};
+pub use stage::{BASE, FEEDBACK, STAGED, Stage, vendors, write_config};
 
 use crate::ledger::LedgerError;
 use crate::pause::{Pause, RealPause};
@@ -164,7 +163,7 @@ async fn settle(
             if moves.is_empty() { (standing.airtable, fed.len()) } else { (standing.came_back, moves.len()) };
         tell(Told::Arrived { done, of });
         let now = clock.monotonic();
-        let writes: Vec<u64> = Vendor::ALL.iter().map(|vendor| stage.world.books(*vendor).webhooks_sent).collect();
+        let writes: Vec<u64> = stage::STAGED.iter().map(|vendor| stage.world.books(*vendor).webhooks_sent).collect();
         let sign = Some((standing.clone(), busy, writes));
         if last != sign {
             (last, since, quiet) = (sign, now, None);
@@ -197,12 +196,12 @@ fn outcome(
     took: Duration,
 ) -> anyhow::Result<Outcome> {
     let of_all =
-        |of: fn(&sandbox::Books) -> u64| Vendor::ALL.iter().map(|vendor| of(&stage.world.books(*vendor))).sum();
+        |of: fn(&sandbox::Books) -> u64| stage::STAGED.iter().map(|vendor| of(&stage.world.books(*vendor))).sum();
     Ok(Outcome {
         fed: said.fed.len(),
         arrived: Arrived { airtable: standing.airtable, linear: standing.linear },
         came_back: standing.came_back,
-        calls: Vendor::ALL.iter().map(|vendor| (vendor.name(), stage.calls(*vendor))).collect(),
+        calls: stage::STAGED.iter().map(|vendor| (vendor.name(), stage.calls(*vendor))).collect(),
         least_calls: books::least(stage, feed, &said.waiting, moves),
         throttled: of_all(|books| books.throttled),
         doubled: standing.doubled,

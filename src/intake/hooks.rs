@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::house::House;
 use crate::ledger::{Input, Ledger, LedgerError, Position, Via, When, fetch_item, fetch_lane};
+use crate::schema::{EntityId, EntityKind};
 
 /// A verified delivery and the connection it came by.
 #[derive(Clone, Debug)]
@@ -60,6 +61,24 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     Ok(Arrived { connection: connection.to_owned(), delivery, at })
 }
 
+/// The condition under which `status` shows what a vendor's request asks of a person.
+const NOTICE: &str = "asked by webhook";
+
+impl Arrived {
+    /// The body that the sender wants with our 2xx: content type and text.
+    pub fn reply(&self) -> Option<(&'static str, String)> {
+        let reply = self.delivery.reply.as_ref()?;
+        let body = match &reply.names {
+            Some(key) => {
+                let id = EntityId::derive(&self.connection, &key.collection, &key.id);
+                reply.body.replace("{id}", &id.short(EntityKind::Feedback))
+            }
+            None => reply.body.clone(),
+        };
+        Some((reply.content_type, body))
+    }
+}
+
 /// One look answers all the pings that come within this time; a person who edits makes many.
 const PINGS: TimeDelta = TimeDelta::seconds(1);
 
@@ -89,6 +108,9 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
                 if position.due.is_some_and(|due| due > *at + PINGS) {
                     tx.set_position(connection, stream, &Position { due: Some(*at + PINGS), ..position })?;
                 }
+            }
+            if let Some(notice) = &delivery.notice {
+                tx.raise(connection, NOTICE, notice, false, *at)?;
             }
             if !delivery.fetch.is_empty() {
                 tx.nudge(crate::ledger::poll_lane(connection));

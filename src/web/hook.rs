@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::OwnedSemaphorePermit;
@@ -49,11 +50,7 @@ impl Turned {
     }
 }
 
-pub(super) async fn receive(
-    State(web): State<Arc<Web>>,
-    Path(connection): Path<String>,
-    request: Request,
-) -> StatusCode {
+pub(super) async fn receive(State(web): State<Arc<Web>>, Path(connection): Path<String>, request: Request) -> Response {
     let house = web.house();
     let (parts, body) = request.into_parts();
     let known = house.connections.get(&connection).is_some_and(|open| open.webhook);
@@ -61,30 +58,36 @@ pub(super) async fn receive(
     let name = if known { connection.as_str() } else { "" };
     if !known {
         web.counts.refused(name, "unknown");
-        return StatusCode::NOT_FOUND;
+        return StatusCode::NOT_FOUND.into_response();
     }
     let limit = house.config.http.max_body_bytes;
     let (bytes, _held) = match read(&web, &parts.headers, body, limit).await {
         Ok(read) => read,
         Err(turned) => {
             web.counts.refused(name, turned.label());
-            return turned.status();
+            return turned.status().into_response();
         }
     };
     let raw = connectors::Request { headers: &parts.headers, body: &bytes };
     let admitted = match intake::receive(&house, &connection, raw) {
-        Ok(arrived) => web.door.admit(arrived).await,
+        Ok(arrived) => {
+            let reply = arrived.reply();
+            web.door.admit(arrived).await.map(|()| reply)
+        }
         Err(rejection) => Err(rejection),
     };
     match admitted {
-        Ok(()) => {
+        Ok(reply) => {
             web.counts.received(name);
-            StatusCode::OK
+            match reply {
+                Some((content_type, body)) => ([(header::CONTENT_TYPE, content_type)], body).into_response(),
+                None => StatusCode::OK.into_response(),
+            }
         }
         Err(rejection) => {
             tracing::debug!(connection = name, reason = rejection.label(), "a webhook of {name} was refused");
             web.counts.refused(name, rejection.label());
-            StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST)
+            StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST).into_response()
         }
     }
 }

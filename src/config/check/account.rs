@@ -49,7 +49,11 @@ pub(super) fn open(connection: &Connection) -> Result<Arc<dyn Connector>, connec
     let always = connection.kind.secrets().iter().filter(|spec| spec.need == Need::Always).map(|spec| spec.name);
     let named = connection.secrets.keys().map(String::as_str).chain(always);
     let secrets: Secrets = named.map(|name| (name.to_owned(), SecretString::from("not-a-secret"))).collect();
-    let outside = Outside { transport: Arc::new(Nowhere), clock: Arc::new(Standing) };
+    let outside = Outside {
+        transport: Arc::new(Nowhere),
+        clock: Arc::new(Standing),
+        vault: Arc::new(connectors::oauth::NoVault),
+    };
     match connectors::open(connection.kind, &connection.settings, &secrets, &outside) {
         // A made-up credential of a certain form (a private key) is refused, which says nothing about the settings.
         Err(error) if error.key.as_ref().is_some_and(|key| connection.secrets.contains_key(key)) => {
