@@ -278,16 +278,8 @@ impl Http {
             Err(fault) => tracing::debug!(%method, path = %started, %fault, "call without an answer"),
         }
         let answer = answer?;
-        if let Some(sent) = &answer.sent_with {
-            if answer.status == StatusCode::UNAUTHORIZED {
-                if let Some(fault) = answer.token_refused() {
-                    return Err(fault);
-                }
-            } else if answer.status.is_success() {
-                sent.tokens.accepted(&sent.token);
-            }
-        }
-        Ok(answer)
+        let refused = if answer.status == StatusCode::UNAUTHORIZED { answer.token_refused() } else { None };
+        refused.map_or(Ok(answer), Err)
     }
 
     fn request(&self, call: &Call, auth: &Auth) -> Result<Request<Bytes>, Fault> {

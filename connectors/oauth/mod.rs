@@ -43,9 +43,6 @@ pub trait Tokens: Send + Sync {
     /// one, or the fault of getting it; the call may be repeated. False: this token was only just got, so another one
     /// would fare no better.
     fn refused(&self, token: &SecretString) -> bool;
-
-    /// The vendor took this token.
-    fn accepted(&self, _token: &SecretString) {}
 }
 
 /// Where one connection's grant is kept between runs. Its content is this module's own JSON; nobody else reads it.

@@ -12,7 +12,8 @@ use super::grant::{Grant, Kept, Told};
 use super::{Assertion, Server, Tokens, Vault, Way};
 use crate::{Clock, Fault, Outside};
 
-/// A token that is refused before it is this old, and that was never accepted, has no better successor.
+/// A token that is refused before it is this old has no better successor. Without this, an endpoint that answers 401 whatever
+/// the token would spend refresh tokens as fast as the line allows.
 const YOUNG: Duration = Duration::from_secs(60);
 /// While another process refreshes the same grant.
 const ELSEWHERE: Duration = Duration::from_secs(1);
@@ -36,8 +37,6 @@ pub(super) struct State {
     current: Option<Grant>,
     /// The vendor refused it.
     refused: bool,
-    /// The vendor took it.
-    accepted: bool,
     /// When we got it from the vendor, in the clock's monotonic time; `None`: it was found in the vault.
     got: Option<Duration>,
     /// The vault's stamp when it was last read.
@@ -121,7 +120,6 @@ impl Session {
         state.seen = Some(stamp);
         state.current = Some(grant.clone());
         state.refused = false;
-        state.accepted = false;
         state.got = fresh.then(|| self.clock.monotonic());
     }
 
@@ -307,17 +305,10 @@ impl Tokens for Session {
             return true;
         }
         let young = state.got.is_some_and(|got| self.clock.monotonic().saturating_sub(got) < YOUNG);
-        if young && !state.accepted && !state.refused {
+        if young && !state.refused {
             return false;
         }
         state.refused = true;
         true
-    }
-
-    fn accepted(&self, token: &SecretString) {
-        let mut state = self.lock();
-        if !state.accepted && state.current.as_ref().is_some_and(|current| current.is(token)) {
-            state.accepted = true;
-        }
     }
 }
