@@ -40,7 +40,7 @@ pub(super) struct State {
     /// When we got it from the vendor, in the clock's monotonic time; `None`: it was found in the vault.
     got: Option<Duration>,
     /// The vault's stamp when it was last read.
-    seen: Option<u64>,
+    pub(super) seen: Option<u64>,
     /// How often a token was fetched, and how the last time ended, for those who waited for it.
     rounds: u64,
     ended: Option<Fault>,
@@ -224,17 +224,18 @@ impl Session {
     fn adopt(&self) -> Result<Option<Grant>, Fault> {
         // Before it is read: what is stored in between is seen at the next look.
         let stamp = self.vault.stamp();
-        let Some(kept) = self.kept()? else {
+        let kept = self.kept();
+        self.lock().seen = Some(stamp);
+        let Ok(Some(kept)) = kept else {
             self.lock().current = None;
-            return Ok(None);
+            return kept.map(|_| None);
         };
         let grant = kept.grant();
         let news = !self.lock().current.as_ref().is_some_and(|current| current.is(&grant.token));
         if news {
             self.take(&grant, stamp, false);
         }
-        let mut state = self.lock();
-        state.seen = Some(stamp);
+        let state = self.lock();
         Ok(state.current.as_ref().filter(|grant| !state.refused && !grant.is_due(self.clock.now())).cloned())
     }
 

@@ -62,6 +62,11 @@ impl Session {
         matches!(self.way, Way::Code)
     }
 
+    /// Another process has stored something that was not looked at yet: somebody may have signed in.
+    pub fn has_news(&self) -> bool {
+        self.wants_person() && self.lock().seen != Some(self.vault.stamp())
+    }
+
     pub fn vendor(&self) -> &'static str {
         self.server.vendor
     }
