@@ -4,6 +4,7 @@
 //! The ratchet below keeps the set whole: no vendor without its tests, its stand-in, its mappings and its page.
 
 mod airtable;
+mod app;
 mod github;
 mod intercom;
 mod linear;
