@@ -23,6 +23,7 @@ mod memo;
 pub mod notion;
 pub mod oauth;
 pub mod posthog;
+pub mod public;
 pub mod quota;
 pub mod read_only;
 pub mod salesforce;
@@ -47,6 +48,7 @@ use serde_json::{Map, Value};
 pub use clock::Clock;
 pub use fault::{Fault, Refusal};
 pub use kind::{Kind, Need, SecretSpec, Secrets, SettingsError, open};
+pub use public::Public;
 
 /// Where a record lives at its vendor: a collection of that vendor (`issue`, `conversation`, `Feedback Items`)
 /// and the vendor's id within it.
@@ -498,6 +500,11 @@ pub trait Sink: Send + Sync {
 /// Receiving. Pure: verify, then parse; nothing of an unverified body reaches the engine.
 pub trait Webhook: Send + Sync {
     fn open(&self, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal>;
+
+    /// Its senders have no secret to sign with, only a public key, and post to paths of ours instead of `/hooks/NAME`.
+    fn public(&self) -> Option<&dyn Public> {
+        None
+    }
 }
 
 /// Talking to the customer where they spoke.
