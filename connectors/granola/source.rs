@@ -160,11 +160,12 @@ impl Source for Granola {
 impl Granola {
     async fn pull_notes(&self, folder: Option<&str>, mut at: Position) -> Result<Page, Fault> {
         let mut moved = false;
-        if !at.listing {
+        let begins = !at.listing;
+        if begins {
             (at.listing, at.listed) = (true, false);
             self.look_for_awaited(&mut at);
         }
-        if !at.listed && at.pending.iter().all(|pending| pending.tries >= TRIES) {
+        if begins || (!at.listed && at.pending.iter().all(|pending| pending.tries >= TRIES)) {
             self.look_for_more(folder, &mut at).await?;
             moved = true;
         }
