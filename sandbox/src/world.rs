@@ -258,7 +258,7 @@ vendors! {
     /// Slack's desk.
     Slack in slack: token "xoxb-sandbox", patience 3, home "https://slack.com" "/api";
     /// Granola's desk.
-    Granola in granola: token "grn_sandbox", patience 10, home "https://public-api.granola.ai" "";
+    Granola in granola: token "grn_sandbox_key", patience 15, home "https://public-api.granola.ai" "";
     /// Typeform's desk.
     Typeform in typeform: token "tfp_sandbox", patience 30, home "https://api.typeform.com" "";
     /// BigQuery's desk.

@@ -20,6 +20,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("github.comment.toml", include_str!("../../mappings/github.comment.toml")),
     ("github.issue.toml", include_str!("../../mappings/github.issue.toml")),
     ("github.labels.toml", include_str!("../../mappings/github.labels.toml")),
+    ("granola.note.toml", include_str!("../../mappings/granola.note.toml")),
     ("intercom.company.toml", include_str!("../../mappings/intercom.company.toml")),
     ("intercom.conversation.toml", include_str!("../../mappings/intercom.conversation.toml")),
     ("linear.attachment.toml", include_str!("../../mappings/linear.attachment.toml")),
