@@ -57,7 +57,9 @@ impl Failure {
 
     /// The endpoint is not known there.
     pub(super) fn is_unknown_endpoint(&self) -> bool {
-        matches!(self.status, 405 | 501) || self.code == "invalid_request_url" || (self.status == 404 && self.code.is_empty())
+        matches!(self.status, 405 | 501)
+            || self.code == "invalid_request_url"
+            || (self.status == 404 && self.code.is_empty())
     }
 
     /// The place in a list is forgotten.
@@ -67,7 +69,8 @@ impl Failure {
 
     pub(super) fn is_trashed(&self) -> bool {
         let message = self.message.to_ascii_lowercase();
-        self.status == 400 && (message.contains("archived") || message.contains("in trash") || message.contains("in_trash"))
+        self.status == 400
+            && (message.contains("archived") || message.contains("in trash") || message.contains("in_trash"))
     }
 }
 
@@ -115,9 +118,12 @@ impl Client {
             (code, message) => format!("HTTP {status} {code}: {message}{request}"),
         };
         let reason = crate::json::text(more, "rate_limit_reason").unwrap_or_default();
-        let wait = answer.retry_after().or_else(|| more.get("retry_after").and_then(Value::as_u64).map(Duration::from_secs));
+        let wait =
+            answer.retry_after().or_else(|| more.get("retry_after").and_then(Value::as_u64).map(Duration::from_secs));
         let fault = match status {
-            429 if reason == "public_api_request_blocked" => Fault::locked(format!("Notion blocks this connection ({why})")),
+            429 if reason == "public_api_request_blocked" => {
+                Fault::locked(format!("Notion blocks this connection ({why})"))
+            }
             429 | 529 => {
                 if status == 429 {
                     self.http.quota().note_throttled();

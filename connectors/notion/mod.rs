@@ -49,7 +49,8 @@ use crate::kind::{Need, SecretSpec, Secrets, SettingsError};
 use crate::quota::{Limit, Quota};
 use crate::unfinished::Unfinished;
 use crate::{
-    Clock, CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, Setup, Shape, Sink, Source, Webhook,
+    Clock, CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, Setup, Shape, Sink, Source,
+    Webhook,
 };
 
 pub const SECRETS: &[SecretSpec] = &[
@@ -190,13 +191,17 @@ impl Notion {
                 let title = properties?.values().find(|property| text(property, "type").as_deref() == Some("title"))?;
                 Some(plain(array(title, "title")))
             };
-            let is_row = object.get("parent").and_then(|parent| text(parent, "type")).as_deref() == Some("data_source_id");
+            let is_row =
+                object.get("parent").and_then(|parent| text(parent, "type")).as_deref() == Some("data_source_id");
             let is_page = text(object, "object").as_deref() == Some("page");
             if is_page && is_row { None } else { Some(title).filter(|title| !title.is_empty()).or_else(of_page) }
         };
         let names: BTreeSet<String> = found.iter().filter_map(title).filter(|name| !name.is_empty()).collect();
         if found.is_empty() {
-            return Ok("nothing is shared with the connection: open the page in Notion, choose ••• > Connections, and add it".into());
+            return Ok(
+                "nothing is shared with the connection: open the page in Notion, choose ••• > Connections, and add it"
+                    .into(),
+            );
         }
         let shown: Vec<_> = names.iter().take(10).cloned().collect();
         let more = names.len().saturating_sub(shown.len());
@@ -278,8 +283,12 @@ impl Connector for Notion {
             self.bind(known);
         }
         let me = self.lookup.get(&self.client, &*self.clock, "/v1/users/me").await?;
-        let names: BTreeSet<&String> =
-            shape.collections.iter().map(|collection| &collection.name).chain(self.settings.data_sources.keys()).collect();
+        let names: BTreeSet<&String> = shape
+            .collections
+            .iter()
+            .map(|collection| &collection.name)
+            .chain(self.settings.data_sources.keys())
+            .collect();
         let mut found = BTreeMap::new();
         for name in names {
             let known = known.as_ref().and_then(|known| known.tables.get(name));

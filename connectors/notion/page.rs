@@ -85,7 +85,8 @@ impl Notion {
             part.list = None;
             return Ok(None);
         };
-        let (kind, property_id) = (text(property, "type").unwrap_or_default(), text(property, "id").unwrap_or_default());
+        let (kind, property_id) =
+            (text(property, "type").unwrap_or_default(), text(property, "id").unwrap_or_default());
         // Ids come with their percent escapes, or need them.
         let segment = crate::http::encode(&super::types::bare(&property_id));
         let mut call = Call::get(format!("/v1/pages/{id}/properties/{segment}")).query("page_size", "100");

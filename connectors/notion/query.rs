@@ -100,7 +100,9 @@ impl Notion {
             doubtful(row) || table.fields.values().any(cut)
         };
         for at in 0..answer.rows.len() {
-            let Some(id) = answer.rows.get(at).and_then(|row| text(row, "id")).as_deref().and_then(uuid) else { continue };
+            let Some(id) = answer.rows.get(at).and_then(|row| text(row, "id")).as_deref().and_then(uuid) else {
+                continue;
+            };
             if answer.closer.contains(&id) || !answer.rows.get(at).is_some_and(&needs_it) {
                 continue;
             }

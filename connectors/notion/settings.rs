@@ -86,7 +86,10 @@ impl Settings {
         }
         let id = |key: &str, text: &str| {
             uuid(text).ok_or_else(|| {
-                SettingsError::key(key, format!("{text:?} holds no Notion id (32 hex digits); copy the address from the browser"))
+                SettingsError::key(
+                    key,
+                    format!("{text:?} holds no Notion id (32 hex digits); copy the address from the browser"),
+                )
             })
         };
         parsed.page = parsed.page.as_deref().map(|page| id("page", page)).transpose()?;
@@ -100,7 +103,10 @@ impl Settings {
             ));
         }
         if parsed.overlap_seconds < 120 {
-            return Err(SettingsError::key("overlap_seconds", "less than 120 misses edits: Notion rounds times to the minute"));
+            return Err(SettingsError::key(
+                "overlap_seconds",
+                "less than 120 misses edits: Notion rounds times to the minute",
+            ));
         }
         Ok(parsed)
     }

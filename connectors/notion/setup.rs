@@ -188,7 +188,8 @@ fn all_fields(collection: &CollectionShape) -> Vec<FieldShape> {
         kind: FieldKind::Text,
         options: Vec::new(),
         links_to: None,
-        description: "Written by loopd, to know this page again. Please leave it as it is; hide it if it is in the way.".into(),
+        description:
+            "Written by loopd, to know this page again. Please leave it as it is; hide it if it is in the way.".into(),
     };
     collection.fields.iter().filter(|field| field.name != key).cloned().chain([shape]).collect()
 }
@@ -276,7 +277,8 @@ fn property_body(field: &FieldShape, linked: Option<(&DataSource, &str)>) -> Val
             // Two-way: the other page lists everything that points to it.
             Some((source, collection)) => {
                 let taken = |name: &str| source.properties.iter().any(|property| property.name == name);
-                let back = if taken(collection) { format!("{collection} ({})", field.name) } else { collection.to_owned() };
+                let back =
+                    if taken(collection) { format!("{collection} ({})", field.name) } else { collection.to_owned() };
                 json!({
                     "data_source_id": source.id, "type": "dual_property",
                     "dual_property": { "synced_property_name": back },
@@ -284,7 +286,11 @@ fn property_body(field: &FieldShape, linked: Option<(&DataSource, &str)>) -> Val
             }
             None => json!({}),
         },
-        FieldKind::Text | FieldKind::LongText | FieldKind::Checkbox | FieldKind::Date | FieldKind::DateTime
+        FieldKind::Text
+        | FieldKind::LongText
+        | FieldKind::Checkbox
+        | FieldKind::Date
+        | FieldKind::DateTime
         | FieldKind::Url => json!({}),
     };
     let mut body = Map::new();

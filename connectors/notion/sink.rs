@@ -107,9 +107,10 @@ impl Sink for Notion {
     ) -> Result<(Vec<(String, Record)>, Option<Cursor>), Fault> {
         let table = self.table(collection)?;
         let (rows, next) = self.all(collection, &table, after, Vec::new()).await?;
-        let ours = rows.iter().filter(|row| !is_trashed(row)).filter_map(|row| {
-            Some((table.external_id(row)?, Self::record(collection, &table, row)?))
-        });
+        let ours = rows
+            .iter()
+            .filter(|row| !is_trashed(row))
+            .filter_map(|row| Some((table.external_id(row)?, Self::record(collection, &table, row)?)));
         Ok((ours.collect(), next))
     }
 }

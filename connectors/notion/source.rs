@@ -68,7 +68,11 @@ fn cursor(place: &Place) -> Cursor {
 #[async_trait]
 impl Source for Notion {
     fn streams(&self) -> Vec<Stream> {
-        vec![Stream { name: MODIFIED.into(), every: "0 * * * * *", about: "pages that were edited since the last look" }]
+        vec![Stream {
+            name: MODIFIED.into(),
+            every: "0 * * * * *",
+            about: "pages that were edited since the last look",
+        }]
     }
 
     async fn pull(&self, stream: &str, after: Option<&Cursor>) -> Result<Page, Fault> {
@@ -77,7 +81,8 @@ impl Source for Notion {
         }
         let mut place: Place = after.and_then(|after| Place::deserialize(&after.0).ok()).unwrap_or_default();
         let binding = self.binding();
-        let names: Vec<&String> = binding.tables.iter().filter(|(_, table)| !table.gone).map(|(name, _)| name).collect();
+        let names: Vec<&String> =
+            binding.tables.iter().filter(|(_, table)| !table.gone).map(|(name, _)| name).collect();
         let idle = |place: &Place| Page::of(Vec::new(), Next::CaughtUp(cursor(place)));
         let Some(first) = names.first() else { return Ok(idle(&place)) };
         let now = self.clock.now();
@@ -106,7 +111,10 @@ impl Source for Notion {
         let table = self.table(collection)?;
         let only = table.key_field().map(|key| vec![key.id.clone()]).unwrap_or_default();
         let (rows, next) = self.all(collection, &table, after, only).await?;
-        Ok(Some(IdPage { ids: rows.iter().filter_map(|row| text(row, "id").as_deref().and_then(uuid)).collect(), next }))
+        Ok(Some(IdPage {
+            ids: rows.iter().filter_map(|row| text(row, "id").as_deref().and_then(uuid)).collect(),
+            next,
+        }))
     }
 }
 
@@ -126,9 +134,7 @@ impl Notion {
         let Ok(table) = self.table(&scan.collection) else { return Ok(advance(place, &scan, following)) };
         let overlap = TimeDelta::seconds(self.settings.overlap_seconds.into());
         let from = place.since.get(&scan.collection).map(|since| *since - overlap).or(self.settings.start);
-        let edited = |bound: &str, at: DateTime<Utc>| {
-            json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } })
-        };
+        let edited = |bound: &str, at: DateTime<Utc>| json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } });
         let filter = match (from, scan.to) {
             (None, None) => None,
             (Some(from), None) => Some(edited("on_or_after", from)),

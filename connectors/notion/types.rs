@@ -70,7 +70,9 @@ pub(super) fn is_trashed(value: &Value) -> bool {
 /// The text of rich text, without its looks.
 pub(super) fn plain(pieces: &[Value]) -> String {
     let piece = |piece: &Value| {
-        text(piece, "plain_text").or_else(|| piece.get("text").and_then(|inner| text(inner, "content"))).unwrap_or_default()
+        text(piece, "plain_text")
+            .or_else(|| piece.get("text").and_then(|inner| text(inner, "content")))
+            .unwrap_or_default()
     };
     pieces.iter().map(piece).collect()
 }

@@ -132,7 +132,9 @@ pub(super) fn fits(field: &Field, value: &Value, new_options: bool) -> Result<Va
     let words = || value.as_str();
     let texts = || -> Option<Vec<&str>> { value.as_array()?.iter().map(Value::as_str).collect() };
     let known = |names: &[&str]| match names.iter().find(|name| !new_options && !field.has_option(name)) {
-        Some(name) => Err(format!("option {name} is missing in property {}: add it there or run `loopd setup`", field.name)),
+        Some(name) => {
+            Err(format!("option {name} is missing in property {}: add it there or run `loopd setup`", field.name))
+        }
         None => Ok(()),
     };
     let shape = match sort {
@@ -222,7 +224,8 @@ pub(super) fn cut(text: String) -> String {
     let (mut room, mut bytes) = (most - MOST - units(&ending), MAX_BYTES - ending.len());
     let mut kept = String::new();
     for letter in text.chars() {
-        let (Some(units_left), Some(bytes_left)) = (room.checked_sub(letter.len_utf16()), bytes.checked_sub(letter.len_utf8()))
+        let (Some(units_left), Some(bytes_left)) =
+            (room.checked_sub(letter.len_utf16()), bytes.checked_sub(letter.len_utf8()))
         else {
             break;
         };
@@ -351,9 +354,10 @@ fn computed(kind: &str, held: &Value) -> Value {
             if value.is_object() { text(&value, "start").map_or(Value::Null, Value::String) } else { value }
         }),
         "rollup" => match text(held, "type").as_deref() {
-            Some("array") => {
-                array(held, "array").iter().filter_map(|item| Some(shown(&text(item, "type")?, item.get(text(item, "type")?)?))).collect()
-            }
+            Some("array") => array(held, "array")
+                .iter()
+                .filter_map(|item| Some(shown(&text(item, "type")?, item.get(text(item, "type")?)?)))
+                .collect(),
             Some("date") => held.get("date").and_then(|date| text(date, "start")).map_or(Value::Null, Value::String),
             Some(kind) => held.get(kind).cloned().unwrap_or_default(),
             None => Value::Null,
@@ -388,5 +392,9 @@ pub(super) fn is_named(field: &Field, name: &str, message: &str) -> bool {
         [".", "[", "\"", "`", "'", " ", ":"].iter().any(|end| message.contains(&format!("properties.{word}{end}")))
             || message.starts_with(&format!("{word} "))
     };
-    as_key(&field.name) || as_key(name) || as_key(&field.id) || as_key(&id) || (id.len() >= 4 && id != "title" && long(&id))
+    as_key(&field.name)
+        || as_key(name)
+        || as_key(&field.id)
+        || as_key(&id)
+        || (id.len() >= 4 && id != "title" && long(&id))
 }

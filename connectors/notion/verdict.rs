@@ -130,7 +130,9 @@ fn absent(collection: &str, table: &Table, write: &Write, draft: &Draft, failure
             Err(Fault::Rejected { why, field: Some(name.clone()) })
         }
         // The page is gone, or no longer shared, and so may be all of them: a look tells.
-        (_, Some(_)) => Err(Fault::unknown(format!("HTTP 404 to a write: a look tells whether the page is gone ({message})"))),
+        (_, Some(_)) => {
+            Err(Fault::unknown(format!("HTTP 404 to a write: a look tells whether the page is gone ({message})")))
+        }
         (_, None) => Err(Fault::locked(format!(
             "data source {collection} is gone, or no longer shared with the connection ({message})"
         ))),
@@ -139,9 +141,10 @@ fn absent(collection: &str, table: &Table, write: &Write, draft: &Draft, failure
 
 /// The written properties that a message names.
 fn named(table: &Table, draft: &Draft, message: &str) -> Vec<String> {
-    let names = draft.sent.keys().filter(|name| {
-        table.fields.get(*name).is_some_and(|field| values::is_named(field, name, message))
-    });
+    let names = draft
+        .sent
+        .keys()
+        .filter(|name| table.fields.get(*name).is_some_and(|field| values::is_named(field, name, message)));
     names.cloned().collect()
 }
 

@@ -35,7 +35,14 @@ const ROLES: [Role; 5] = [
         only: None,
         needs: &["ARR", "Feedback Count"],
     },
-    Role { name: "Product: by status", kind: "board", group: Some("Status"), sort: None, only: None, needs: &["Status"] },
+    Role {
+        name: "Product: by status",
+        kind: "board",
+        group: Some("Status"),
+        sort: None,
+        only: None,
+        needs: &["Status"],
+    },
     Role {
         name: "Product: by theme",
         kind: "table",
@@ -124,7 +131,11 @@ impl Notion {
         }
         let steps = || by_hand(role, &there.name);
         let Some(body) = body(role, there) else {
-            return Err(Fault::rejected(format!("properties for it are missing in {}. By hand: {}", there.name, steps())));
+            return Err(Fault::rejected(format!(
+                "properties for it are missing in {}. By hand: {}",
+                there.name,
+                steps()
+            )));
         };
         match self.client.send(Call::post("/v1/views", body), Verb::Write).await {
             Ok(_) => Ok(()),

@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
+use super::Notion;
 use super::binding::{Binding, Table};
 use super::source::MODIFIED;
 use super::types::{array, text, uuid};
-use super::Notion;
 use crate::{Delivery, Key, Refusal, Request, Webhook, signature};
 
 impl Webhook for Notion {
@@ -82,7 +82,8 @@ impl Notion {
         }
         // What we did ourselves; mixed with others' doings, they are named as well.
         let authors = array(event, "authors");
-        let ours = |author: &Value| binding.me.is_some() && text(author, "id").as_deref().and_then(uuid) == me(&binding);
+        let ours =
+            |author: &Value| binding.me.is_some() && text(author, "id").as_deref().and_then(uuid) == me(&binding);
         if !authors.is_empty() && authors.iter().all(ours) && kind != "page.deleted" && kind != "page.moved" {
             return nothing;
         }

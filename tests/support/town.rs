@@ -40,6 +40,8 @@ impl Machine for NoMachine {
             "INTERCOM_TOKEN" => Vendor::Intercom.token().to_owned(),
             "AIRTABLE_TOKEN" => Vendor::Airtable.token().to_owned(),
             "LINEAR_TOKEN" => Vendor::Linear.token().to_owned(),
+            "NOTION_TOKEN" => Vendor::Notion.token().to_owned(),
+            "SALESFORCE_SECRET" => sandbox::salesforce::CLIENT_SECRET.to_owned(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
             _ => return None,
         })
@@ -113,6 +115,30 @@ entity = "customer"
 to = "linear.customer"
 
 {extra}
+"#
+    )
+}
+
+/// Beside those four: Notion and Salesforce, so that one item lives in up to four places.
+pub fn two_more() -> String {
+    let routes = loopd::config::routes(&[Kind::Notion, Kind::Salesforce]);
+    let (page, client) = (sandbox::notion::PAGE, sandbox::salesforce::CLIENT_ID);
+    format!(
+        r#"
+[connection.notion]
+kind = "notion"
+page = "{page}"
+token = {{ env = "NOTION_TOKEN" }}
+webhook = true
+webhook_secret = {{ env = "NOTION_HOOK" }}
+
+[connection.salesforce]
+kind = "salesforce"
+base_url = "https://salesforce.example.com"
+client_id = "{client}"
+client_secret = {{ env = "SALESFORCE_SECRET" }}
+
+{routes}
 "#
     )
 }
@@ -191,6 +217,11 @@ impl Town {
         Self::with(seed, "")
     }
 
+    /// One in which an item lives in up to four places.
+    pub fn of_four(seed: u64) -> Self {
+        Self::with(seed, &two_more())
+    }
+
     pub fn with(seed: u64, extra: &str) -> Self {
         Self::furnished(seed, extra, BTreeMap::new())
     }
@@ -214,7 +245,7 @@ impl Town {
         let broken = Arc::default();
         let house = house(&world, &clock, &store, &files, &broken);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        for connection in ["airtable", "linear"] {
+        for connection in house.connections.keys() {
             runtime.block_on(crate::furnish::setup(&house, &clock, connection));
         }
         let rooms = rooms(&house).into_iter().map(|room| (room, None)).collect();

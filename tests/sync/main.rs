@@ -16,6 +16,7 @@ mod conflicts;
 mod customers;
 mod deletions;
 mod echo;
+mod four_places;
 mod full_loop;
 mod linear_changes;
 mod locked_out;

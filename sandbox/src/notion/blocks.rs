@@ -97,7 +97,8 @@ impl Notion {
                 child.as_object()?.keys().find(|key| !matches!(key.as_str(), "object" | "type" | "id")).cloned()
             });
             let kind = kind.ok_or_else(|| Refusal::undefined(&format!("{place}.type")))?;
-            let mut content = child.get(&kind).cloned().ok_or_else(|| Refusal::undefined(&format!("{place}.{kind}")))?;
+            let mut content =
+                child.get(&kind).cloned().ok_or_else(|| Refusal::undefined(&format!("{place}.{kind}")))?;
             if let Some(text) = content.get("rich_text") {
                 content["rich_text"] = json!(values::rich_text(text, &format!("{place}.{kind}.rich_text"))?);
                 if content.get("color").is_none() {
@@ -124,7 +125,8 @@ impl Notion {
             None => self.blocks.get_mut(under).map(|block| &mut block.children),
         };
         if let Some(siblings) = siblings {
-            let at = after.and_then(|after| siblings.iter().position(|id| id == after)).map_or(siblings.len(), |at| at + 1);
+            let at =
+                after.and_then(|after| siblings.iter().position(|id| id == after)).map_or(siblings.len(), |at| at + 1);
             siblings.splice(at..at, ids.iter().cloned());
         }
         for (block, inner) in blocks {

@@ -46,7 +46,10 @@ impl Notion {
 
     /// The data source with this title, if there is one.
     pub fn source_named(&self, title: &str) -> Option<String> {
-        self.sources.values().find(|source| !source.trashed && plain(&source.title) == title).map(|source| source.id.clone())
+        self.sources
+            .values()
+            .find(|source| !source.trashed && plain(&source.title) == title)
+            .map(|source| source.id.clone())
     }
 
     #[track_caller]

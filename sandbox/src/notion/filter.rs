@@ -36,7 +36,11 @@ fn compound(source: &Source, page: &Page, filter: &Value, depth: usize) -> Answe
             "created_time" => page.stamps.created,
             "last_edited_time" => page.stamps.edited,
             _ => {
-                return Err(Refusal::body("filter.timestamp", "`\"created_time\"` or `\"last_edited_time\"`", &filter["timestamp"]));
+                return Err(Refusal::body(
+                    "filter.timestamp",
+                    "`\"created_time\"` or `\"last_edited_time\"`",
+                    &filter["timestamp"],
+                ));
             }
         };
         return dated(Some(minute(at)), &filter[timestamp], &format!("filter.{timestamp}"));
@@ -73,7 +77,8 @@ fn matches(property: &Property, page: &Page, condition: &Value) -> Answer<bool> 
         Some((operator, wanted)) => (operator.as_str(), wanted),
         None => return Err(Refusal::undefined(&format!("{place}.equals"))),
     };
-    let unknown = || Err(Refusal::invalid(format!("body failed validation: body.{place}.{operator} should be not present.")));
+    let unknown =
+        || Err(Refusal::invalid(format!("body failed validation: body.{place}.{operator} should be not present.")));
     match property.kind.as_str() {
         "title" | "rich_text" | "url" | "email" | "phone_number" => {
             let text = match held {
@@ -99,7 +104,8 @@ fn matches(property: &Property, page: &Page, condition: &Value) -> Answer<bool> 
             let (Some(wanted), number) = (wanted.as_f64(), held.and_then(Value::as_f64)) else {
                 return Err(Refusal::body(&format!("{place}.{operator}"), "a number", wanted));
             };
-            let compare = |good: fn(Ordering) -> bool| number.and_then(|number| number.partial_cmp(&wanted)).is_some_and(good);
+            let compare =
+                |good: fn(Ordering) -> bool| number.and_then(|number| number.partial_cmp(&wanted)).is_some_and(good);
             match operator {
                 "equals" => Ok(compare(Ordering::is_eq)),
                 "does_not_equal" => Ok(!compare(Ordering::is_eq)),

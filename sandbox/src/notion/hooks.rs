@@ -41,7 +41,8 @@ impl Event {
 impl Notion {
     /// Somebody makes a subscription in the settings: its token comes by the handshake.
     pub(super) fn begin_hook(&mut self, url: &str, cx: &mut Context<'_>) {
-        let token = format!("secret_{}", cx.rng.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 43));
+        let token =
+            format!("secret_{}", cx.rng.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 43));
         self.hooks = Hooks { url: Some(url.to_owned()), token, id: cx.rng.uuid(), verified: false };
         self.post(&json!({ "verification_token": self.hooks.token }), cx);
     }
@@ -64,7 +65,11 @@ impl Notion {
         }
         let parent = match *kind {
             "page" => self.pages.get(id).map(|page| page.parent.clone()),
-            _ => self.sources.get(id).and_then(|source| self.databases.get(&source.database)).map(|database| database.parent.clone()),
+            _ => self
+                .sources
+                .get(id)
+                .and_then(|source| self.databases.get(&source.database))
+                .map(|database| database.parent.clone()),
         };
         let parent = match parent {
             Some(Parent::Source(source)) => {

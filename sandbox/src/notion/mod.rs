@@ -182,7 +182,9 @@ impl StandIn for Notion {
     /// Up to eight tries in a day, ever more rarely (Notion "webhooks-events-delivery", read 2026-11-23; the steps are not
     /// published).
     fn retry_after(&self, attempt: u32) -> Option<Duration> {
-        (1..8).contains(&attempt).then(|| Duration::from_secs(60 * 4_u64.pow(attempt - 1)).min(Duration::from_secs(43_200)))
+        (1..8)
+            .contains(&attempt)
+            .then(|| Duration::from_secs(60 * 4_u64.pow(attempt - 1)).min(Duration::from_secs(43_200)))
     }
 
     fn is_read(&self, request: &Request<Bytes>) -> bool {
@@ -265,7 +267,11 @@ impl Notion {
             bytes if bytes.is_empty() => Map::new(),
             bytes => match serde_json::from_slice::<Value>(bytes) {
                 Ok(Value::Object(body)) => body,
-                Ok(other) => return Err(Refusal::invalid(format!("body failed validation: body should be an object, instead was `{other}`."))),
+                Ok(other) => {
+                    return Err(Refusal::invalid(format!(
+                        "body failed validation: body should be an object, instead was `{other}`."
+                    )));
+                }
                 Err(_) => return Err(Refusal::new(400, "invalid_json", "Error parsing JSON body.")),
             },
         };
@@ -354,7 +360,9 @@ impl Notion {
 
     fn id(given: &str, place: &str) -> Answer<String> {
         model::uuid(given).ok_or_else(|| {
-            Refusal::invalid(format!("path failed validation: path.{place} should be a valid uuid, instead was `\"{given}\"`."))
+            Refusal::invalid(format!(
+                "path failed validation: path.{place} should be a valid uuid, instead was `\"{given}\"`."
+            ))
         })
     }
 

@@ -97,17 +97,30 @@ pub(super) fn configured(kind: &str, asked: &Value, before: Option<&Property>, r
     }
     let mut config = json!({ "options": options });
     if kind == "status" {
-        let defaults = [("Not started", "To-do", "default"), ("In progress", "In progress", "blue"), ("Done", "Complete", "green")];
+        let defaults = [
+            ("Not started", "To-do", "default"),
+            ("In progress", "In progress", "blue"),
+            ("Done", "Complete", "green"),
+        ];
         if options.is_empty() {
             options = defaults.iter().map(|(name, _, color)| option(name, Some(&json!(color)), None, rng)).collect();
             config["options"] = json!(options);
         }
-        let mut groups = before.map(|property| property.config["groups"].clone()).unwrap_or_else(|| {
-            json!(defaults.map(|(_, group, color)| json!({ "id": rng.uuid(), "name": group, "color": color, "option_ids": [] })))
-        });
+        let mut groups =
+            before.map(|property| property.config["groups"].clone()).unwrap_or_else(|| {
+                json!(defaults.map(
+                    |(_, group, color)| json!({ "id": rng.uuid(), "name": group, "color": color, "option_ids": [] })
+                ))
+            });
         // Options without a group are things to do.
-        let grouped: Vec<Value> = groups.as_array().into_iter().flatten().flat_map(|group| group["option_ids"].as_array().cloned().unwrap_or_default()).collect();
-        let loose: Vec<Value> = options.iter().map(|option| option["id"].clone()).filter(|id| !grouped.contains(id)).collect();
+        let grouped: Vec<Value> = groups
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|group| group["option_ids"].as_array().cloned().unwrap_or_default())
+            .collect();
+        let loose: Vec<Value> =
+            options.iter().map(|option| option["id"].clone()).filter(|id| !grouped.contains(id)).collect();
         if let Some(first) = groups.get_mut(0).and_then(|group| group["option_ids"].as_array_mut()) {
             first.extend(loose);
         }

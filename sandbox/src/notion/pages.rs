@@ -58,9 +58,9 @@ impl Notion {
             let database = self.database(id)?;
             return match database.sources.as_slice() {
                 [only] => Ok(Parent::Source(only.clone())),
-                _ => Err(Refusal::invalid(
-                    "Databases with multiple data sources are not supported in this API version.",
-                )),
+                _ => {
+                    Err(Refusal::invalid("Databases with multiple data sources are not supported in this API version."))
+                }
             };
         }
         match given("page_id") {
@@ -193,7 +193,9 @@ impl Notion {
         let page = self.page(id)?;
         let id = page.id.clone();
         if asked.version >= "2026-03-11" && asked.body.contains_key("archived") {
-            return Err(Refusal::invalid("body failed validation: body.archived should be not present, use body.in_trash."));
+            return Err(Refusal::invalid(
+                "body failed validation: body.archived should be not present, use body.in_trash.",
+            ));
         }
         let flag = |name: &str| asked.body.get(name).and_then(Value::as_bool);
         let trash = flag("in_trash").or_else(|| flag("archived"));
@@ -277,11 +279,10 @@ impl Notion {
             return Err(Refusal::not_found("property", property));
         };
         let source = self.source(source)?;
-        let property = source
-            .properties
-            .iter()
-            .find(|known| known.id == property || known.shown_id() == property)
-            .ok_or_else(|| Refusal::new(404, "object_not_found", format!("Could not find property with ID: {property}.")))?;
+        let property =
+            source.properties.iter().find(|known| known.id == property || known.shown_id() == property).ok_or_else(
+                || Refusal::new(404, "object_not_found", format!("Could not find property with ID: {property}.")),
+            )?;
         let (kind, shown) = (property.kind.as_str(), property.shown_id());
         let whole = self.inner(property, page);
         if !matches!(kind, "title" | "rich_text" | "relation" | "people") {

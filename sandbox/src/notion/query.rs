@@ -25,7 +25,11 @@ impl Notion {
                 return Err(Refusal::invalid(format!("Could not find sort property with name or id: {key}")));
             }
             if key.is_none() && !matches!(sort["timestamp"].as_str(), Some("created_time" | "last_edited_time")) {
-                return Err(Refusal::body("sorts[0].timestamp", "`\"created_time\"` or `\"last_edited_time\"`", &sort["timestamp"]));
+                return Err(Refusal::body(
+                    "sorts[0].timestamp",
+                    "`\"created_time\"` or `\"last_edited_time\"`",
+                    &sort["timestamp"],
+                ));
             }
         }
         if !wanted.is_null() {
@@ -35,7 +39,11 @@ impl Notion {
         let archived = asked.body.get("is_archived").and_then(Value::as_bool).unwrap_or(false);
         let trashed = ["in_trash", "archived"].iter().any(|flag| asked.body.get(*flag) == Some(&json!(true)));
         let mut rows: Vec<&Page> = Vec::new();
-        for page in self.pages.values().filter(|page| page.parent == there && page.trashed == trashed && page.archived == archived) {
+        for page in self
+            .pages
+            .values()
+            .filter(|page| page.parent == there && page.trashed == trashed && page.archived == archived)
+        {
             // The index is behind.
             if page.stamps.created + self.lag > cx.now && !self.lag.is_zero() {
                 continue;

@@ -31,9 +31,7 @@ impl Refusal {
     }
 
     pub(super) fn too_long(place: &str, most: usize, is: usize) -> Self {
-        Self::invalid(format!(
-            "body failed validation: body.{place}.length should be ≤ `{most}`, instead was `{is}`."
-        ))
+        Self::invalid(format!("body failed validation: body.{place}.length should be ≤ `{most}`, instead was `{is}`."))
     }
 
     pub(super) fn undefined(place: &str) -> Self {
@@ -68,8 +66,7 @@ impl Refusal {
 
     pub(super) fn response(&self) -> Response<Bytes> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut body =
-            json!({ "object": "error", "status": self.status, "code": self.code, "message": self.message });
+        let mut body = json!({ "object": "error", "status": self.status, "code": self.code, "message": self.message });
         if !self.more.is_null() {
             body["additional_data"] = self.more.clone();
         }

@@ -11,8 +11,26 @@ use crate::world::Context;
 /// As ids of properties are drawn: some need percent escapes in a URL.
 const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:;<>@[]_`|~{}=?^";
 const KINDS: [&str; 21] = [
-    "title", "rich_text", "number", "select", "multi_select", "status", "date", "people", "files", "checkbox", "url", "email",
-    "phone_number", "formula", "relation", "rollup", "unique_id", "created_time", "created_by", "last_edited_time",
+    "title",
+    "rich_text",
+    "number",
+    "select",
+    "multi_select",
+    "status",
+    "date",
+    "people",
+    "files",
+    "checkbox",
+    "url",
+    "email",
+    "phone_number",
+    "formula",
+    "relation",
+    "rollup",
+    "unique_id",
+    "created_time",
+    "created_by",
+    "last_edited_time",
     "last_edited_by",
 ];
 
@@ -92,8 +110,14 @@ impl Notion {
     ) -> Answer<String> {
         let id = cx.rng.uuid();
         let stamps = self.stamps(cx.now, by);
-        let source =
-            Source { id: id.clone(), database: database.to_owned(), title, properties: Vec::new(), trashed: false, stamps };
+        let source = Source {
+            id: id.clone(),
+            database: database.to_owned(),
+            title,
+            properties: Vec::new(),
+            trashed: false,
+            stamps,
+        };
         self.sources.insert(id.clone(), source);
         let empty = Map::new();
         let made = self.change_properties(&id, properties.as_object().unwrap_or(&empty), cx.rng);
@@ -148,7 +172,8 @@ impl Notion {
         asked.must(Capability::UpdateContent)?;
         let id = self.database(id)?.id.clone();
         let title = asked.body.get("title").map(|title| values::rich_text(title, "title")).transpose()?;
-        let description = asked.body.get("description").map(|text| values::rich_text(text, "description")).transpose()?;
+        let description =
+            asked.body.get("description").map(|text| values::rich_text(text, "description")).transpose()?;
         let flag = |name: &str| asked.body.get(name).and_then(Value::as_bool);
         if let Some(database) = self.databases.get_mut(&id) {
             if let Some(title) = title {
@@ -240,8 +265,13 @@ impl Notion {
                 }
                 (known, change) => {
                     let property = self.configured(key, known.as_ref(), change, rng)?;
-                    if let Some(taken) = scratch.properties.iter().find(|other| other.name == property.name && other.id != property.id) {
-                        return Err(Refusal::invalid(format!("Cannot create property: {} already exists.", taken.name)));
+                    if let Some(taken) =
+                        scratch.properties.iter().find(|other| other.name == property.name && other.id != property.id)
+                    {
+                        return Err(Refusal::invalid(format!(
+                            "Cannot create property: {} already exists.",
+                            taken.name
+                        )));
                     }
                     let retyped = known.as_ref().filter(|known| known.kind != property.kind).cloned();
                     dropped.extend(retyped);
@@ -256,7 +286,13 @@ impl Notion {
             }
         }
         self.sources.insert(id.to_owned(), scratch);
-        let kept: Vec<String> = self.sources.get(id).into_iter().flat_map(|source| &source.properties).map(|property| property.id.clone()).collect();
+        let kept: Vec<String> = self
+            .sources
+            .get(id)
+            .into_iter()
+            .flat_map(|source| &source.properties)
+            .map(|property| property.id.clone())
+            .collect();
         for property in dropped {
             for page in self.pages.values_mut().filter(|page| page.parent == Parent::Source(id.to_owned())) {
                 page.values.remove(&property.id);
@@ -288,17 +324,22 @@ impl Notion {
         let config = match (kind.as_str(), known) {
             ("select" | "multi_select" | "status", _) => options::configured(&kind, &asked, known, rng)?,
             ("number", _) => json!({ "format": asked.get("format").cloned().unwrap_or_else(|| json!("number")) }),
-            ("relation", Some(known)) if known.kind == "relation" && !fields.contains_key("relation") => known.config.clone(),
+            ("relation", Some(known)) if known.kind == "relation" && !fields.contains_key("relation") => {
+                known.config.clone()
+            }
             ("relation", _) => {
                 let place = format!("properties.{key}.relation.data_source_id");
                 let target = asked["data_source_id"].as_str().ok_or_else(|| Refusal::undefined(&place))?;
-                let target = uuid(target).ok_or_else(|| Refusal::body(&place, "a valid uuid", &asked["data_source_id"]))?;
+                let target =
+                    uuid(target).ok_or_else(|| Refusal::body(&place, "a valid uuid", &asked["data_source_id"]))?;
                 let source = self.source(&target)?;
                 let kind = if asked.get("dual_property").is_some() { "dual_property" } else { "single_property" };
                 let inner = asked.get(kind).cloned().unwrap_or_else(|| json!({}));
                 json!({ "database_id": source.database, "data_source_id": target, "type": kind, kind: inner })
             }
-            (_, Some(known)) if known.kind == kind && asked.as_object().is_some_and(Map::is_empty) => known.config.clone(),
+            (_, Some(known)) if known.kind == kind && asked.as_object().is_some_and(Map::is_empty) => {
+                known.config.clone()
+            }
             _ => asked,
         };
         let id = match known {
@@ -321,7 +362,9 @@ impl Notion {
     fn link(&mut self, source: &str, relation: &str, rng: &mut Rng) {
         let Some(here) = self.sources.get(source).cloned() else { return };
         let Some(property) = here.property(relation).cloned() else { return };
-        if property.config["type"] != "dual_property" || property.config["dual_property"]["synced_property_id"].is_string() {
+        if property.config["type"] != "dual_property"
+            || property.config["dual_property"]["synced_property_id"].is_string()
+        {
             return;
         }
         let target = property.config["data_source_id"].as_str().unwrap_or_default().to_owned();

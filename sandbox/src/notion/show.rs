@@ -54,7 +54,11 @@ impl Notion {
             }
         }
         let title = page.values.get("title").map(plain).unwrap_or_default();
-        let slug: String = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
+        let slug: String = title
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join("-");
         let dash = if slug.is_empty() { "" } else { "-" };
         let mut object = json!({
             "object": "page", "id": page.id,
@@ -72,7 +76,8 @@ impl Notion {
     fn show_value(&self, property: &Property, page: &Page) -> Value {
         let kind = property.kind.as_str();
         let whole = self.inner(property, page);
-        let cut = |value: &Value| -> Vec<Value> { value.as_array().into_iter().flatten().take(SHOWN).cloned().collect() };
+        let cut =
+            |value: &Value| -> Vec<Value> { value.as_array().into_iter().flatten().take(SHOWN).cloned().collect() };
         let mut shown = json!({ "id": property.shown_id(), "type": kind });
         match kind {
             "title" | "rich_text" | "people" => shown[kind] = json!(cut(&whole)),
@@ -98,7 +103,8 @@ impl Notion {
             "multi_select" => list().iter().filter_map(option).collect(),
             "relation" => {
                 // What is in the trash is not shown.
-                let there = |id: &&Value| id.as_str().and_then(|id| self.pages.get(id)).is_some_and(|page| !page.trashed);
+                let there =
+                    |id: &&Value| id.as_str().and_then(|id| self.pages.get(id)).is_some_and(|page| !page.trashed);
                 list().iter().filter(there).map(|id| json!({ "id": id })).collect()
             }
             "people" => list().iter().filter_map(|id| users::whole(id.as_str()?)).collect(),

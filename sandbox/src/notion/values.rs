@@ -50,7 +50,8 @@ pub(super) fn written(property: &Property, value: &Value) -> Answer<Option<Value
         },
         "multi_select" => {
             let options = list(held, &place)?;
-            let options: Vec<Value> = options.iter().map(|option| reference(option, &place)).collect::<Result<_, _>>()?;
+            let options: Vec<Value> =
+                options.iter().map(|option| reference(option, &place)).collect::<Result<_, _>>()?;
             Ok((!options.is_empty()).then(|| Value::Array(options)))
         }
         "relation" => {
@@ -107,7 +108,9 @@ fn piece(piece: &Value, place: &str) -> Answer<Value> {
             kept["href"] = Value::Null;
             Ok(kept)
         }
-        _ => Err(Refusal::body(&format!("{place}.type"), "`\"text\"`, `\"mention\"` or `\"equation\"`", &piece["type"])),
+        _ => {
+            Err(Refusal::body(&format!("{place}.type"), "`\"text\"`, `\"mention\"` or `\"equation\"`", &piece["type"]))
+        }
     }
 }
 
@@ -144,9 +147,7 @@ fn date(value: &Value, place: &str) -> Answer<Option<Value>> {
             Value::String(text) if text.parse::<NaiveDate>().is_ok() => Ok(json!(text)),
             Value::String(text) => match DateTime::parse_from_rfc3339(text) {
                 Ok(at) => Ok(json!(at.format("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())),
-                Err(_) => {
-                    Err(Refusal::body(&format!("{place}.{key}"), "a valid ISO 8601 date string", &value[key]))
-                }
+                Err(_) => Err(Refusal::body(&format!("{place}.{key}"), "a valid ISO 8601 date string", &value[key])),
             },
             Value::Null => Err(Refusal::undefined(&format!("{place}.start"))),
             other => Err(Refusal::body(&format!("{place}.{key}"), "a valid ISO 8601 date string", other)),

@@ -53,10 +53,7 @@ impl Notion {
 
     fn view(&self, id: &str) -> Answer<&View> {
         let id = Self::id(id, "view_id")?;
-        self.views
-            .get(&id)
-            .filter(|view| self.is_shared(&view.database))
-            .ok_or_else(|| Refusal::not_found("view", &id))
+        self.views.get(&id).filter(|view| self.is_shared(&view.database)).ok_or_else(|| Refusal::not_found("view", &id))
     }
 
     pub(super) fn retrieve_view(&self, asked: &Asked, id: &str) -> Answer {
@@ -152,7 +149,8 @@ fn configured(source: &Source, kind: &str, body: &Map<String, Value>) -> Answer 
                 return Err(Refusal::undefined("configuration.group_by.sort"));
             }
             let property = group["property_id"].as_str().and_then(|id| source.property(id));
-            let grouped = property.map_or("", |property| if property.kind == "rich_text" { "text" } else { &property.kind });
+            let grouped =
+                property.map_or("", |property| if property.kind == "rich_text" { "text" } else { &property.kind });
             if group["type"] != grouped {
                 return Err(Refusal::body("configuration.group_by.type", &format!("`\"{grouped}\"`"), &group["type"]));
             }
@@ -161,7 +159,10 @@ fn configured(source: &Source, kind: &str, body: &Map<String, Value>) -> Answer 
             known("configuration.date_property_id", &configuration["date_property_id"])?;
         }
     }
-    if kind == "board" && more.get("configuration").is_none_or(|configuration| configuration["group_by"].is_null()) && body.contains_key("type") {
+    if kind == "board"
+        && more.get("configuration").is_none_or(|configuration| configuration["group_by"].is_null())
+        && body.contains_key("type")
+    {
         return Err(Refusal::undefined("configuration.group_by"));
     }
     for sort in more.get("sorts").and_then(Value::as_array).into_iter().flatten() {
