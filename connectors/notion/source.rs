@@ -32,6 +32,8 @@ const LOADING: usize = 200;
 struct Place {
     /// By collection: the newest edit that was seen, by Notion's clock.
     since: BTreeMap<String, DateTime<Utc>>,
+    /// By collection: when, by our clock, that last moved.
+    moved: BTreeMap<String, DateTime<Utc>>,
     /// When, by our clock, the last look began.
     looked: Option<DateTime<Utc>>,
     /// How many pages it found that were our own writes, and how many others.
@@ -125,7 +127,10 @@ impl Notion {
     async fn scan(&self, mut place: Place, mut scan: Scan, following: Option<String>) -> Result<Page, Fault> {
         let Ok(table) = self.table(&scan.collection) else { return Ok(advance(place, &scan, following)) };
         let overlap = TimeDelta::seconds(self.settings.overlap_seconds.into());
-        let from = place.since.get(&scan.collection).map(|since| *since - overlap).or(self.settings.start);
+        // What lies behind the newest edit was looked at again for as long as an edit may be late: it is known.
+        let settled = place.moved.get(&scan.collection).is_some_and(|moved| scan.began - *moved > overlap);
+        let back = if settled { TimeDelta::zero() } else { overlap };
+        let from = place.since.get(&scan.collection).map(|since| *since - back).or(self.settings.start);
         let edited = |bound: &str, at: DateTime<Utc>| {
             json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } })
         };
@@ -179,8 +184,9 @@ impl Notion {
             return Ok(Page::of(records, Next::More(cursor(&place))));
         }
         let before = place.since.get(&scan.collection).copied();
-        if let Some(newest) = scan.newest.max(before) {
+        if let Some(newest) = scan.newest.filter(|newest| before.is_none_or(|before| *newest > before)) {
             place.since.insert(scan.collection.clone(), newest);
+            place.moved.insert(scan.collection.clone(), scan.began);
         }
         Ok(Page { records, ..advance(place, &scan, following) })
     }

@@ -25,6 +25,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("linear.customer.toml", include_str!("../../mappings/linear.customer.toml")),
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
+    ("notion.customers.toml", include_str!("../../mappings/notion.customers.toml")),
+    ("notion.feedback.toml", include_str!("../../mappings/notion.feedback.toml")),
+    ("notion.themes.toml", include_str!("../../mappings/notion.themes.toml")),
 ];
 
 /// # Errors

@@ -7,6 +7,7 @@ mod airtable;
 mod github;
 mod intercom;
 mod linear;
+mod notion;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
