@@ -116,7 +116,7 @@ impl Sink for Notion {
 }
 
 impl Notion {
-    async fn write_one(&self, collection: &str, write: &Write) -> Result<Written, Fault> {
+    pub(super) async fn write_one(&self, collection: &str, write: &Write) -> Result<Written, Fault> {
         let table = self.table(collection)?;
         let draft = draft(&table, write, self.settings.new_options);
         let call = match &write.target {

@@ -32,6 +32,8 @@ const LOADING: usize = 200;
 struct Place {
     /// By collection: the newest edit that was seen, by Notion's clock.
     since: BTreeMap<String, DateTime<Utc>>,
+    /// By collection: when, by our clock, that last moved.
+    moved: BTreeMap<String, DateTime<Utc>>,
     /// When, by our clock, the last look began.
     looked: Option<DateTime<Utc>>,
     /// How many pages it found that were our own writes, and how many others.
@@ -68,11 +70,7 @@ fn cursor(place: &Place) -> Cursor {
 #[async_trait]
 impl Source for Notion {
     fn streams(&self) -> Vec<Stream> {
-        vec![Stream {
-            name: MODIFIED.into(),
-            every: "0 * * * * *",
-            about: "pages that were edited since the last look",
-        }]
+        vec![Stream { name: MODIFIED.into(), every: "0 * * * * *", about: "pages that were edited since the last look" }]
     }
 
     async fn pull(&self, stream: &str, after: Option<&Cursor>) -> Result<Page, Fault> {
@@ -81,8 +79,7 @@ impl Source for Notion {
         }
         let mut place: Place = after.and_then(|after| Place::deserialize(&after.0).ok()).unwrap_or_default();
         let binding = self.binding();
-        let names: Vec<&String> =
-            binding.tables.iter().filter(|(_, table)| !table.gone).map(|(name, _)| name).collect();
+        let names: Vec<&String> = binding.tables.iter().filter(|(_, table)| !table.gone).map(|(name, _)| name).collect();
         let idle = |place: &Place| Page::of(Vec::new(), Next::CaughtUp(cursor(place)));
         let Some(first) = names.first() else { return Ok(idle(&place)) };
         let now = self.clock.now();
@@ -111,10 +108,7 @@ impl Source for Notion {
         let table = self.table(collection)?;
         let only = table.key_field().map(|key| vec![key.id.clone()]).unwrap_or_default();
         let (rows, next) = self.all(collection, &table, after, only).await?;
-        Ok(Some(IdPage {
-            ids: rows.iter().filter_map(|row| text(row, "id").as_deref().and_then(uuid)).collect(),
-            next,
-        }))
+        Ok(Some(IdPage { ids: rows.iter().filter_map(|row| text(row, "id").as_deref().and_then(uuid)).collect(), next }))
     }
 }
 
@@ -133,8 +127,13 @@ impl Notion {
     async fn scan(&self, mut place: Place, mut scan: Scan, following: Option<String>) -> Result<Page, Fault> {
         let Ok(table) = self.table(&scan.collection) else { return Ok(advance(place, &scan, following)) };
         let overlap = TimeDelta::seconds(self.settings.overlap_seconds.into());
-        let from = place.since.get(&scan.collection).map(|since| *since - overlap).or(self.settings.start);
-        let edited = |bound: &str, at: DateTime<Utc>| json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } });
+        // What lies behind the newest edit was looked at again for as long as an edit may be late: it is known.
+        let settled = place.moved.get(&scan.collection).is_some_and(|moved| scan.began - *moved > overlap);
+        let back = if settled { TimeDelta::zero() } else { overlap };
+        let from = place.since.get(&scan.collection).map(|since| *since - back).or(self.settings.start);
+        let edited = |bound: &str, at: DateTime<Utc>| {
+            json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } })
+        };
         let filter = match (from, scan.to) {
             (None, None) => None,
             (Some(from), None) => Some(edited("on_or_after", from)),
@@ -185,8 +184,9 @@ impl Notion {
             return Ok(Page::of(records, Next::More(cursor(&place))));
         }
         let before = place.since.get(&scan.collection).copied();
-        if let Some(newest) = scan.newest.max(before) {
+        if let Some(newest) = scan.newest.filter(|newest| before.is_none_or(|before| *newest > before)) {
             place.since.insert(scan.collection.clone(), newest);
+            place.moved.insert(scan.collection.clone(), scan.began);
         }
         Ok(Page { records, ..advance(place, &scan, following) })
     }

@@ -28,6 +28,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
     ("typeform.response.toml", include_str!("../../mappings/typeform.response.toml")),
+    ("notion.customers.toml", include_str!("../../mappings/notion.customers.toml")),
+    ("notion.feedback.toml", include_str!("../../mappings/notion.feedback.toml")),
+    ("notion.themes.toml", include_str!("../../mappings/notion.themes.toml")),
 ];
 
 /// # Errors

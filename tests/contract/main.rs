@@ -8,6 +8,7 @@ mod app;
 mod github;
 mod intercom;
 mod linear;
+mod notion;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
