@@ -261,7 +261,9 @@ impl Org {
             let closed: Vec<&str> = table
                 .fields
                 .iter()
-                .filter(|(field, there)| field.starts_with("Loopd_") && !there.updatable)
+                .filter(|(field, there)| {
+                    (name != ACCOUNT || field.starts_with("Loopd_")) && field.ends_with("__c") && !there.updatable
+                })
                 .map(|(field, _)| field.as_str())
                 .collect();
             if !closed.is_empty() && name != OPPORTUNITY {

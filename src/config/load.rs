@@ -31,6 +31,10 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("notion.customers.toml", include_str!("../../mappings/notion.customers.toml")),
     ("notion.feedback.toml", include_str!("../../mappings/notion.feedback.toml")),
     ("notion.themes.toml", include_str!("../../mappings/notion.themes.toml")),
+    ("salesforce.account.toml", include_str!("../../mappings/salesforce.account.toml")),
+    ("salesforce.feedback.toml", include_str!("../../mappings/salesforce.feedback.toml")),
+    ("salesforce.health.toml", include_str!("../../mappings/salesforce.health.toml")),
+    ("salesforce.opportunity.toml", include_str!("../../mappings/salesforce.opportunity.toml")),
 ];
 
 /// # Errors
