@@ -145,9 +145,12 @@ async fn a_change_within_the_same_second_is_seen() {
 
 #[tokio::test]
 async fn a_list_ends_whatever_its_places_say() {
-    for (has_more, cursor, again) in
-        [(json!(true), json!(null), false), (json!(true), json!(""), false), (json!(false), json!("x"), false), (json!(null), json!("x"), true)]
-    {
+    for (has_more, cursor, again) in [
+        (json!(true), json!(null), false),
+        (json!(true), json!(""), false),
+        (json!(false), json!("x"), false),
+        (json!(null), json!("x"), true),
+    ] {
         let (granola, script, _) = granola();
         script.answer(200, &json!({"notes": [], "hasMore": has_more, "cursor": cursor}));
         assert_eq!(pull(&granola, &mut None).await.expect("a page").0, again, "{has_more} {cursor}");
@@ -213,7 +216,8 @@ async fn what_a_stop_in_a_long_transcript_left_is_taken_up() {
     script.answer(200, &json!({"transcript": segments(1), "hasMore": false, "cursor": null}));
     let body = granola.fetch(&key).await.expect("read").expect("ours").body.expect("there");
     assert_eq!(script.lines(), [format!("GET /v1/notes/{A}/transcript?page_size=100&cursor=c1")]);
-    let texts: Vec<&str> = body["transcript"].as_array().expect("all").iter().filter_map(|s| s["text"].as_str()).collect();
+    let texts: Vec<&str> =
+        body["transcript"].as_array().expect("all").iter().filter_map(|s| s["text"].as_str()).collect();
     assert_eq!((texts, &body["customer_words"]), (vec!["s0", "s1"], &json!("s0 s1")));
     // A transcript that is gone leaves a note.
     script.answer(413, &Value::Null);
@@ -438,7 +442,8 @@ async fn only_notes_in_the_folders_that_were_named_are_ours() {
     let (granola, script, _) = granola_with(&folders);
     let names: Vec<String> = granola.streams().into_iter().map(|stream| stream.name).collect();
     assert_eq!(names, ["notes:fol_top", "notes:fol_other"]);
-    let folder = |id: &str, parent: Option<&str>| json!({"id": id, "object": "folder", "name": id, "parent_folder_id": parent});
+    let folder =
+        |id: &str, parent: Option<&str>| json!({"id": id, "object": "folder", "name": id, "parent_folder_id": parent});
     let tree = json!({"folders": [folder("fol_top", None), folder("fol_mid", Some("fol_top")), folder("fol_low", Some("fol_mid")),
                                   folder("fol_a", Some("fol_b")), folder("fol_b", Some("fol_a"))], "hasMore": false, "cursor": null});
     let mut looked = false;
@@ -524,7 +529,13 @@ fn a_delivery_names_a_note_to_look_at() {
         assert_eq!((delivery.id.as_str(), delivery.fetch.len(), delivery.pull.len()), ("e1", fetch, pulled), "{kind}");
         assert!(delivery.records.is_empty());
     }
-    for malformed in ["[]", "{}", "not json", r#"{"event_type": "note.edited"}"#, r#"{"event_type": "note.edited", "note_id": "../x"}"#] {
+    for malformed in [
+        "[]",
+        "{}",
+        "not json",
+        r#"{"event_type": "note.edited"}"#,
+        r#"{"event_type": "note.edited", "note_id": "../x"}"#,
+    ] {
         let refusal = receive(&granola, &headers(SECRET, malformed), malformed, 1_763_856_001).expect_err("malformed");
         assert!(matches!(refusal, Refusal::Malformed(_)), "{malformed}: {refusal}");
     }
@@ -560,7 +571,10 @@ fn one_of_several_signatures_is_enough_and_none_is_not() {
     ] {
         assert!(matches!(with(name, value), Err(Refusal::Forged(_))), "{name} {value}");
     }
-    assert!(matches!(receive(&granola, &headers(SECRET, &body), &format!("{body} "), 1_763_856_001), Err(Refusal::Forged(_))));
+    assert!(matches!(
+        receive(&granola, &headers(SECRET, &body), &format!("{body} "), 1_763_856_001),
+        Err(Refusal::Forged(_))
+    ));
     for (now, fine) in [(1_763_856_301, true), (1_763_855_701, true), (1_763_856_302, false), (1_763_855_700, false)] {
         let outcome = receive(&granola, &headers(SECRET, &body), &body, now);
         assert_eq!(outcome.is_ok(), fine, "{outcome:?}");
@@ -619,7 +633,9 @@ async fn an_endpoint_is_made_once_kept_and_mended() {
     granola.attach(&Shape::default(), Some(URL), Some(&bound)).await.expect("attached");
     assert_eq!(script.lines().len(), 2);
     // Its secret was typed in by hand, or nobody can reach us: nothing is asked.
-    for (secrets, url) in [(&[("token", "t"), ("webhook_secret", SECRET)][..], Some(URL)), (&[("token", "t")][..], None)] {
+    for (secrets, url) in
+        [(&[("token", "t"), ("webhook_secret", SECRET)][..], Some(URL)), (&[("token", "t")][..], None)]
+    {
         let (granola, script, _) = opened(&json!({}), secrets);
         granola.attach(&Shape::default(), url, None).await.expect("attached");
         assert!(script.lines().is_empty());
@@ -644,7 +660,8 @@ async fn which_scopes_a_key_has_is_found_by_trying_and_a_refusal_is_told() {
     granola.attach(&Shape::default(), Some(URL), None).await.expect("attached");
     assert_eq!(scopes(&script), [json!(["personal", "public"]), json!(["workspace"]), json!(["public"])]);
     // Named: these and no others.
-    let (granola, script, _) = opened(&json!({"webhook_scopes": ["workspace"], "folders": ["fol_a"]}), &[("token", "t")]);
+    let (granola, script, _) =
+        opened(&json!({"webhook_scopes": ["workspace"], "folders": ["fol_a"]}), &[("token", "t")]);
     script.answer(200, &none);
     script.answer(400, &json!({"code": "BAD_REQUEST"}));
     granola.attach(&Shape::default(), Some(URL), None).await.expect("attached all the same");

@@ -5,6 +5,7 @@
 
 mod airtable;
 mod github;
+mod granola;
 mod intercom;
 mod linear;
 mod pull;
@@ -13,6 +14,8 @@ mod recording;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
+mod typeform;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 
