@@ -4,8 +4,8 @@
 //! tag creates or replaces; the secret is never told again; there is no webhook for an account as a whole. Where one cannot
 //! be made (the plan, a scope), responses are polled, and `status` says so.
 
-use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::Method;
@@ -89,10 +89,11 @@ impl Typeform {
 
     async fn keep_hook(&self, form: &str, wanted: &Hook, secret: &str, known: Option<&Hook>) -> Result<(), Fault> {
         let path = format!("/forms/{form}/webhooks/{}", self.settings.webhook_tag);
-        if known == Some(wanted) {
+        // What was found wanting is not looked at again: at an even pace each attempt gets one call through.
+        if known == Some(wanted) && !self.wanting().contains(form) {
             match self.client.call(Call::get(&path)).await? {
                 Told::Here(answer) if stands(&answer.json()?, wanted) => return Ok(()),
-                _ => {}
+                _ => drop(self.wanting().insert(form.to_owned())),
             }
         }
         let body = json!({
@@ -100,9 +101,16 @@ impl Typeform {
             "event_types": {"form_response": true, "form_response_partial": wanted.partial},
         });
         match self.client.call(Call { body: Some(body), ..Call::new(Method::PUT, path) }).await? {
-            Told::Here(_) => Ok(()),
+            Told::Here(_) => {
+                self.wanting().remove(form);
+                Ok(())
+            }
             Told::Missing => Err(Fault::rejected("there is no such form, or no webhooks here")),
         }
+    }
+
+    fn wanting(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.wanting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tended_lately(&self, form: &str, wanted: &Hook) -> bool {

@@ -29,7 +29,7 @@ mod tests;
 mod webhook;
 mod young;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ pub struct Typeform {
     definitions: Definitions,
     /// By form: a webhook that was seen to, and when.
     tended: Mutex<BTreeMap<String, (Duration, Hook)>>,
+    /// Forms whose webhook is not as it should be.
+    wanting: Mutex<BTreeSet<String>>,
     /// Pages whose questions the quota put off, by stream, with where they begin.
     pages: Unfinished<(Option<String>, Found)>,
     young: Young,
@@ -100,6 +102,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Ty
         hindrance: Mutex::default(),
         definitions: Definitions::default(),
         tended: Mutex::default(),
+        wanting: Mutex::default(),
         pages: Unfinished::default(),
         young: Young::default(),
     })

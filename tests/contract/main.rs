@@ -6,6 +6,7 @@
 mod airtable;
 mod app;
 mod github;
+mod granola;
 mod intercom;
 mod linear;
 mod notion;
@@ -15,6 +16,8 @@ mod recording;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
+mod typeform;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 

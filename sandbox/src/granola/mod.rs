@@ -87,7 +87,7 @@ impl StandIn for Granola {
     fn retry_after(&self, attempt: u32) -> Option<Duration> {
         let transient = self.last_status.is_none_or(|status| matches!(status, 408 | 429 | 500..=599));
         let wait = 30_u64.saturating_mul(2_u64.saturating_pow(attempt.saturating_sub(1))).min(12 * 3600);
-        (transient && attempt <= 17).then(|| Duration::from_secs(wait))
+        (transient && attempt <= 18).then(|| Duration::from_secs(wait))
     }
 
     fn operation(&self, request: &Request<Bytes>) -> String {

@@ -74,15 +74,17 @@ impl Response {
     pub(super) fn show(&self) -> Value {
         let mut item = json!({
             "landing_id": self.token, "token": self.token, "response_id": self.token, "response_type": self.kind(),
-            "landed_at": stamp(self.landed_at), "submitted_at": self.submitted_at.map(stamp),
+            "landed_at": stamp(self.landed_at),
             "metadata": {"user_agent": "Mozilla/5.0", "platform": "other", "referer": "https://form.typeform.com/", "network_id": "0a1b2c3d4e", "browser": "default"},
             "hidden": self.hidden, "calculated": {"score": self.score},
             "variables": [{"key": "score", "type": "number", "number": self.score}],
             "tags": [],
         });
         if let Value::Object(fields) = &mut item {
-            if let Some(at) = self.staged_at {
-                fields.insert("staged_at".into(), stamp(at).into());
+            for (name, at) in [("staged_at", self.staged_at), ("submitted_at", self.submitted_at)] {
+                if let Some(at) = at {
+                    fields.insert(name.into(), stamp(at).into());
+                }
             }
             // Who answered nothing has `null` there, and forms without hidden fields have none.
             let answers = if self.answers.is_empty() { Value::Null } else { self.answers.clone().into() };
