@@ -7,12 +7,15 @@ mod airtable;
 mod github;
 mod intercom;
 mod linear;
+mod oauth;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/vault.rs"]
+mod vault;
 
 use std::path::{Path, PathBuf};
 
