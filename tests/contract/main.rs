@@ -10,6 +10,7 @@ mod granola;
 mod intercom;
 mod linear;
 mod notion;
+mod oauth;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
@@ -18,6 +19,8 @@ mod spec;
 mod support;
 mod typeform;
 mod vectors;
+#[path = "../support/vault.rs"]
+mod vault;
 
 use std::path::{Path, PathBuf};
 
