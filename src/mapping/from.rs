@@ -263,13 +263,15 @@ fn constant_fits(value: Expression, ty: Type, item: &Item<'_, '_>) -> Expression
 
 /// `{ domain = '.author.email' }`; or the bare expression where it tells by itself what it gives.
 fn read_hint(item: &Item<'_, '_>) -> Option<Hint> {
-    const KINDS: [(&str, AliasKind); 4] = [
+    const KINDS: [(&str, AliasKind); 5] = [
         ("domain", AliasKind::Domain),
         ("company_id", AliasKind::CompanyId),
         ("github_org", AliasKind::GithubOrg),
+        ("slack_channel", AliasKind::SlackChannel),
         ("name", AliasKind::Name),
     ];
-    const MEND: &str = "write { domain = '…' }, { company_id = '…' }, { github_org = '…' } or { name = '…' }";
+    const MEND: &str =
+        "write { domain = '…' }, { company_id = '…' }, { github_org = '…' }, { slack_channel = '…' } or { name = '…' }";
     if item.is_string() {
         let text = item.string()?;
         let last = text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
