@@ -25,6 +25,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("linear.customer.toml", include_str!("../../mappings/linear.customer.toml")),
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
+    ("slack.command.toml", include_str!("../../mappings/slack.command.toml")),
+    ("slack.message.toml", include_str!("../../mappings/slack.message.toml")),
 ];
 
 /// # Errors
