@@ -18,6 +18,7 @@ pub mod github;
 pub mod granola;
 pub mod intercom;
 pub mod linear;
+mod lines;
 pub mod notion;
 mod oauth;
 mod post;

@@ -35,6 +35,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("salesforce.feedback.toml", include_str!("../../mappings/salesforce.feedback.toml")),
     ("salesforce.health.toml", include_str!("../../mappings/salesforce.health.toml")),
     ("salesforce.opportunity.toml", include_str!("../../mappings/salesforce.opportunity.toml")),
+    ("slack.command.toml", include_str!("../../mappings/slack.command.toml")),
+    ("slack.message.toml", include_str!("../../mappings/slack.message.toml")),
 ];
 
 /// # Errors

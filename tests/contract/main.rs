@@ -14,6 +14,7 @@ mod oauth;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
+mod slack;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;

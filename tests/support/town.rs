@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use connectors::http::{Broken, Transport};
+use connectors::http::{Broken, Transport, Wire};
 use connectors::{Clock, Kind};
 use http::{Request, Response};
 use loopd::config::{Config, World as Machine};
@@ -176,6 +176,10 @@ impl Transport for Breakable {
             return Ok(Response::builder().status(500).body(Bytes::new()).expect("a response"));
         }
         self.inner.send(request, timeout).await
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        self.inner.dial(url).await
     }
 }
 

@@ -24,6 +24,7 @@ mod odd_input;
 mod repair;
 mod retention;
 mod rows_refused;
+mod slack;
 mod story;
 mod tables_changed;
 mod themes;
