@@ -1,8 +1,8 @@
 //! `/v1/…`: what browsers and apps send with a public key, and the files that they fetch.
 //!
-//! The law: an answer depends on the path, the key, the origin and the limits, and says so to caches (`Vary`); no
-//! credentials are ever taken, so an origin that is let in gains nothing but the right to add and to read this answer. An
-//! error tells the field and the mend, and nothing of ours.
+//! The law: an answer depends on the path, the key, the origin and the limits, and says so to caches (`Vary`); cookies are
+//! never looked at, so an origin that is let in gains nothing but the right to add and to read this answer. An error tells
+//! the field and the mend, and nothing of ours.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -180,6 +180,10 @@ fn shared(mut answer: Response, open: &[Open<'_>], origin: Option<&HeaderValue>)
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(allowed) = allowed {
+        if allowed != "*" {
+            // A beacon of a typed Blob insists on sending cookies along. There are none, and none would be read.
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     }

@@ -175,12 +175,13 @@ fn a_browser_is_told_what_its_page_may_do_and_caches_are_told_that_it_depends() 
             "{allowed}"
         );
         assert_eq!(answer.header("access-control-allow-methods"), Some("POST"));
-        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "for beacons of a Blob");
         assert!(answer.header("vary").is_some_and(|vary| vary.contains("Origin")));
     }
     for origin in ["https://evil.example", "null", "https://example.org", "https://app.example.com:8443"] {
         let answer = preflight(origin);
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, None), "{origin}");
+        assert_eq!(answer.header("access-control-allow-credentials"), None, "{origin}");
     }
     for (headers, allowed) in [(&[HERE][..], Some("https://app.example.com")), (&[][..], None)] {
         let answer = send(&daemon, headers, &feedback("a"));
