@@ -179,6 +179,11 @@ impl std::fmt::Debug for SentWith {
 }
 
 impl Answer {
+    /// One that came without a token that changes.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body, sent_with: None }
+    }
+
     /// For vendors that say otherwise than by 401 that the token is not good (Slack's `ok: false`, GraphQL's errors): the
     /// token is refused. The fault tells the engine to make the call again with another token; it was certainly not
     /// done. `None`: the credentials are at fault, or they do not change while we run.

@@ -43,7 +43,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
         map.insert(name, value.parse().expect("a value"));
     }
     let status = http::StatusCode::from_u16(status).expect("a status");
-    Answer { status, headers: map, body: Bytes::from(body.to_owned()) }
+    Answer::new(status, map, Bytes::from(body.to_owned()))
 }
 
 #[test]

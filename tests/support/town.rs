@@ -137,6 +137,7 @@ kind = "salesforce"
 base_url = "https://salesforce.example.com"
 client_id = "{client}"
 client_secret = {{ env = "SALESFORCE_SECRET" }}
+quota = {{ calls = 600, per_seconds = 60, burst = 200 }}
 
 {routes}
 "#
