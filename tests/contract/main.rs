@@ -10,6 +10,7 @@ mod linear;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
+mod salesforce;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
