@@ -15,6 +15,7 @@ mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
 mod slack;
+mod salesforce;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
