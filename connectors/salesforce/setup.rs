@@ -330,11 +330,14 @@ impl Salesforce {
                     .ok_or_else(|| Fault::unknown("Salesforce does not say which permission set it made"))?
             }
         };
-        // Rights on fields need the right to read their object.
-        let rights = objects.iter().map(|object| {
+        // Rights on fields need the right to read their object, in the same set. Where an object is there already, an error
+        // says so.
+        let homes: BTreeSet<&String> = objects.iter().chain(fields.iter().map(|(object, _)| object)).collect();
+        let rights = homes.into_iter().map(|object| {
+            let ours = object.ends_with("__c") || is_activity(object);
             json!({
                 "attributes": { "type": "ObjectPermissions" }, "ParentId": set, "SobjectType": object, "PermissionsRead": true,
-                "PermissionsCreate": true, "PermissionsEdit": true, "PermissionsDelete": false, "PermissionsViewAllRecords": true,
+                "PermissionsCreate": ours, "PermissionsEdit": true, "PermissionsDelete": false, "PermissionsViewAllRecords": ours,
                 "PermissionsModifyAllRecords": false,
             })
         });
