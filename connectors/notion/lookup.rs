@@ -1,16 +1,17 @@
 //! Which data source a collection is: by the id that is known or configured, else by its title under the configured page.
 //!
-//! Notion's search knows titles as well, and is behind and not exhaustive; the page's own content is neither.
+//! The page's own content is asked first: Notion's search knows titles as well, and is behind and not exhaustive. It is asked
+//! for what does not stand there by itself, but in a column or a toggle.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::binding::{Table, same};
 use super::client::{Client, Verb};
-use super::types::{DataSource, array, is_trashed, text, uuid};
+use super::types::{DataSource, array, is_trashed, plain, text, uuid};
 use super::{Notion, held};
 use crate::http::Call;
 use crate::{Clock, Fault};
@@ -90,14 +91,14 @@ impl Notion {
         }
     }
 
-    /// The databases that stand on a page: (id, title).
-    async fn databases_on(&self, page: &str) -> Result<Vec<(String, String)>, Fault> {
+    /// The databases that stand on a page: (id, title). `None`: its content is not to be had.
+    async fn databases_on(&self, page: &str) -> Result<Option<Vec<(String, String)>>, Fault> {
         let mut databases = Vec::new();
         let mut cursor: Option<String> = None;
         for _ in 0..MOST_PAGES {
             let from = cursor.as_ref().map(|cursor| format!("&start_cursor={}", crate::http::encode(cursor)));
             let path = format!("/v1/blocks/{page}/children?page_size=100{}", from.unwrap_or_default());
-            let answer = self.look(&path).await?.ok_or_else(|| Fault::locked(not_shared(page)))?;
+            let Some(answer) = self.look(&path).await? else { return Ok(None) };
             for block in array(&answer, "results").iter().filter(|block| !is_trashed(block)) {
                 let title = block.get("child_database").and_then(|database| text(database, "title"));
                 databases.extend(text(block, "id").as_deref().and_then(uuid).zip(title));
@@ -107,7 +108,26 @@ impl Notion {
                 break;
             }
         }
-        Ok(databases)
+        Ok(Some(databases))
+    }
+
+    /// The data source of that title somewhere below the page, as far as Notion's index knows.
+    async fn source_by_search(&self, page: &str, name: &str) -> Result<Option<DataSource>, Fault> {
+        let filter = json!({ "property": "object", "value": "data_source" });
+        let body = json!({ "query": name, "filter": filter, "page_size": 100 });
+        let call = Call::post("/v1/search", body);
+        let answer = self.lookup.once(&self.client, &*self.clock, &format!("search {name}"), call).await?;
+        let found = answer.as_ref().map_or(&[][..], |answer| array(answer, "results"));
+        let is_ours = |there: &&Value| {
+            let parent = there.get("database_parent").unwrap_or(&Value::Null);
+            let below = text(parent, "page_id").as_deref().and_then(uuid).is_some_and(|id| id == page)
+                || text(parent, "block_id").is_some();
+            below && !is_trashed(there) && same(&plain(array(there, "title")), name)
+        };
+        match found.iter().find(is_ours).and_then(|there| text(there, "id")).as_deref().and_then(uuid) {
+            Some(id) => self.source_by_id(&id).await,
+            None => Ok(None),
+        }
     }
 
     /// `None`: there is none, or it is not shared with us.
@@ -125,7 +145,8 @@ impl Notion {
             return Ok(Some(source));
         }
         let Some(page) = &self.settings.page else { return Ok(None) };
-        let databases = self.databases_on(page).await?;
+        let on_page = self.databases_on(page).await?;
+        let databases = on_page.clone().unwrap_or_default();
         let exact = databases.iter().filter(|(_, title)| title == name);
         let alike = databases.iter().filter(|(_, title)| title != name && same(title, name));
         for (id, _) in exact.chain(alike) {
@@ -133,6 +154,12 @@ impl Notion {
                 return Ok(Some(source));
             }
         }
-        Ok(None)
+        if let Some(source) = self.source_by_search(page, name).await? {
+            return Ok(Some(source));
+        }
+        match on_page {
+            None if self.look(&format!("/v1/pages/{page}")).await?.is_none() => Err(Fault::locked(not_shared(page))),
+            _ => Ok(None),
+        }
     }
 }

@@ -221,10 +221,6 @@ impl Connector for Notion {
             writable: true,
             creatable: true,
         };
-        // With a page, any name may be found under it, as far as is known without asking.
-        if self.settings.page.is_some() && binding.tables.is_empty() {
-            return Vec::new();
-        }
         names.into_iter().map(spec).collect()
     }
 

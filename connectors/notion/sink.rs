@@ -4,6 +4,7 @@
 //! is not found counts as not made only after a while: the index is behind.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -146,7 +147,10 @@ impl Notion {
             Ok(page) => self.stored(&table, write, draft, &page),
             Err(failure) => {
                 let ruling = verdict::refused(collection, &table, write, &draft, &failure);
-                held(&self.suspects).extend(ruling.suspects);
+                if !ruling.suspects.is_empty() {
+                    self.schema_moved.store(true, Ordering::Relaxed);
+                    held(&self.suspects).extend(ruling.suspects);
+                }
                 let mut doubts = held(&self.doubts);
                 if let Some(id) = &failure.committed {
                     doubts.committed(&write.external_id, id);
@@ -220,7 +224,18 @@ impl Notion {
             sort: Some(("created_time", "ascending")),
             ..Query::default()
         };
-        let answer = self.whole_rows(&format!("find {external_id}"), table, &query, |_| false).await?;
+        let answer = match self.whole_rows(&format!("find {external_id}"), table, &query, |_| false).await {
+            Ok(answer) => answer,
+            // The search itself is refused: the property is gone since it was bound.
+            Err(failure) if matches!(failure.fault, Fault::Rejected { .. }) => {
+                self.schema_moved.store(true, Ordering::Relaxed);
+                return Err(Fault::locked(format!(
+                    "pages of {collection} cannot be found by {} ({})",
+                    key.name, failure.message
+                )));
+            }
+            Err(failure) => return Err(failure.fault),
+        };
         let ours = answer
             .rows
             .iter()

@@ -70,7 +70,11 @@ fn cursor(place: &Place) -> Cursor {
 #[async_trait]
 impl Source for Notion {
     fn streams(&self) -> Vec<Stream> {
-        vec![Stream { name: MODIFIED.into(), every: "0 * * * * *", about: "pages that were edited since the last look" }]
+        vec![Stream {
+            name: MODIFIED.into(),
+            every: "0 * * * * *",
+            about: "pages that were edited since the last look",
+        }]
     }
 
     async fn pull(&self, stream: &str, after: Option<&Cursor>) -> Result<Page, Fault> {
@@ -79,7 +83,8 @@ impl Source for Notion {
         }
         let mut place: Place = after.and_then(|after| Place::deserialize(&after.0).ok()).unwrap_or_default();
         let binding = self.binding();
-        let names: Vec<&String> = binding.tables.iter().filter(|(_, table)| !table.gone).map(|(name, _)| name).collect();
+        let names: Vec<&String> =
+            binding.tables.iter().filter(|(_, table)| !table.gone).map(|(name, _)| name).collect();
         let idle = |place: &Place| Page::of(Vec::new(), Next::CaughtUp(cursor(place)));
         let Some(first) = names.first() else { return Ok(idle(&place)) };
         let now = self.clock.now();
@@ -108,7 +113,10 @@ impl Source for Notion {
         let table = self.table(collection)?;
         let only = table.key_field().map(|key| vec![key.id.clone()]).unwrap_or_default();
         let (rows, next) = self.all(collection, &table, after, only).await?;
-        Ok(Some(IdPage { ids: rows.iter().filter_map(|row| text(row, "id").as_deref().and_then(uuid)).collect(), next }))
+        Ok(Some(IdPage {
+            ids: rows.iter().filter_map(|row| text(row, "id").as_deref().and_then(uuid)).collect(),
+            next,
+        }))
     }
 }
 
@@ -131,9 +139,7 @@ impl Notion {
         let settled = place.moved.get(&scan.collection).is_some_and(|moved| scan.began - *moved > overlap);
         let back = if settled { TimeDelta::zero() } else { overlap };
         let from = place.since.get(&scan.collection).map(|since| *since - back).or(self.settings.start);
-        let edited = |bound: &str, at: DateTime<Utc>| {
-            json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } })
-        };
+        let edited = |bound: &str, at: DateTime<Utc>| json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } });
         let filter = match (from, scan.to) {
             (None, None) => None,
             (Some(from), None) => Some(edited("on_or_after", from)),
@@ -147,13 +153,12 @@ impl Notion {
             only: Vec::new(),
         };
         let me = self.binding().me.clone();
-        let by_us = |row: &Value| {
-            let editor = row.get("last_edited_by").and_then(|user| text(user, "id"));
-            editor.is_some() && editor == me
-        };
+        let editor = |row: &Value| row.get("last_edited_by").and_then(|user| text(user, "id"));
+        let by_us = |row: &Value| me.is_some() && editor(row) == me;
+        let by_another = |row: &Value| me.is_some() && editor(row).is_some_and(|editor| Some(editor) != me);
         let lately = |row: &Value| text(row, "id").as_deref().and_then(uuid).is_some_and(|id| self.wrote_lately(&id));
         let name = format!("modified {} {:?} {:?} {:?}", scan.collection, from, scan.to, scan.cursor);
-        let answer = match self.whole_rows(&name, &table, &query, |row| lately(row) && !by_us(row)).await {
+        let answer = match self.whole_rows(&name, &table, &query, |row| lately(row) && by_another(row)).await {
             Ok(answer) => answer,
             Err(failure) if failure.is_lost_place() && scan.cursor.is_some() => {
                 scan.cursor = None;

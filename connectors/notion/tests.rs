@@ -89,7 +89,10 @@ pub(super) fn script_attach(script: &Script) {
         200,
         &json!({ "results": [{ "object": "block", "id": DATABASE, "type": "child_database", "child_database": { "title": "Feedback" } }], "next_cursor": null, "has_more": false }),
     );
-    script.answer(200, &json!({ "object": "database", "id": DATABASE, "data_sources": [{ "id": SOURCE, "name": "Feedback" }] }));
+    script.answer(
+        200,
+        &json!({ "object": "database", "id": DATABASE, "data_sources": [{ "id": SOURCE, "name": "Feedback" }] }),
+    );
     script.answer(200, &source());
 }
 
@@ -170,12 +173,24 @@ fn properties_are_read_by_their_type() {
         ("status", json!({ "type": "status", "status": { "name": "Done" } }), json!("Done")),
         ("select", json!({ "type": "select", "select": null }), Value::Null),
         ("date", json!({ "type": "date", "date": { "start": "2026-01-02", "end": null } }), json!("2026-01-02")),
-        ("people", json!({ "type": "people", "people": [{ "id": "u1" }, { "name": "Carol" }] }), json!(["Carol", "u1"])),
+        (
+            "people",
+            json!({ "type": "people", "people": [{ "id": "u1" }, { "name": "Carol" }] }),
+            json!(["Carol", "u1"]),
+        ),
         ("files", json!({ "type": "files", "files": [{ "name": "a.png" }] }), json!(["a.png"])),
         ("unique_id", json!({ "type": "unique_id", "unique_id": { "prefix": "F", "number": 7 } }), json!("F-7")),
         ("formula", json!({ "type": "formula", "formula": { "type": "number", "number": 2.0 } }), json!(2)),
-        ("formula", json!({ "type": "formula", "formula": { "type": "date", "date": { "start": "2026-01-02" } } }), json!("2026-01-02")),
-        ("rollup", json!({ "type": "rollup", "rollup": { "type": "array", "array": [{ "type": "number", "number": 1 }] } }), json!([1])),
+        (
+            "formula",
+            json!({ "type": "formula", "formula": { "type": "date", "date": { "start": "2026-01-02" } } }),
+            json!("2026-01-02"),
+        ),
+        (
+            "rollup",
+            json!({ "type": "rollup", "rollup": { "type": "array", "array": [{ "type": "number", "number": 1 }] } }),
+            json!([1]),
+        ),
         ("created_by", json!({ "type": "created_by", "created_by": { "id": "u1" } }), json!("u1")),
         // Retyped meanwhile.
         ("select", json!({ "type": "rich_text", "rich_text": text("b") }), json!("b!")),
@@ -199,7 +214,8 @@ fn what_a_page_cuts_is_noticed() {
 fn texts_are_parted_between_letters() {
     let text = format!("{}🐛{}", "x".repeat(1_999), "y".repeat(2_000));
     let parts = pieces(&text);
-    let parts: Vec<&str> = parts.as_array().expect("pieces").iter().filter_map(|piece| piece["text"]["content"].as_str()).collect();
+    let parts: Vec<&str> =
+        parts.as_array().expect("pieces").iter().filter_map(|piece| piece["text"]["content"].as_str()).collect();
     assert_eq!(parts.concat(), text);
     assert_eq!(parts.iter().map(|part| part.encode_utf16().count()).collect::<Vec<_>>(), [1_999, 2_000, 2]);
     assert_eq!(pieces(""), json!([]));
@@ -314,7 +330,11 @@ async fn every_status_of_a_write_is_a_decision() {
         (400, refusal(400, "missing_version", "x"), "locked"),
         (301, Value::Null, "locked"),
         (400, refusal(400, "validation_error", "Status option \"Parked\" does not exist."), "rejected(Status)"),
-        (400, refusal(400, "validation_error", "body failed validation: body.properties.aB%3A1.select.name is bad."), "rejected(Severity)"),
+        (
+            400,
+            refusal(400, "validation_error", "body failed validation: body.properties.aB%3A1.select.name is bad."),
+            "rejected(Severity)",
+        ),
         (400, refusal(400, "validation_error", "something else"), "rejected"),
         (413, refusal(413, "validation_error", "too large"), "rejected"),
         (400, refusal(400, "validation_error", "Can't edit block that is archived."), "gone"),
@@ -331,7 +351,9 @@ async fn every_status_of_a_write_is_a_decision() {
             Err(Fault::Later { .. }) => "later".to_owned(),
             Err(Fault::Unknown { .. }) => "unknown".into(),
             Err(Fault::Locked { .. }) => "locked".into(),
-            Err(Fault::Rejected { field, .. }) => field.as_ref().map_or("rejected".into(), |field| format!("rejected({field})")),
+            Err(Fault::Rejected { field, .. }) => {
+                field.as_ref().map_or("rejected".into(), |field| format!("rejected({field})"))
+            }
             Ok(Written::Gone) => "gone".into(),
             Ok(Written::Stored(_)) => "stored".into(),
         };
@@ -342,7 +364,9 @@ async fn every_status_of_a_write_is_a_decision() {
     script.take_asked();
     script.answer(200, &json!({ "id": ROW, "properties": {} }));
     let verdict = notion.write_one("Feedback", &write(Some(ROW), &change)).await;
-    assert!(matches!(verdict, Ok(Written::Stored(receipt)) if receipt.skipped["Severity"].contains("not a property that exists")));
+    assert!(
+        matches!(verdict, Ok(Written::Stored(receipt)) if receipt.skipped["Severity"].contains("not a property that exists"))
+    );
 }
 
 #[tokio::test]
@@ -360,7 +384,10 @@ async fn what_the_edge_refuses_again_and_again_is_a_dead_letter() {
         script.put(Ok(html()));
         verdicts.push(notion.write_one("Feedback", &write(Some(ROW), &json!({ "ARR": 1 }))).await);
     }
-    assert!(matches!(&verdicts[..2], [Err(Fault::Unknown { why }), Err(Fault::Unknown { .. })] if why.contains("9a-FRA")), "{verdicts:?}");
+    assert!(
+        matches!(&verdicts[..2], [Err(Fault::Unknown { why }), Err(Fault::Unknown { .. })] if why.contains("9a-FRA")),
+        "{verdicts:?}"
+    );
     assert!(matches!(&verdicts[2], Err(Fault::Rejected { .. })), "{verdicts:?}");
     script.put(Ok(html()));
     assert!(matches!(notion.whole(&notion.table("Feedback").expect("bound"), ROW).await, Err(Fault::Later { .. })));

@@ -387,14 +387,12 @@ fn guessed(value: Value) -> Value {
 /// Whether a message names this property: by its name, or by its id with or without escapes.
 pub(super) fn is_named(field: &Field, name: &str, message: &str) -> bool {
     let id = bare(&field.id);
-    let long = |word: &str| !word.is_empty() && message.contains(word);
     let as_key = |word: &str| {
-        [".", "[", "\"", "`", "'", " ", ":"].iter().any(|end| message.contains(&format!("properties.{word}{end}")))
-            || message.starts_with(&format!("{word} "))
+        let ends = [".", "[", "\"", "`", "'", " ", ":"];
+        message.starts_with(&format!("{word} "))
+            || ends.iter().any(|end| message.contains(&format!("properties.{word}{end}")))
     };
-    as_key(&field.name)
-        || as_key(name)
-        || as_key(&field.id)
-        || as_key(&id)
-        || (id.len() >= 4 && id != "title" && long(&id))
+    // Short ids, and "title", stand in messages for other reasons.
+    let as_word = |word: &str| word.len() >= 4 && word != "title" && message.contains(word);
+    [field.name.as_str(), name, &field.id, &id].into_iter().any(as_key) || as_word(&field.id) || as_word(&id)
 }

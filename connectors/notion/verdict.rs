@@ -139,11 +139,13 @@ fn absent(collection: &str, table: &Table, write: &Write, draft: &Draft, failure
     }
 }
 
-/// The written properties that a message names.
+/// The written properties that a message names; the external id is one of them.
 fn named(table: &Table, draft: &Draft, message: &str) -> Vec<String> {
+    let key = table.key.iter().filter(|key| !draft.sent.contains_key(*key));
     let names = draft
         .sent
         .keys()
+        .chain(key)
         .filter(|name| table.fields.get(*name).is_some_and(|field| values::is_named(field, name, message)));
     names.cloned().collect()
 }

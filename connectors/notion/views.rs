@@ -102,7 +102,11 @@ fn by_hand(role: &Role, collection: &str) -> String {
 impl Notion {
     /// The names of a data source's views; `None`: there is no endpoint for views, or it is not for us.
     pub(super) async fn view_names(&self, there: &DataSource) -> Result<Option<Vec<String>>, Fault> {
-        let path = format!("/v1/views?data_source_id={}&page_size=100", there.id);
+        let of = match &there.database {
+            Some(database) => format!("database_id={database}"),
+            None => format!("data_source_id={}", there.id),
+        };
+        let path = format!("/v1/views?{of}&page_size=100");
         let listed = match self.lookup.get(&self.client, &*self.clock, &path).await {
             Ok(Some(listed)) => listed,
             Ok(None) | Err(Fault::Rejected { .. }) => return Ok(None),

@@ -53,7 +53,10 @@ async fn setup_mends_what_people_made_and_says_what_it_cannot() {
     let done = bench.world.notion(|desk, _| desk.columns("feedback ").len());
     assert_eq!(done, 3, "a plan changes nothing");
     for change in plan.iter().filter(|change| change.by_hand.is_none() && !change.what.starts_with("view")) {
-        bench.patient(async || setup.apply(change).await).await.unwrap_or_else(|fault| panic!("{}: {fault}", change.what));
+        bench
+            .patient(async || setup.apply(change).await)
+            .await
+            .unwrap_or_else(|fault| panic!("{}: {fault}", change.what));
     }
     let columns = bench.world.notion(|desk, _| desk.columns("feedback "));
     assert_eq!((columns["Summary"].as_str(), columns["Count"].as_str()), ("title", "rich_text"));
@@ -106,7 +109,10 @@ async fn long_texts_go_in_pieces_and_come_back_whole() {
     let made = receipt(&bench.write(FEEDBACK, &create(1, &json!({ "Verbatim": long }))).await).clone();
     let sink = bench.notion.sink().expect("it writes");
     let kept = sink.canonical(FEEDBACK, "Verbatim", json!(long));
-    assert!(kept.as_str().is_some_and(|kept| kept.ends_with("[cut by loopd: 80000 characters]")), "cut, and it says so");
+    assert!(
+        kept.as_str().is_some_and(|kept| kept.ends_with("[cut by loopd: 80000 characters]")),
+        "cut, and it says so"
+    );
     assert_eq!(made.fields["Verbatim"], kept);
     assert_eq!(bench.body(&made.id).await["Verbatim"], kept);
     assert!(bench.calls("GET property") >= 1);
@@ -274,7 +280,10 @@ async fn what_stands_there_is_told_by_probe() {
     bench.world.notion(|desk, cx| desk.create_page_at_top(cx, "Private", false));
     let who = bench.patient(async || bench.notion.probe().await).await.expect("answers");
     assert_eq!(who.name, "workspace Lumen Example as loopd");
-    assert!(who.notes.iter().any(|note| note.contains("shared with the connection: Customers, Feedback, loopd")), "{who:?}");
+    assert!(
+        who.notes.iter().any(|note| note.contains("shared with the connection: Customers, Feedback, loopd")),
+        "{who:?}"
+    );
     assert!(!who.notes.iter().any(|note| note.contains("Private")), "{who:?}");
     bench.world.notion(|desk, _| desk.share(PAGE, false));
     let who = bench.patient(async || bench.notion.probe().await).await.expect("answers");

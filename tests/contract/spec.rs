@@ -43,13 +43,23 @@ pub(crate) fn notion() -> Option<&'static Spec> {
     SPEC.get_or_init(|| {
         load("specs/notion/notion-openapi.json", |text| {
             let mut root: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-            // The document's schema of this name still has the key that Notion dropped with data sources; its client and its
-            // upgrade guide (read 2026-11-23) have this one.
-            let parent = &mut root["components"]["schemas"]["dataSourceIdParentRequest"];
-            *parent = serde_json::json!({
+            // Two schemas of the document are behind: Notion's own client and its references of a page's parent and of a
+            // query's sorts (read 2026-11-23) say this.
+            let schemas = &mut root["components"]["schemas"];
+            schemas["dataSourceIdParentRequest"] = serde_json::json!({
                 "type": "object",
-                "properties": { "type": { "const": "data_source_id" }, "data_source_id": { "type": "string" } },
+                "properties": { "type": { "enum": ["data_source_id"] }, "data_source_id": { "type": "string" } },
                 "required": ["data_source_id"],
+                "additionalProperties": false,
+            });
+            schemas["sortObject"] = serde_json::json!({
+                "type": "object",
+                "properties": {
+                    "property": { "type": "string" },
+                    "timestamp": { "enum": ["created_time", "last_edited_time"] },
+                    "direction": { "enum": ["ascending", "descending"] },
+                },
+                "required": ["direction"],
                 "additionalProperties": false,
             });
             Ok(root)

@@ -20,6 +20,7 @@ mod four_places;
 mod full_loop;
 mod linear_changes;
 mod locked_out;
+mod notion;
 mod odd_input;
 mod repair;
 mod retention;

@@ -32,7 +32,14 @@ async fn odd_answers_are_borne() {
         answer();
         let verdict = notion.write_one("Feedback", &write(None, &json!({ "ARR": 1 }))).await;
         let has_id = odd.get("id").and_then(Value::as_str).is_some_and(|id| uuid(id).is_some());
-        assert!(if has_id { matches!(verdict, Ok(Written::Stored(_))) } else { matches!(verdict, Err(Fault::Unknown { .. })) }, "{odd}: {verdict:?}");
+        assert!(
+            if has_id {
+                matches!(verdict, Ok(Written::Stored(_)))
+            } else {
+                matches!(verdict, Err(Fault::Unknown { .. }))
+            },
+            "{odd}: {verdict:?}"
+        );
         answer();
         drop(notion.read("Feedback", &[ROW.to_owned()]).await);
         answer();
@@ -87,6 +94,8 @@ async fn a_page_that_is_not_shared_is_told_with_its_mend() {
     let (notion, script, _) = notion(false);
     script.answer(200, &json!({ "id": BOT }));
     script.answer(404, &super::refusal(404, "object_not_found", "Could not find block with ID"));
+    script.answer(200, &json!({ "results": [] }));
+    script.answer(404, &super::refusal(404, "object_not_found", "Could not find page with ID"));
     let fault = notion.attach(&shape(), None, None).await.expect_err("it is not shared");
     assert!(matches!(&fault, Fault::Locked { why } if why.contains(HOME) && why.contains("Connections")), "{fault}");
     // A database without a data source of that name, and one in the trash.
@@ -97,6 +106,26 @@ async fn a_page_that_is_not_shared_is_told_with_its_mend() {
     script.answer(200, &json!({ "results": databases }));
     script.answer(200, &json!({ "id": DATABASE, "data_sources": [] }));
     script.answer(200, &json!({ "id": SOURCE, "in_trash": true, "data_sources": [{ "id": SOURCE }] }));
+    let elsewhere =
+        json!({ "id": SOURCE, "title": [{ "plain_text": "Feedback" }], "database_parent": { "page_id": ROW } });
+    script.answer(200, &json!({ "results": [elsewhere] }));
     notion.attach(&shape(), None, None).await.expect("attaches");
     assert!(matches!(notion.table("Feedback"), Err(Fault::Locked { why }) if why.contains("loopd setup")));
+}
+
+#[tokio::test]
+async fn a_database_in_a_column_is_found_by_the_search() {
+    // Also where a page's content is not to be had at all.
+    for children in [200, 404] {
+        let (notion, script, _) = notion(false);
+        script.answer(200, &json!({ "id": BOT }));
+        script.answer(children, &json!({ "results": [{ "id": ROW, "type": "column_list", "column_list": {} }] }));
+        let other = json!({ "id": ROW, "title": [{ "plain_text": "Feedback of others" }], "database_parent": { "block_id": ROW } });
+        let ours =
+            json!({ "id": SOURCE, "title": [{ "plain_text": "Feedback" }], "database_parent": { "block_id": ROW } });
+        script.answer(200, &json!({ "results": [other, ours] }));
+        script.answer(200, &super::source());
+        notion.attach(&shape(), None, None).await.expect("attaches");
+        assert_eq!(notion.table("Feedback").expect("bound").id, SOURCE);
+    }
 }

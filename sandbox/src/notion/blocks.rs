@@ -74,7 +74,7 @@ impl Notion {
         let after = position.or_else(|| asked.body.get("after")).and_then(Value::as_str).map(str::to_owned);
         let made = self.append(&id, &children, after.as_deref(), &asked.token.user, cx)?;
         if self.pages.contains_key(&id) {
-            self.tell(hooks::Event::page("page.content_updated", &id), &asked.token.user, cx);
+            self.tell(&hooks::Event::page("page.content_updated", &id), &asked.token.user, cx);
         }
         let rows: Vec<Value> = made.iter().filter_map(|block| self.as_block(asked, block)).collect();
         paged(rows, None, 100, "block")

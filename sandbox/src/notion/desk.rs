@@ -28,7 +28,7 @@ impl Notion {
     /// A page at the top of the workspace; shared with the connection or not.
     pub fn create_page_at_top(&mut self, cx: &mut Context<'_>, title: &str, shared: bool) -> String {
         let values = object(&json!({ "title": [{ "text": { "content": title } }] }));
-        let id = must("create_page", self.insert_page(Parent::Workspace, &values, users::OWNER, cx));
+        let id = must("create_page", self.insert_page(&Parent::Workspace, &values, users::OWNER, cx));
         if shared {
             self.shared.insert(id.clone());
         }
@@ -39,7 +39,7 @@ impl Notion {
     /// of its data source.
     #[track_caller]
     pub fn create_database_by_hand(&mut self, cx: &mut Context<'_>, title: &str, properties: &Value) -> String {
-        let made = self.insert_database(Parent::Page(PAGE.into()), Self::titled(title), properties, users::OWNER, cx);
+        let made = self.insert_database(&Parent::Page(PAGE.into()), Self::titled(title), properties, users::OWNER, cx);
         let id = must("create_database", made);
         self.databases.get(&id).and_then(|database| database.sources.first().cloned()).unwrap_or_default()
     }
@@ -70,7 +70,7 @@ impl Notion {
     pub fn add_row(&mut self, cx: &mut Context<'_>, source: &str, values: &Value) -> String {
         let id = self.held(source);
         let given = self.spelt(&id, values);
-        must("add_row", self.insert_page(Parent::Source(id), &given, users::OWNER, cx))
+        must("add_row", self.insert_page(&Parent::Source(id), &given, users::OWNER, cx))
     }
 
     /// A person edits a row.
@@ -135,7 +135,7 @@ impl Notion {
     #[track_caller]
     pub fn duplicate_row(&mut self, cx: &mut Context<'_>, page: &str) -> String {
         let original = self.pages.get(page).cloned().unwrap_or_else(|| panic!("Notion desk: no row {page}"));
-        let id = must("duplicate_row", self.insert_page(original.parent, &Map::new(), users::OWNER, cx));
+        let id = must("duplicate_row", self.insert_page(&original.parent, &Map::new(), users::OWNER, cx));
         if let Some(copy) = self.pages.get_mut(&id) {
             copy.values = original.values;
         }

@@ -58,7 +58,7 @@ impl Notion {
         self.hooks = Hooks { url: Some(url.to_owned()), token: token.to_owned(), id: cx.rng.uuid(), verified: true };
     }
 
-    pub(super) fn tell(&mut self, event: Event, by: &str, cx: &mut Context<'_>) {
+    pub(super) fn tell(&mut self, event: &Event, by: &str, cx: &mut Context<'_>) {
         let (kind, id) = &event.entity;
         if !self.hooks.verified || !self.is_shared(id) {
             return;

@@ -107,11 +107,12 @@ pub(super) fn configured(kind: &str, asked: &Value, before: Option<&Property>, r
             config["options"] = json!(options);
         }
         let mut groups =
-            before.map(|property| property.config["groups"].clone()).unwrap_or_else(|| {
-                json!(defaults.map(
+            match before {
+                Some(property) => property.config["groups"].clone(),
+                None => json!(defaults.map(
                     |(_, group, color)| json!({ "id": rng.uuid(), "name": group, "color": color, "option_ids": [] })
-                ))
-            });
+                )),
+            };
         // Options without a group are things to do.
         let grouped: Vec<Value> = groups
             .as_array()

@@ -27,7 +27,7 @@ impl Notion {
             Some(other) => return Err(Refusal::body("children", "an array", other)),
         };
         let user = asked.token.user.clone();
-        let id = self.insert_page(parent, given, &user, cx)?;
+        let id = self.insert_page(&parent, given, &user, cx)?;
         if let Some(icon) = asked.body.get("icon").cloned()
             && let Some(page) = self.pages.get_mut(&id)
         {
@@ -74,12 +74,12 @@ impl Notion {
     /// Makes a page, by anybody's hand.
     pub(super) fn insert_page(
         &mut self,
-        parent: Parent,
+        parent: &Parent,
         given: &Map<String, Value>,
         by: &str,
         cx: &mut Context<'_>,
     ) -> Answer<String> {
-        let changes = self.changes(&parent, given, cx)?;
+        let changes = self.changes(parent, given, cx)?;
         let id = cx.rng.uuid();
         let page = Page {
             id: id.clone(),
@@ -94,13 +94,13 @@ impl Notion {
             children: Vec::new(),
         };
         self.pages.insert(id.clone(), page);
-        if let Parent::Page(above) = &parent
+        if let Parent::Page(above) = parent
             && let Some(above) = self.pages.get_mut(above)
         {
             above.children.push(id.clone());
         }
         self.put(&id, changes);
-        self.tell(hooks::Event::page("page.created", &id), by, cx);
+        self.tell(&hooks::Event::page("page.created", &id), by, cx);
         Ok(id)
     }
 
@@ -241,7 +241,7 @@ impl Notion {
         }
         if !touched.is_empty() {
             let event = hooks::Event { properties: touched, ..hooks::Event::page("page.properties_updated", id) };
-            self.tell(event, by, cx);
+            self.tell(&event, by, cx);
         }
         Ok(())
     }
@@ -252,7 +252,7 @@ impl Notion {
             return;
         }
         page.stamps.touch(cx.now, by);
-        self.tell(hooks::Event::page(if trash { "page.deleted" } else { "page.undeleted" }, id), by, cx);
+        self.tell(&hooks::Event::page(if trash { "page.deleted" } else { "page.undeleted" }, id), by, cx);
     }
 
     pub(super) fn move_page(&mut self, asked: &Asked, id: &str, cx: &mut Context<'_>) -> Answer {
@@ -269,7 +269,7 @@ impl Notion {
         page.values.retain(|property, _| property == "title");
         page.parent = parent;
         page.stamps.touch(cx.now, by);
-        self.tell(hooks::Event::page("page.moved", id), by, cx);
+        self.tell(&hooks::Event::page("page.moved", id), by, cx);
     }
 
     pub(super) fn property_items(&self, asked: &Asked, id: &str, property: &str, cx: &Context<'_>) -> Answer {

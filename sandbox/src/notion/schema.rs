@@ -55,7 +55,7 @@ impl Notion {
             None => json!([]),
             Some(title) => json!(values::rich_text(title, "title")?),
         };
-        let id = self.insert_database(parent, title, &initial["properties"], &asked.token.user, cx)?;
+        let id = self.insert_database(&parent, title, &initial["properties"], &asked.token.user, cx)?;
         if let Some(database) = self.databases.get_mut(&id) {
             database.inline = asked.body.get("is_inline").and_then(Value::as_bool).unwrap_or(false);
         }
@@ -64,7 +64,7 @@ impl Notion {
 
     pub(super) fn insert_database(
         &mut self,
-        parent: Parent,
+        parent: &Parent,
         title: Value,
         properties: &Value,
         by: &str,
@@ -84,7 +84,7 @@ impl Notion {
             stamps,
         };
         self.databases.insert(id.clone(), database);
-        if let Parent::Page(page) = &parent
+        if let Parent::Page(page) = parent
             && let Some(page) = self.pages.get_mut(page)
         {
             page.children.push(id.clone());
@@ -146,7 +146,7 @@ impl Notion {
         if let Some(database) = self.databases.get_mut(database) {
             database.sources.push(id.clone());
         }
-        self.tell(hooks::Event::source("data_source.created", &id), by, cx);
+        self.tell(&hooks::Event::source("data_source.created", &id), by, cx);
         Ok(id)
     }
 
@@ -240,7 +240,7 @@ impl Notion {
         if let Some(source) = self.sources.get_mut(source) {
             source.stamps.touch(cx.now, by);
         }
-        self.tell(hooks::Event::source("data_source.schema_updated", source), by, cx);
+        self.tell(&hooks::Event::source("data_source.schema_updated", source), by, cx);
         Ok(())
     }
 

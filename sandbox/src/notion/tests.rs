@@ -67,8 +67,11 @@ fn times_are_told_to_the_minute_and_filtered_so() {
     let at = made.body["last_edited_time"].as_str().unwrap_or_default().to_owned();
     assert!(at.ends_with(":00.000Z"), "{at}");
     let since = |at: &str| {
-        let filter = json!({ "filter": { "timestamp": "last_edited_time", "last_edited_time": { "on_or_after": at } } });
-        ask(&bench, "POST", &format!("/v1/data_sources/{source}/query"), Some(&filter)).body["results"].as_array().map_or(0, Vec::len)
+        let filter =
+            json!({ "filter": { "timestamp": "last_edited_time", "last_edited_time": { "on_or_after": at } } });
+        ask(&bench, "POST", &format!("/v1/data_sources/{source}/query"), Some(&filter)).body["results"]
+            .as_array()
+            .map_or(0, Vec::len)
     };
     assert_eq!(since(&at), 1);
     assert_eq!(since(&at.replace(":00.000Z", ":01.000Z")), 0);
@@ -125,7 +128,12 @@ fn relations_go_both_ways_and_are_cut_at_25() {
     };
     let first = items("");
     let second = items(&format!("&start_cursor={}", first["next_cursor"].as_str().unwrap_or_default()));
-    let all: Vec<_> = [&first, &second].iter().flat_map(|page| page["results"].as_array()).flatten().map(|item| item["relation"]["id"].clone()).collect();
+    let all: Vec<_> = [&first, &second]
+        .iter()
+        .filter_map(|page| page["results"].as_array())
+        .flatten()
+        .map(|item| item["relation"]["id"].clone())
+        .collect();
     assert_eq!(all, pages);
     assert_eq!((&second["has_more"], &second["next_cursor"]), (&json!(false), &Value::Null));
     // One side of it goes, and so does the other.
@@ -193,7 +201,10 @@ fn a_webhook_shakes_hands_and_then_tells_no_values() {
     let page = bench.world.notion(|desk, cx| desk.add_row(cx, "Feedback", &json!({ "Name": "by hand" })));
     bench.world.notion(|desk, cx| desk.edit_row(cx, &page, &json!({ "Tag": "a" })));
     let events: Vec<Value> = bench.webhooks().iter().map(body).collect();
-    assert_eq!(events.iter().map(|event| event["type"].as_str().unwrap_or_default()).collect::<Vec<_>>(), ["page.created", "page.properties_updated"]);
+    assert_eq!(
+        events.iter().map(|event| event["type"].as_str().unwrap_or_default()).collect::<Vec<_>>(),
+        ["page.created", "page.properties_updated"]
+    );
     assert_eq!(events[1]["entity"], json!({ "id": page, "type": "page" }));
     assert_eq!(events[1]["data"]["parent"]["data_source_id"], source.as_str());
     assert!(!events[1].to_string().contains("by hand"));

@@ -30,7 +30,7 @@ pub(super) fn written(property: &Property, value: &Value) -> Answer<Option<Value
     match kind {
         "title" | "rich_text" => {
             let pieces = rich_text(held, &place)?;
-            Ok((!pieces.is_empty()).then(|| Value::Array(pieces)))
+            Ok((!pieces.is_empty()).then_some(Value::Array(pieces)))
         }
         "number" => match held {
             Value::Null => Ok(None),
@@ -52,15 +52,15 @@ pub(super) fn written(property: &Property, value: &Value) -> Answer<Option<Value
             let options = list(held, &place)?;
             let options: Vec<Value> =
                 options.iter().map(|option| reference(option, &place)).collect::<Result<_, _>>()?;
-            Ok((!options.is_empty()).then(|| Value::Array(options)))
+            Ok((!options.is_empty()).then_some(Value::Array(options)))
         }
         "relation" => {
             let ids: Vec<Value> = list(held, &place)?.iter().map(|page| id(page, &place)).collect::<Result<_, _>>()?;
-            Ok((!ids.is_empty()).then(|| Value::Array(ids)))
+            Ok((!ids.is_empty()).then_some(Value::Array(ids)))
         }
         "people" => {
             let ids: Vec<Value> = list(held, &place)?.iter().map(|user| id(user, &place)).collect::<Result<_, _>>()?;
-            Ok((!ids.is_empty()).then(|| Value::Array(ids)))
+            Ok((!ids.is_empty()).then_some(Value::Array(ids)))
         }
         "files" => Ok(Some(held.clone()).filter(|files| files.as_array().is_some_and(|files| !files.is_empty()))),
         computed => Err(Refusal::invalid(format!(

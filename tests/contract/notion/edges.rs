@@ -72,7 +72,8 @@ async fn more_than_a_query_shows_is_read_in_windows() {
     let sink = bench.notion.sink().expect("it writes");
     let (mut swept, mut at) = (Vec::new(), None::<Cursor>);
     loop {
-        let page = bench.patient(async || source.ids(FEEDBACK, at.as_ref()).await).await.expect("ids").expect("can be listed");
+        let page =
+            bench.patient(async || source.ids(FEEDBACK, at.as_ref()).await).await.expect("ids").expect("can be listed");
         swept.extend(page.ids);
         at = page.next;
         if at.is_none() {
@@ -349,4 +350,29 @@ async fn every_page_of_everything_survives_an_even_pace_and_a_lost_place() {
     bench.world.fail_next(Vendor::Notion, 1, FailKind::CutBefore);
     bench.wait(700);
     assert!(matches!(bench.page(at.as_ref()).await, Err(Fault::Unknown { .. } | Fault::Later { .. })));
+}
+
+#[tokio::test]
+async fn without_its_key_nothing_is_made_twice() {
+    let bench = Bench::new().await;
+    bench.world.fail_next_operation(Vendor::Notion, "POST pages", 1, FailKind::CutBefore);
+    let lost = bench.write(FEEDBACK, &create(1, &json!({ "Summary": "x" }))).await;
+    assert!(matches!(lost, Err(Fault::Unknown { .. })), "{lost:?}");
+    bench.world.notion(|desk, cx| desk.change_columns(cx, FEEDBACK, &json!({ "Loopd ID": null })));
+    let sink = bench.notion.sink().expect("it finds");
+    let found = bench.patient(async || sink.find(FEEDBACK, &[id(1)]).await).await;
+    assert!(
+        matches!(&found, Err(Fault::Locked { why }) if why.contains("Loopd ID")),
+        "no record is to blame: {found:?}"
+    );
+    let first = bench.write(FEEDBACK, &create(2, &json!({ "Summary": "y" }))).await;
+    assert!(matches!(first, Err(Fault::Later { .. })), "{first:?}");
+    assert!(bench.notion.wants_attach());
+    let second = bench.write(FEEDBACK, &create(2, &json!({ "Summary": "y" }))).await;
+    assert!(matches!(&second, Err(Fault::Locked { why }) if why.contains("loopd setup")), "{second:?}");
+    assert!(bench.world.notion(|desk, _| desk.rows(FEEDBACK)).is_empty());
+    // Setup puts it back.
+    bench.set_up().await;
+    bench.attach(None, None).await;
+    assert!(bench.write(FEEDBACK, &create(2, &json!({ "Summary": "y" }))).await.is_ok());
 }
