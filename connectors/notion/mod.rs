@@ -82,8 +82,8 @@ pub struct Notion {
     /// schema is read.
     suspects: Mutex<BTreeMap<(String, String), String>>,
     doubts: Mutex<verdict::Doubts>,
-    /// When we last wrote a page.
-    wrote: Mutex<BTreeMap<String, Duration>>,
+    /// When we last wrote a page, and whether that made it.
+    wrote: Mutex<BTreeMap<String, (Duration, bool)>>,
     reading: Unfinished<page::Partial>,
     answers: Unfinished<query::Answer>,
     records: Unfinished<BTreeMap<String, crate::Record>>,
@@ -166,16 +166,21 @@ impl Notion {
     }
 
     /// Notes that we have just written this page.
-    fn note_own(&self, id: &str) {
+    fn note_own(&self, id: &str, made: bool) {
         let now = self.clock.monotonic();
         let mut wrote = held(&self.wrote);
-        wrote.retain(|_, at| now.saturating_sub(*at) < OWN);
-        wrote.insert(id.to_owned(), now);
+        wrote.retain(|_, (at, _)| now.saturating_sub(*at) < OWN);
+        wrote.insert(id.to_owned(), (now, made));
     }
 
     fn wrote_lately(&self, id: &str) -> bool {
         let now = self.clock.monotonic();
-        held(&self.wrote).get(id).is_some_and(|at| now.saturating_sub(*at) < OWN)
+        held(&self.wrote).get(id).is_some_and(|(at, _)| now.saturating_sub(*at) < OWN)
+    }
+
+    /// Lately made by us, and not written since. Where a page of ours was only changed, the last editor hides those before.
+    fn made_lately(&self, id: &str) -> bool {
+        self.wrote_lately(id) && held(&self.wrote).get(id).is_some_and(|(_, made)| *made)
     }
 
     /// Which pages and data sources are shared with us, for people; the first few by name.

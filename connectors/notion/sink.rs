@@ -169,7 +169,7 @@ impl Notion {
         let Some(id) = text(page, "id").as_deref().and_then(uuid) else {
             return Err(Fault::unknown("Notion's answer names no page"));
         };
-        self.note_own(&id);
+        self.note_own(&id, write.target.is_none());
         held(&self.doubts).settled(&write.external_id);
         let mut receipt = Receipt {
             url: text(page, "url").or_else(|| Some(address(&id))),

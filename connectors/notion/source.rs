@@ -157,6 +157,7 @@ impl Notion {
         let by_us = |row: &Value| me.is_some() && editor(row) == me;
         let by_another = |row: &Value| me.is_some() && editor(row).is_some_and(|editor| Some(editor) != me);
         let lately = |row: &Value| text(row, "id").as_deref().and_then(uuid).is_some_and(|id| self.wrote_lately(&id));
+        let made = |row: &Value| text(row, "id").as_deref().and_then(uuid).is_some_and(|id| self.made_lately(&id));
         let name = format!("modified {} {:?} {:?} {:?}", scan.collection, from, scan.to, scan.cursor);
         let answer = match self.whole_rows(&name, &table, &query, |row| lately(row) && by_another(row)).await {
             Ok(answer) => answer,
@@ -167,7 +168,7 @@ impl Notion {
             }
             Err(failure) => return Err(failure.fault),
         };
-        let (own, news): (Vec<&Value>, Vec<&Value>) = answer.rows.iter().partition(|row| lately(row) && by_us(row));
+        let (own, news): (Vec<&Value>, Vec<&Value>) = answer.rows.iter().partition(|row| made(row) && by_us(row));
         (place.own, place.others) = (place.own + own.len(), place.others + news.len());
         let records: Vec<Record> = news.iter().filter_map(|row| Self::record(&scan.collection, &table, row)).collect();
         let times = || answer.rows.iter().filter_map(|row| time(row, "last_edited_time"));
