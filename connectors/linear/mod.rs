@@ -15,6 +15,7 @@
 
 mod attach;
 mod client;
+mod customers;
 mod draft;
 mod lookup;
 mod needs;
@@ -83,7 +84,8 @@ pub struct Linear {
     no_history: AtomicBool,
     /// An attach that was interrupted.
     attaching: Memo<Found>,
-    /// Answers of the first of two calls, until the quota allows the second: issues known to exist, attachments' titles.
+    /// Answers of the first of two calls, until the quota allows the second: issues known to exist, attachments' titles, the
+    /// customers that people made.
     halfway: Mutex<BTreeMap<String, String>>,
 }
 

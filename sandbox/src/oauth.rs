@@ -418,3 +418,7 @@ fn form(request: &Request<Bytes>) -> Result<BTreeMap<String, String>, Refusal> {
     }
     Ok(wire::pairs(&String::from_utf8_lossy(request.body())).into_iter().collect())
 }
+
+#[cfg(test)]
+#[path = "oauth_tests.rs"]
+mod tests;

@@ -295,8 +295,7 @@ fn words(standing: &Result<Option<Standing>, Fault>, name: &str) -> (String, Str
         Ok(None) => ("nobody has signed in".into(), format!("loopd auth {name}")),
         Ok(Some(Standing { over: Some(why), .. })) => (format!("over: {why}"), format!("loopd auth {name}")),
         Ok(Some(standing)) => {
-            let since =
-                day(standing.signed_in).map(|day| format!("signed in {day}")).unwrap_or_else(|| "signed in".into());
+            let since = day(standing.signed_in).map_or_else(|| "signed in".into(), |day| format!("signed in {day}"));
             let token = match (day(standing.until), standing.renewable) {
                 (Some(until), true) => format!("token until {until}, then renewed"),
                 (Some(until), false) => format!("token until {until}, and nothing to renew it with"),

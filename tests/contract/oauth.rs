@@ -289,6 +289,9 @@ async fn a_scope_that_is_missing_is_told_by_the_vendor() {
     let settings = json!({"scopes": ["read", "write"]});
     let narrow = open(rig.vendor, rig.world.clone(), rig.clock.clone(), MemoryVault::new(), &settings, true);
     narrow.sign_in().await;
+    let customers = connectors::CollectionShape { name: "customer".into(), key: None, fields: Vec::new() };
+    let shape = connectors::Shape { collections: vec![customers] };
+    patient(&rig.clock, async || narrow.connector.attach(&shape, None, None).await).await.expect("attaches");
     let identity = patient(&rig.clock, async || narrow.connector.probe().await).await.expect("it reads");
-    assert!(identity.notes.iter().any(|note| note.contains("customer")), "{identity:?}");
+    assert!(identity.notes.iter().any(|note| note.contains("`customer:read` required")), "{identity:?}");
 }

@@ -197,6 +197,8 @@ fn house(
     let ledger = Ledger::over(store.clone(), Arc::new(NoProbe)).expect("a ledger in memory");
     let (transport_world, transport_clock, transport_broken) = (world.clone(), clock.clone(), broken.clone());
     let classifier = loopd::daemon::classifier(&config);
+    // Only a connection that signs in has a file there.
+    let vaults = loopd::vault::files(&config.auth.dir);
     let materials = Materials {
         ledger,
         clock: clock.clone(),
@@ -209,7 +211,7 @@ fn house(
             Arc::new(Breakable { inner, broken: transport_broken.clone() })
         }),
         classifier,
-        vaults: loopd::vault::none(),
+        vaults,
     };
     let house = build(config, &machine, materials).expect("a good configuration");
     loopd::import::configured(&house, &machine).expect("memory");

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::super::{Begun, SignInError, Way};
-use super::{locked, rig_of, signed_in};
+use super::locked;
+use super::stage::{rig_of, signed_in};
 
 /// What the browser comes back with.
 pub(super) fn back(begun: &Begun, with: &str) -> String {

@@ -227,6 +227,12 @@ impl Linear {
         }
     }
 
+    /// A person makes a customer, with the fields that `customerCreate` takes; says its id.
+    #[track_caller]
+    pub fn create_customer(&mut self, cx: &mut Context<'_>, input: &Value) -> String {
+        must("create_customer", self.customer_create(input.as_object().unwrap_or(&Map::new()), PERSON, cx))
+    }
+
     /// Whether the workspace's plan has customers and their requests.
     pub fn set_plan(&mut self, customers: bool) {
         self.customers_on_plan = customers;
