@@ -118,7 +118,9 @@ impl Client {
 
     /// No more than what is to be left to others.
     pub(super) fn is_nearly_used_up(&self) -> bool {
-        self.usage().is_some_and(|(used, allowed)| used.saturating_mul(100) >= allowed.saturating_mul(100 - u64::from(self.leave)))
+        self.usage().is_some_and(|(used, allowed)| {
+            used.saturating_mul(100) >= allowed.saturating_mul(100 - u64::from(self.leave))
+        })
     }
 
     /// The way to the API, at the host that the sign-in named: it may change when an org moves.
@@ -208,7 +210,9 @@ impl Client {
                 self.quota().close_for(wait);
                 Fault::Later { after: Some(wait), why }
             }
-            (_, "UNABLE_TO_LOCK_ROW" | "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT") => Fault::Later { after: answer.retry_after(), why },
+            (_, "UNABLE_TO_LOCK_ROW" | "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT") => {
+                Fault::Later { after: answer.retry_after(), why }
+            }
             (401, _) => Fault::locked(format!("the session is not accepted ({why})")),
             (402 | 403, _) => Fault::locked(format!("no access ({why})")),
             (410, _) => Fault::locked(format!("api_version {} is retired there ({why})", self.version)),

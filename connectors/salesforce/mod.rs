@@ -88,10 +88,9 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Sa
     let settings = Settings::parse(settings)?;
     let (auth, session) = way(&settings, secrets, outside)?;
     // No pace is published, only a day's calls; this is what a busy integration keeps to.
-    let limit = settings.quota.map_or_else(
-        || Limit::even(600, Duration::from_secs(60)).with_burst(20),
-        crate::settings::Rate::limit,
-    );
+    let limit = settings
+        .quota
+        .map_or_else(|| Limit::even(600, Duration::from_secs(60)).with_burst(20), crate::settings::Rate::limit);
     let quota = Arc::new(Quota::new(limit, outside.clock.clone()));
     // Our writes carry this name in the org's own logs and change events.
     let told = HeaderValue::from_static(concat!("client=loopd/", env!("CARGO_PKG_VERSION")));
@@ -112,7 +111,11 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Sa
 }
 
 /// How calls are authorised.
-fn way(settings: &Settings, secrets: &Secrets, outside: &Outside) -> Result<(Auth, Option<Arc<Session>>), SettingsError> {
+fn way(
+    settings: &Settings,
+    secrets: &Secrets,
+    outside: &Outside,
+) -> Result<(Auth, Option<Arc<Session>>), SettingsError> {
     let secret = |name| crate::settings::secret(secrets, name);
     let (key, password, token) = (secret("private_key"), secret("client_secret"), secret("token"));
     let given = [("private_key", key.is_some()), ("client_secret", password.is_some()), ("token", token.is_some())];
@@ -148,7 +151,8 @@ fn way(settings: &Settings, secrets: &Secrets, outside: &Outside) -> Result<(Aut
             let user = settings.username.clone().ok_or_else(|| {
                 SettingsError::key("username", "signing in by a key needs the user name of the user to act as")
             })?;
-            let key = key.ok_or_else(|| SettingsError::key("private_key", "signing in as a user needs the private key"))?;
+            let key =
+                key.ok_or_else(|| SettingsError::key("private_key", "signing in as a user needs the private key"))?;
             server.client_secret = None;
             let assertion = Assertion::new(&key, client_id, settings.audience())
                 .map_err(|why| SettingsError::key("private_key", why))?;
@@ -249,7 +253,12 @@ impl Salesforce {
 #[async_trait]
 impl Connector for Salesforce {
     fn collections(&self) -> Vec<CollectionSpec> {
-        let spec = |name: &str, writable, creatable| CollectionSpec { name: name.into(), fields: Fields::Open, writable, creatable };
+        let spec = |name: &str, writable, creatable| CollectionSpec {
+            name: name.into(),
+            fields: Fields::Open,
+            writable,
+            creatable,
+        };
         let mut specs = vec![spec(ACCOUNT, true, false), spec(OPPORTUNITY, false, false)];
         specs.extend(self.settings.objects.iter().map(|name| spec(name, true, true)));
         specs
@@ -269,7 +278,8 @@ impl Connector for Salesforce {
 
     async fn probe(&self) -> Result<Identity, Fault> {
         let who = self.whoami().await?;
-        let rows = self.client.query("SELECT Id, Name, IsSandbox, OrganizationType FROM Organization LIMIT 1").await?.rows;
+        let rows =
+            self.client.query("SELECT Id, Name, IsSandbox, OrganizationType FROM Organization LIMIT 1").await?.rows;
         self.whoami.forget();
         let org = rows.first().cloned().unwrap_or_default();
         let name = text(&org, "Name").unwrap_or_else(|| "the org".into());
@@ -307,7 +317,9 @@ impl Connector for Salesforce {
     }
 
     async fn attach(&self, shape: &Shape, _callback: Option<&str>, known: Option<&Value>) -> Result<Value, Fault> {
-        if let Some(known) = known.and_then(|known| Org::deserialize(known).ok()).filter(|_| self.org().objects.is_empty()) {
+        if let Some(known) =
+            known.and_then(|known| Org::deserialize(known).ok()).filter(|_| self.org().objects.is_empty())
+        {
             // What was bound before the restart serves until Salesforce has answered.
             self.bind(known);
         }
@@ -315,14 +327,17 @@ impl Connector for Salesforce {
         let org = org::bind(shape, &self.settings, &found);
         *self.unmet.lock().unwrap_or_else(PoisonError::into_inner) = org::unmet(&self.settings, &found);
         let before = self.org();
-        let field = |org: &Org, of: &String, name: &String| org.objects.get(of).and_then(|table| table.fields.get(name)).cloned();
+        let field = |org: &Org, of: &String, name: &String| {
+            org.objects.get(of).and_then(|table| table.fields.get(name)).cloned()
+        };
         // What `describe` offers and a write refused stays closed for as long as it is described the same.
         self.suspects
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|(of, name), why| why == sink::CLOSED && field(&before, of, name) == field(&org, of, name));
         self.stale.store(false, Ordering::Relaxed);
-        let stored = serde_json::to_value(&org).map_err(|error| Fault::rejected(format!("the binding cannot be stored: {error}")))?;
+        let stored = serde_json::to_value(&org)
+            .map_err(|error| Fault::rejected(format!("the binding cannot be stored: {error}")))?;
         self.bind(org);
         Ok(stored)
     }
@@ -335,11 +350,16 @@ impl Connector for Salesforce {
                 told.push(format!("there is no object {name} that this user sees: `loopd setup` makes it"));
             } else if !table.missing.is_empty() {
                 let fields: Vec<&str> = table.missing.keys().map(String::as_str).collect();
-                told.push(format!("{name}: this user sees no {}: `loopd setup` makes and shows them", fields.join(", ")));
+                told.push(format!(
+                    "{name}: this user sees no {}: `loopd setup` makes and shows them",
+                    fields.join(", ")
+                ));
             }
         }
         if let Some((used, allowed)) = self.client.usage().filter(|_| self.client.is_nearly_used_up()) {
-            told.push(format!("{used} of {allowed} API calls of the last 24 hours are used: loopd waits, so that others can call"));
+            told.push(format!(
+                "{used} of {allowed} API calls of the last 24 hours are used: loopd waits, so that others can call"
+            ));
         }
         (!told.is_empty()).then(|| told.join("; "))
     }

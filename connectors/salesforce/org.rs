@@ -100,7 +100,9 @@ impl Described {
 
     /// The field of this name, whatever its case.
     pub(super) fn field(&self, name: &str) -> Option<(&String, &Field)> {
-        self.fields.get_key_value(name).or_else(|| self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)))
+        self.fields
+            .get_key_value(name)
+            .or_else(|| self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)))
     }
 }
 
@@ -119,10 +121,32 @@ pub(super) fn wanted(shape: &Shape, settings: &Settings) -> Vec<String> {
 fn standard(object: &str) -> &'static [&'static str] {
     match object {
         ACCOUNT => &[
-            "Name", "Website", "Industry", "Type", "Rating", "BillingCity", "BillingCountry", "NumberOfEmployees", "AnnualRevenue",
-            "OwnerId", "ParentId", "MasterRecordId", "CreatedDate",
+            "Name",
+            "Website",
+            "Industry",
+            "Type",
+            "Rating",
+            "BillingCity",
+            "BillingCountry",
+            "NumberOfEmployees",
+            "AnnualRevenue",
+            "OwnerId",
+            "ParentId",
+            "MasterRecordId",
+            "CreatedDate",
         ],
-        OPPORTUNITY => &["Name", "StageName", "Amount", "CloseDate", "Type", "AccountId", "OwnerId", "IsWon", "IsClosed", "CreatedDate"],
+        OPPORTUNITY => &[
+            "Name",
+            "StageName",
+            "Amount",
+            "CloseDate",
+            "Type",
+            "AccountId",
+            "OwnerId",
+            "IsWon",
+            "IsClosed",
+            "CreatedDate",
+        ],
         _ => &[],
     }
 }
@@ -158,7 +182,9 @@ pub(super) fn bind(shape: &Shape, settings: &Settings, found: &BTreeMap<String, 
 fn take(table: &mut Table, there: &Described, name: &str, object: &str) {
     match there.field(name) {
         Some((known, field)) if known == name => drop(table.fields.insert(name.to_owned(), field.clone())),
-        Some((known, _)) => drop(table.missing.insert(name.to_owned(), format!("{object}: {name} is written {known} there"))),
+        Some((known, _)) => {
+            drop(table.missing.insert(name.to_owned(), format!("{object}: {name} is written {known} there")))
+        }
         None => {
             let why = format!("{object} has no field {name} that this user sees");
             table.missing.insert(name.to_owned(), why);
@@ -201,7 +227,10 @@ pub(super) fn unmet(settings: &Settings, found: &BTreeMap<String, Option<Describ
     let mut look = |object: &str, names: Vec<&String>| {
         if let Some(Some(there)) = found.get(object) {
             let lacking = names.into_iter().filter(|name| !name.contains('.') && !there.fields.contains_key(*name));
-            unmet.extend(lacking.map(|name| format!("{object} has no field {name} that this user sees, which the settings name")));
+            unmet.extend(
+                lacking
+                    .map(|name| format!("{object} has no field {name} that this user sees, which the settings name")),
+            );
         }
     };
     look(ACCOUNT, settings.account.values().chain(settings.fields.get(ACCOUNT).into_iter().flatten()).collect());
@@ -224,12 +253,17 @@ impl Org {
                 && !key.1.external_id
                 && name != ACCOUNT
             {
-                notes.push(format!("{name}.{} is no external id: records are looked for before they are made again", key.0));
+                notes.push(format!(
+                    "{name}.{} is no external id: records are looked for before they are made again",
+                    key.0
+                ));
             }
             let closed: Vec<&str> = table
                 .fields
                 .iter()
-                .filter(|(field, there)| field.starts_with("Loopd_") && !there.updatable)
+                .filter(|(field, there)| {
+                    (name != ACCOUNT || field.starts_with("Loopd_")) && field.ends_with("__c") && !there.updatable
+                })
                 .map(|(field, _)| field.as_str())
                 .collect();
             if !closed.is_empty() && name != OPPORTUNITY {

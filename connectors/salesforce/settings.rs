@@ -125,9 +125,11 @@ impl Settings {
         parsed.base_url = settings::base_url(&parsed.base_url)?;
         let version = parsed.api_version.trim().trim_start_matches('v').to_owned();
         parsed.api_version = if version.contains('.') { version } else { format!("{version}.0") };
-        if parsed.api_version.split_once('.').is_none_or(|(major, minor)| {
-            major.parse::<u16>().is_err() || minor.parse::<u16>().is_err()
-        }) {
+        if parsed
+            .api_version
+            .split_once('.')
+            .is_none_or(|(major, minor)| major.parse::<u16>().is_err() || minor.parse::<u16>().is_err())
+        {
             return Err(SettingsError::key("api_version", "expected a version, as in `67.0`"));
         }
         let named = |key: &str, name: &String| {
@@ -141,12 +143,18 @@ impl Settings {
         }
         parsed.account.values().try_for_each(|name| named("account", name))?;
         parsed.opportunity.iter().flat_map(BTreeMap::values).try_for_each(|name| named("opportunity", name))?;
-        parsed.fields.values().flatten().try_for_each(|name| name.split('.').try_for_each(|part| named("fields", &part.into())))?;
+        parsed
+            .fields
+            .values()
+            .flatten()
+            .try_for_each(|name| name.split('.').try_for_each(|part| named("fields", &part.into())))?;
         if let Some(word) = parsed.account.keys().find(|word| !ACCOUNT_WORDS.iter().any(|(known, _)| known == word)) {
             let words: Vec<&str> = ACCOUNT_WORDS.iter().map(|(word, _)| *word).collect();
             return Err(SettingsError::key("account", format!("{word} is none of {}", words.join(", "))));
         }
-        if let Some(word) = parsed.opportunity().into_keys().find(|word| !matches!(word.as_str(), "blockers" | "wants" | "wins")) {
+        if let Some(word) =
+            parsed.opportunity().into_keys().find(|word| !matches!(word.as_str(), "blockers" | "wants" | "wins"))
+        {
             return Err(SettingsError::key("opportunity", format!("{word} is none of blockers, wants, wins")));
         }
         if let Some(object) = parsed.fields.keys().find(|name| !matches!(name.as_str(), "Account" | "Opportunity")) {

@@ -21,11 +21,24 @@ use crate::{Change, CollectionShape, Fault, FieldKind, FieldShape, Setup, Shape}
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 enum Step {
-    Object { name: String },
-    Field { object: String, name: String, metadata: Value },
-    Options { object: String, name: String, options: Vec<String> },
+    Object {
+        name: String,
+    },
+    Field {
+        object: String,
+        name: String,
+        metadata: Value,
+    },
+    Options {
+        object: String,
+        name: String,
+        options: Vec<String>,
+    },
     /// Show fields to the user, and let them work with the objects.
-    Show { objects: Vec<String>, fields: Vec<(String, String)> },
+    Show {
+        objects: Vec<String>,
+        fields: Vec<(String, String)>,
+    },
 }
 
 #[async_trait]
@@ -60,8 +73,12 @@ impl Setup for Salesforce {
                         if !is_kin(field.kind, &known.kind) {
                             others.push(retype(&shape.name, field, &known.kind));
                         }
-                        let lacking: Vec<String> =
-                            field.options.iter().filter(|option| !known.only.is_empty() && !known.only.contains(option)).cloned().collect();
+                        let lacking: Vec<String> = field
+                            .options
+                            .iter()
+                            .filter(|option| !known.only.is_empty() && !known.only.contains(option))
+                            .cloned()
+                            .collect();
                         if !lacking.is_empty() {
                             others.push(add_options(&shape.name, &field.name, lacking));
                         }
@@ -94,7 +111,8 @@ impl Setup for Salesforce {
     }
 
     async fn apply(&self, change: &Change) -> Result<(), Fault> {
-        let step = Step::deserialize(&change.detail).map_err(|_| Fault::rejected("not a change that Salesforce's setup planned"))?;
+        let step = Step::deserialize(&change.detail)
+            .map_err(|_| Fault::rejected("not a change that Salesforce's setup planned"))?;
         match step {
             Step::Object { name } => {
                 let body = json!({ "FullName": name, "Metadata": object_metadata(&name) });
@@ -134,7 +152,10 @@ impl Salesforce {
             if let Some(key) = &key
                 && !shape.fields.iter().any(|field| field.name == *key)
             {
-                shape.fields.insert(0, field(key, FieldKind::Text, "loopd's own id of what this record is about. Do not change it."));
+                shape.fields.insert(
+                    0,
+                    field(key, FieldKind::Text, "loopd's own id of what this record is about. Do not change it."),
+                );
             }
             shape.key = key;
         }
@@ -145,7 +166,10 @@ impl Salesforce {
                 ("wins", "What won this customer over. loopd reads it as feedback."),
             ];
             let said = self.settings.opportunity();
-            let fields = about.iter().filter_map(|(word, help)| Some(field(said.get(*word)?, FieldKind::LongText, help))).collect();
+            let fields = about
+                .iter()
+                .filter_map(|(word, help)| Some(field(said.get(*word)?, FieldKind::LongText, help)))
+                .collect();
             shapes.push(CollectionShape { name: OPPORTUNITY.into(), key: None, fields });
         }
         // What others point to comes first.
@@ -153,11 +177,17 @@ impl Salesforce {
         shapes
     }
 
-    async fn hidden(&self, shapes: &[CollectionShape], found: &BTreeMap<String, Option<Described>>) -> Result<Hidden, Fault> {
+    async fn hidden(
+        &self,
+        shapes: &[CollectionShape],
+        found: &BTreeMap<String, Option<Described>>,
+    ) -> Result<Hidden, Fault> {
         let mut hidden = Hidden::default();
         let unseen = |shape: &&CollectionShape| {
             let there = found.get(&shape.name).and_then(Option::as_ref);
-            shape.fields.iter().any(|field| field.name.ends_with("__c") && there.is_none_or(|there| there.field(&field.name).is_none()))
+            shape.fields.iter().any(|field| {
+                field.name.ends_with("__c") && there.is_none_or(|there| there.field(&field.name).is_none())
+            })
         };
         for shape in shapes.iter().filter(unseen) {
             let mut table = match shape.name.as_str() {
@@ -185,7 +215,9 @@ impl Salesforce {
     async fn metadata(&self, soql: &str) -> Result<Option<Vec<Value>>, Fault> {
         match self.client.query_tooling(soql).await {
             Ok(rows) => Ok(Some(rows)),
-            Err(failure) if matches!(failure.status, 400 | 403 | 404) && failure.code != "REQUEST_LIMIT_EXCEEDED" => Ok(None),
+            Err(failure) if matches!(failure.status, 400 | 403 | 404) && failure.code != "REQUEST_LIMIT_EXCEEDED" => {
+                Ok(None)
+            }
             Err(failure) => Err(failure.fault),
         }
     }
@@ -204,7 +236,11 @@ impl Salesforce {
 
     fn show(&self, objects: Vec<String>, fields: Vec<(String, String)>) -> Change {
         let set = &self.settings.permission_set;
-        let whom = if self.settings.assign_to.is_empty() { "this user".to_owned() } else { format!("this user and {}", self.settings.assign_to.join(", ")) };
+        let whom = if self.settings.assign_to.is_empty() {
+            "this user".to_owned()
+        } else {
+            format!("this user and {}", self.settings.assign_to.join(", "))
+        };
         let names: Vec<String> = fields.iter().map(|(object, field)| format!("{object}.{field}")).collect();
         let what = match (objects.is_empty(), names.is_empty()) {
             (false, true) => objects.join(", "),
@@ -226,9 +262,9 @@ impl Salesforce {
             Err(failure) if is_there_already(&failure) => Ok(()),
             Err(failure) => Err(match failure.fault {
                 fault @ (Fault::Later { .. } | Fault::Unknown { .. }) => fault,
-                Fault::Locked { why } | Fault::Rejected { why, .. } => Fault::rejected(format!(
-                    "{why}. It needs a user with Customize Application; or by hand: {by_hand}"
-                )),
+                Fault::Locked { why } | Fault::Rejected { why, .. } => {
+                    Fault::rejected(format!("{why}. It needs a user with Customize Application; or by hand: {by_hand}"))
+                }
             }),
         }
     }
@@ -269,7 +305,9 @@ impl Salesforce {
         }
         let body = json!({ "FullName": format!("{of}.{name}"), "Metadata": metadata });
         self.client.send(Call::patch(path, body), Verb::Write).await.map_err(|failure| match failure.fault {
-            Fault::Rejected { why, .. } | Fault::Locked { why } => Fault::rejected(format!("{why}. By hand: {by_hand}")),
+            Fault::Rejected { why, .. } | Fault::Locked { why } => {
+                Fault::rejected(format!("{why}. By hand: {by_hand}"))
+            }
             fault => fault,
         })?;
         Ok(())
@@ -283,9 +321,12 @@ impl Salesforce {
         let set = match known {
             Some(set) => set,
             None => {
-                let body = json!({ "Name": name, "Label": name, "Description": "What loopd made, and what it works with" });
-                let made = self.client.send(Call::post(self.client.path("sobjects/PermissionSet"), body), Verb::Write).await?;
-                text(&made, "id").ok_or_else(|| Fault::unknown("Salesforce does not say which permission set it made"))?
+                let body =
+                    json!({ "Name": name, "Label": name, "Description": "What loopd made, and what it works with" });
+                let made =
+                    self.client.send(Call::post(self.client.path("sobjects/PermissionSet"), body), Verb::Write).await?;
+                text(&made, "id")
+                    .ok_or_else(|| Fault::unknown("Salesforce does not say which permission set it made"))?
             }
         };
         // Rights on fields need the right to read their object.
@@ -320,7 +361,8 @@ impl Salesforce {
         if !self.settings.assign_to.is_empty() {
             let soql = format!("SELECT Id, Username FROM User WHERE {}", among("Username", &self.settings.assign_to));
             let rows = self.client.query(&soql).await?.rows;
-            let known: Vec<String> = rows.iter().filter_map(|row| text(row, "Username")).map(|name| name.to_lowercase()).collect();
+            let known: Vec<String> =
+                rows.iter().filter_map(|row| text(row, "Username")).map(|name| name.to_lowercase()).collect();
             if let Some(unknown) = self.settings.assign_to.iter().find(|name| !known.contains(&name.to_lowercase())) {
                 return Err(Fault::rejected(format!("assign_to: there is no user {unknown}")));
             }
@@ -337,7 +379,9 @@ impl Salesforce {
             let body = json!({ "allOrNone": false, "records": part });
             let told = self.client.send(Call::post(self.client.path("composite/sobjects"), body), Verb::Write).await?;
             let verdicts = told.as_array().cloned().unwrap_or_default();
-            for verdict in verdicts.iter().filter(|verdict| verdict.get("success").and_then(Value::as_bool) != Some(true)) {
+            for verdict in
+                verdicts.iter().filter(|verdict| verdict.get("success").and_then(Value::as_bool) != Some(true))
+            {
                 let error = array(verdict, "errors").first().cloned().unwrap_or_default();
                 let code = text(&error, "statusCode").unwrap_or_default();
                 if !code.starts_with("DUPLICATE") {
@@ -391,7 +435,9 @@ fn field_metadata(shape: &CollectionShape, field: &FieldShape, is_key: bool, num
         field.options.iter().map(|option| json!({ "valueName": option, "label": option, "default": false })).collect();
     let set = json!({ "restricted": false, "valueSetDefinition": { "sorted": false, "value": values } });
     let mut metadata = match field.kind {
-        _ if is_key => json!({ "type": "Text", "length": 64, "externalId": true, "unique": true, "caseSensitive": true }),
+        _ if is_key => {
+            json!({ "type": "Text", "length": 64, "externalId": true, "unique": true, "caseSensitive": true })
+        }
         FieldKind::Text => json!({ "type": "Text", "length": 255 }),
         FieldKind::LongText => json!({ "type": "LongTextArea", "length": 32_768, "visibleLines": 5 }),
         FieldKind::Number => json!({ "type": "Number", "precision": 18, "scale": number_scale }),
@@ -402,7 +448,9 @@ fn field_metadata(shape: &CollectionShape, field: &FieldShape, is_key: bool, num
         FieldKind::Url => json!({ "type": "Url" }),
         // Not restricted: a word that is new must not cost the record.
         FieldKind::Select => json!({ "type": "Picklist", "valueSet": set }),
-        FieldKind::MultiSelect | FieldKind::Tags => json!({ "type": "MultiselectPicklist", "visibleLines": 4, "valueSet": set }),
+        FieldKind::MultiSelect | FieldKind::Tags => {
+            json!({ "type": "MultiselectPicklist", "visibleLines": 4, "valueSet": set })
+        }
         FieldKind::Link => {
             let to = field.links_to.as_deref().unwrap_or(ACCOUNT);
             let own = shape.name.strip_suffix("__c").unwrap_or(&shape.name);
@@ -419,7 +467,10 @@ fn field_metadata(shape: &CollectionShape, field: &FieldShape, is_key: bool, num
 
 /// Whether values of the first kind can be kept in a field of the second.
 fn is_kin(kind: FieldKind, there: &str) -> bool {
-    let texts = matches!(there, "string" | "textarea" | "url" | "email" | "phone" | "picklist" | "combobox" | "encryptedstring");
+    let texts = matches!(
+        there,
+        "string" | "textarea" | "url" | "email" | "phone" | "picklist" | "combobox" | "encryptedstring"
+    );
     match kind {
         FieldKind::Text | FieldKind::LongText | FieldKind::Url | FieldKind::Select => texts,
         FieldKind::Number | FieldKind::Currency => is_number(there) || there == "string",
@@ -444,22 +495,34 @@ fn by_hand(what: String, how: String) -> Change {
 fn not_seen(of: &str) -> Change {
     by_hand(
         format!("this user does not see the object {of}"),
-        format!("Setup > Permission Sets > (that of the user) > Object Settings > {of} > Edit: tick Read and Edit, and save"),
+        format!(
+            "Setup > Permission Sets > (that of the user) > Object Settings > {of} > Edit: tick Read and Edit, and save"
+        ),
     )
 }
 
 fn no_standard_field(of: &str, name: &str) -> Change {
     by_hand(
         format!("this user does not see the field {name} of {of}"),
-        format!("Setup > Permission Sets > (that of the user) > Object Settings > {of} > Edit: tick Read and Edit for {name}; or take it out of the mapping"),
+        format!(
+            "Setup > Permission Sets > (that of the user) > Object Settings > {of} > Edit: tick Read and Edit for {name}; or take it out of the mapping"
+        ),
     )
 }
 
 fn retype(of: &str, field: &FieldShape, there: &str) -> Change {
-    let wanted = text(&field_metadata(&CollectionShape { name: of.into(), key: None, fields: Vec::new() }, field, false, 0), "type").unwrap_or_default();
+    let wanted = text(
+        &field_metadata(&CollectionShape { name: of.into(), key: None, fields: Vec::new() }, field, false, 0),
+        "type",
+    )
+    .unwrap_or_default();
     by_hand(
         format!("field {} of {of} is of type {there}, where {wanted} is expected", field.name),
-        format!("{} > {} > Edit > Change Field Type > {wanted}; or name another field in the mapping", place(of), field.name),
+        format!(
+            "{} > {} > Edit > Change Field Type > {wanted}; or name another field in the mapping",
+            place(of),
+            field.name
+        ),
     )
 }
 

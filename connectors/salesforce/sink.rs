@@ -101,7 +101,10 @@ impl Sink for Salesforce {
         };
         let record = |id: &String| {
             let row = found.get(&soql::long_id(id)).filter(|row| !is_deleted(row));
-            row.map_or_else(|| gone(id), |row| Record { key: Key::new(collection, id.clone()), ..self.record(collection, &table, row) })
+            row.map_or_else(
+                || gone(id),
+                |row| Record { key: Key::new(collection, id.clone()), ..self.record(collection, &table, row) },
+            )
         };
         Ok(ids.iter().map(record).collect())
     }
@@ -122,7 +125,9 @@ impl Sink for Salesforce {
         after: Option<&Cursor>,
     ) -> Result<(Vec<(String, Record)>, Option<Cursor>), Fault> {
         let table = self.table(collection)?;
-        let Some(key) = table.key.clone().filter(|key| table.fields.contains_key(key)) else { return Ok((Vec::new(), None)) };
+        let Some(key) = table.key.clone().filter(|key| table.fields.contains_key(key)) else {
+            return Ok((Vec::new(), None));
+        };
         let behind = after.and_then(|after| after.0.as_str()).map(|id| format!(" AND Id > {}", quoted(id)));
         let soql = format!(
             "SELECT {} FROM {collection} WHERE {key} != null AND IsDeleted = false{} ORDER BY Id LIMIT {LISTED}",
@@ -140,18 +145,15 @@ impl Sink for Salesforce {
 /// What is selected of an object that is written.
 pub(super) fn columns(table: &Table) -> Vec<String> {
     let mut names: Vec<String> = ["Id", "SystemModstamp", "IsDeleted"].map(String::from).into();
-    names.extend(table.fields.keys().filter(|name| !["Id", "SystemModstamp", "IsDeleted"].contains(&name.as_str())).cloned());
+    names.extend(
+        table.fields.keys().filter(|name| !["Id", "SystemModstamp", "IsDeleted"].contains(&name.as_str())).cloned(),
+    );
     names
 }
 
 fn outgoing(table: &Table, at: usize, write: &Write) -> Outgoing {
-    let mut row = Outgoing {
-        at,
-        cells: Map::new(),
-        sent: Map::new(),
-        skipped: BTreeMap::new(),
-        target: write.target.clone(),
-    };
+    let mut row =
+        Outgoing { at, cells: Map::new(), sent: Map::new(), skipped: BTreeMap::new(), target: write.target.clone() };
     for (name, value) in &write.fields {
         let value = values::canonical(table.fields.get(name), value.clone());
         let cell = match (table.fields.get(name), table.missing.get(name)) {
@@ -231,11 +233,16 @@ impl Salesforce {
             })
             .collect();
         if records.is_empty() {
-            return part.iter().map(|row| Ok(Written::Stored(self.receipt(row, row.target.clone().unwrap_or_default(), false)))).collect();
+            return part
+                .iter()
+                .map(|row| Ok(Written::Stored(self.receipt(row, row.target.clone().unwrap_or_default(), false))))
+                .collect();
         }
         let body = json!({ "allOrNone": false, "records": records });
         let call = match (creates, upsert, key) {
-            (true, true, Some(key)) => Call::patch(self.client.path(&format!("composite/sobjects/{collection}/{key}")), body),
+            (true, true, Some(key)) => {
+                Call::patch(self.client.path(&format!("composite/sobjects/{collection}/{key}")), body)
+            }
             (true, ..) => Call::post(self.client.path("composite/sobjects"), body),
             (false, ..) => Call::patch(self.client.path("composite/sobjects"), body),
         };
@@ -261,7 +268,9 @@ impl Salesforce {
     fn verdict(&self, collection: &str, row: &Outgoing, told: &Value, posted: bool) -> Result<Written, Fault> {
         if told.get("success").and_then(Value::as_bool) == Some(true) {
             let id = text(told, "id").or_else(|| row.target.clone());
-            let Some(id) = id else { return Err(Fault::unknown("Salesforce saved the record and does not say which it is")) };
+            let Some(id) = id else {
+                return Err(Fault::unknown("Salesforce saved the record and does not say which it is"));
+            };
             let created = row.target.is_none() && told.get("created").and_then(Value::as_bool).unwrap_or(posted);
             return Ok(Written::Stored(self.receipt(row, soql::long_id(&id), created)));
         }
@@ -291,7 +300,11 @@ impl Salesforce {
             let known = self.org().objects.get(collection).is_some_and(|table| table.fields.contains_key(column));
             if known {
                 // It went, or was hidden, since it was looked for. The next try leaves it out.
-                self.suspect(collection, vec![column.to_owned()], "the field is not there any more, or hidden from this user");
+                self.suspect(
+                    collection,
+                    vec![column.to_owned()],
+                    "the field is not there any more, or hidden from this user",
+                );
                 return Fault::Later { after: Some(std::time::Duration::from_secs(1)), why: failure.message.clone() };
             }
         }
@@ -322,7 +335,13 @@ impl Salesforce {
     }
 
     /// Rows by a field's values, as many queries as fit their addresses; of several with one value, the oldest.
-    async fn look_up(&self, collection: &str, table: &Table, by: &str, values: &[String]) -> Result<BTreeMap<String, Value>, Fault> {
+    async fn look_up(
+        &self,
+        collection: &str,
+        table: &Table,
+        by: &str,
+        values: &[String],
+    ) -> Result<BTreeMap<String, Value>, Fault> {
         let select = format!("SELECT {} FROM {collection} WHERE ", columns(table).join(","));
         let alive = if by == "Id" { "" } else { " AND IsDeleted = false ORDER BY CreatedDate, Id" };
         let work = format!("{collection} {by} {}", values.join(" "));

@@ -71,7 +71,11 @@ impl Source for Salesforce {
             Ok(page) => page,
             Err(failure) => {
                 if let Some(column) = failure.unknown_column() {
-                    self.suspect(stream, vec![column.to_owned()], "the field is not there any more, or hidden from this user");
+                    self.suspect(
+                        stream,
+                        vec![column.to_owned()],
+                        "the field is not there any more, or hidden from this user",
+                    );
                     return Err(Fault::later(failure.message));
                 }
                 return Err(failure.fault);
@@ -109,7 +113,9 @@ impl Source for Salesforce {
     }
 
     async fn ids(&self, collection: &str, after: Option<&Cursor>) -> Result<Option<IdPage>, Fault> {
-        let Some(table) = self.org().objects.get(collection).filter(|table| !table.gone).cloned() else { return Ok(None) };
+        let Some(table) = self.org().objects.get(collection).filter(|table| !table.gone).cloned() else {
+            return Ok(None);
+        };
         let mut columns = vec!["Id".to_owned()];
         let mut filter = vec!["IsDeleted = false".to_owned()];
         match (collection, &table.key) {

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-pub(super) use crate::json::{array, text};
 use crate::Version;
+pub(super) use crate::json::{array, text};
 
 pub(super) const ACCOUNT: &str = "Account";
 pub(super) const OPPORTUNITY: &str = "Opportunity";

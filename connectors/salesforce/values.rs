@@ -49,7 +49,9 @@ pub(super) fn fits(field: &Field, value: &Value) -> Result<Value, String> {
             Some(Value::String(id)) => Ok(json!(id)),
             _ => wrong("one record's id"),
         },
-        "base64" | "address" | "location" | "complexvalue" | "anyType" => Err(format!("a field of type {} is not written", field.kind)),
+        "base64" | "address" | "location" | "complexvalue" | "anyType" => {
+            Err(format!("a field of type {} is not written", field.kind))
+        }
         "url" if value.as_str().is_some_and(|text| units(text) > field.length.max(1) && field.length > 0) => {
             Err(format!("the address is longer than {} characters, and half an address is none", field.length))
         }
@@ -155,7 +157,9 @@ fn several(value: Value) -> Value {
     let mut items: Vec<String> = match &value {
         Value::String(text) => text.split(';').map(|part| part.trim().to_owned()).collect(),
         // A semicolon in a value would make two of it.
-        Value::Array(items) => items.iter().filter_map(Value::as_str).map(|text| text.trim().replace(';', ",")).collect(),
+        Value::Array(items) => {
+            items.iter().filter_map(Value::as_str).map(|text| text.trim().replace(';', ",")).collect()
+        }
         Value::Null => return Value::Null,
         _ => return value,
     };

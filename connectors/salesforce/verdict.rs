@@ -36,21 +36,27 @@ pub(super) fn of_row(verdict: &Value, updates: bool) -> Refused {
     match code.as_str() {
         "UNABLE_TO_LOCK_ROW" => Refused::Fault(Fault::Later { after: Some(LOCKED), why }),
         // Said of one row, it is certain that this row was not saved.
-        "SERVER_UNAVAILABLE" | "QUERY_TIMEOUT" | "REQUEST_LIMIT_EXCEEDED" | "UNKNOWN_EXCEPTION" | "ALL_OR_NONE_OPERATION_ROLLED_BACK" => {
-            Refused::Fault(Fault::later(why))
+        "SERVER_UNAVAILABLE"
+        | "QUERY_TIMEOUT"
+        | "REQUEST_LIMIT_EXCEEDED"
+        | "UNKNOWN_EXCEPTION"
+        | "ALL_OR_NONE_OPERATION_ROLLED_BACK" => Refused::Fault(Fault::later(why)),
+        "STORAGE_LIMIT_EXCEEDED" | "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" => {
+            Refused::Fault(Fault::locked(why))
         }
-        "STORAGE_LIMIT_EXCEEDED" | "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" => Refused::Fault(Fault::locked(why)),
         // Without a field it is the record itself; with one, what the field points to.
-        "ENTITY_IS_DELETED" | "INVALID_CROSS_REFERENCE_KEY" | "NOT_FOUND" if updates && fields.is_empty() => Refused::Gone,
+        "ENTITY_IS_DELETED" | "INVALID_CROSS_REFERENCE_KEY" | "NOT_FOUND" if updates && fields.is_empty() => {
+            Refused::Gone
+        }
         "MALFORMED_ID" if updates && (fields.is_empty() || fields == ["Id"]) => Refused::Gone,
         "INVALID_FIELD_FOR_INSERT_UPDATE" if !fields.is_empty() => Refused::Closed(fields),
         "DUPLICATE_VALUE" | "DUPLICATE_EXTERNAL_ID" => rejected(format!(
             "{why} (a record that this user does not see may hold the same id: give the user View All on the object)"
         )),
         "DUPLICATES_DETECTED" => rejected(format!("{why} (a duplicate rule of the org stands against it)")),
-        "INSUFFICIENT_ACCESS_OR_READONLY" | "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY" | "CANNOT_UPDATE_CONVERTED_LEAD" => {
-            rejected(format!("{why} (this user may not change this record)"))
-        }
+        "INSUFFICIENT_ACCESS_OR_READONLY"
+        | "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"
+        | "CANNOT_UPDATE_CONVERTED_LEAD" => rejected(format!("{why} (this user may not change this record)")),
         _ => rejected(why),
     }
 }

@@ -25,6 +25,10 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("linear.customer.toml", include_str!("../../mappings/linear.customer.toml")),
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
+    ("salesforce.account.toml", include_str!("../../mappings/salesforce.account.toml")),
+    ("salesforce.feedback.toml", include_str!("../../mappings/salesforce.feedback.toml")),
+    ("salesforce.health.toml", include_str!("../../mappings/salesforce.health.toml")),
+    ("salesforce.opportunity.toml", include_str!("../../mappings/salesforce.opportunity.toml")),
 ];
 
 /// # Errors
