@@ -12,6 +12,7 @@
 //!   shows them; `attach` tells of those that are hidden.
 
 mod client;
+mod metadata;
 mod org;
 mod settings;
 mod setup;

@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 
 use super::Salesforce;
 use super::client::{Failure, Verb};
-use super::org::{Described, is_number};
+use super::metadata::{
+    by_hand_field, by_hand_object, field_metadata, is_activity, is_kin, label, no_external_id, no_standard_field,
+    not_seen, object_metadata, options_by_hand, retype,
+};
+use super::org::Described;
 use super::settings::DEFAULT_KEY;
 use super::soql::{among, quoted};
 use super::types::{ACCOUNT, OPPORTUNITY, array, object, text};
@@ -83,7 +87,7 @@ impl Setup for Salesforce {
                             others.push(add_options(&shape.name, &field.name, lacking));
                         }
                         let is_key = shape.key.as_deref() == Some(&field.name);
-                        if is_key && !known.external_id {
+                        if is_key && !known.external_id && !is_activity(&shape.name) {
                             others.push(no_external_id(&shape.name, &field.name));
                         }
                         if field.name.ends_with("__c") && !known.updatable && shape.name != OPPORTUNITY {
@@ -119,7 +123,7 @@ impl Setup for Salesforce {
                 self.make("CustomObject", body, &by_hand_object(&name)).await
             }
             Step::Field { object, name, metadata } => {
-                let home = if object == "Task" { "Activity" } else { &object };
+                let home = if is_activity(&object) { "Activity" } else { &object };
                 let body = json!({ "FullName": format!("{home}.{name}"), "Metadata": metadata });
                 self.make("CustomField", body, &by_hand_field(&object, &name, &metadata)).await
             }
@@ -190,10 +194,7 @@ impl Salesforce {
             })
         };
         for shape in shapes.iter().filter(unseen) {
-            let mut table = match shape.name.as_str() {
-                "Task" | "Event" => "Activity".to_owned(),
-                name => name.to_owned(),
-            };
+            let mut table = if is_activity(&shape.name) { "Activity".to_owned() } else { shape.name.clone() };
             if let Some(own) = shape.name.strip_suffix("__c") {
                 let soql = format!("SELECT Id FROM CustomObject WHERE DeveloperName = {}", quoted(own));
                 let Some(rows) = self.metadata(&soql).await? else { return Ok(hidden) };
@@ -226,7 +227,7 @@ impl Salesforce {
         let is_key = shape.key.as_deref() == Some(&field.name);
         let metadata = field_metadata(shape, field, is_key, self.settings.number_scale);
         let kind = text(&metadata, "type").unwrap_or_default();
-        let more = if is_key { ", external id, unique" } else { "" };
+        let more = if metadata["externalId"] == true { ", external id, unique" } else { "" };
         Change {
             what: format!("create field {} ({kind}{more}) on {}", field.name, shape.name),
             by_hand: None,
@@ -276,7 +277,7 @@ impl Salesforce {
                 let soql = format!("SELECT Id FROM CustomObject WHERE DeveloperName = {}", quoted(own));
                 self.client.query_tooling(&soql).await?.first().and_then(|row| text(row, "Id")).unwrap_or_default()
             }
-            None if of == "Task" => "Activity".into(),
+            None if is_activity(of) => "Activity".into(),
             None => of.to_owned(),
         };
         let own = name.strip_suffix("__c").unwrap_or(name);
@@ -406,12 +407,6 @@ fn field(name: &str, kind: FieldKind, description: &str) -> FieldShape {
     FieldShape { name: name.into(), kind, options: Vec::new(), links_to: None, description: description.into() }
 }
 
-/// `Loopd_Open_Requests__c` is shown as "Loopd Open Requests".
-fn label(name: &str) -> String {
-    let label: String = name.strip_suffix("__c").unwrap_or(name).replace('_', " ");
-    label.chars().take(40).collect()
-}
-
 fn made(name: &str) -> Option<Change> {
     name.ends_with("__c").then(|| Change {
         what: format!("create object {name} ({})", label(name)),
@@ -420,142 +415,10 @@ fn made(name: &str) -> Option<Change> {
     })
 }
 
-fn object_metadata(name: &str) -> Value {
-    let label = label(name);
-    json!({
-        "label": label, "pluralLabel": label, "nameField": { "type": "Text", "label": "Name" }, "deploymentStatus": "Deployed",
-        "sharingModel": "ReadWrite", "enableReports": true, "enableSearch": true,
-        "description": "Made by loopd: what customers said, and what became of it",
-    })
-}
-
-fn field_metadata(shape: &CollectionShape, field: &FieldShape, is_key: bool, number_scale: u8) -> Value {
-    let (name, label) = (field.name.strip_suffix("__c").unwrap_or(&field.name), label(&field.name));
-    let values: Vec<Value> =
-        field.options.iter().map(|option| json!({ "valueName": option, "label": option, "default": false })).collect();
-    let set = json!({ "restricted": false, "valueSetDefinition": { "sorted": false, "value": values } });
-    let mut metadata = match field.kind {
-        _ if is_key => {
-            json!({ "type": "Text", "length": 64, "externalId": true, "unique": true, "caseSensitive": true })
-        }
-        FieldKind::Text => json!({ "type": "Text", "length": 255 }),
-        FieldKind::LongText => json!({ "type": "LongTextArea", "length": 32_768, "visibleLines": 5 }),
-        FieldKind::Number => json!({ "type": "Number", "precision": 18, "scale": number_scale }),
-        FieldKind::Currency => json!({ "type": "Currency", "precision": 18, "scale": 2 }),
-        FieldKind::Checkbox => json!({ "type": "Checkbox", "defaultValue": "false" }),
-        FieldKind::Date => json!({ "type": "Date" }),
-        FieldKind::DateTime => json!({ "type": "DateTime" }),
-        FieldKind::Url => json!({ "type": "Url" }),
-        // Not restricted: a word that is new must not cost the record.
-        FieldKind::Select => json!({ "type": "Picklist", "valueSet": set }),
-        FieldKind::MultiSelect | FieldKind::Tags => {
-            json!({ "type": "MultiselectPicklist", "visibleLines": 4, "valueSet": set })
-        }
-        FieldKind::Link => {
-            let to = field.links_to.as_deref().unwrap_or(ACCOUNT);
-            let own = shape.name.strip_suffix("__c").unwrap_or(&shape.name);
-            json!({ "type": "Lookup", "referenceTo": to, "relationshipName": format!("{own}_{name}"), "deleteConstraint": "SetNull" })
-        }
-    };
-    metadata["label"] = json!(label);
-    if !field.description.is_empty() {
-        metadata["description"] = json!(field.description.chars().take(1000).collect::<String>());
-        metadata["inlineHelpText"] = json!(field.description.chars().take(255).collect::<String>());
-    }
-    metadata
-}
-
-/// Whether values of the first kind can be kept in a field of the second.
-fn is_kin(kind: FieldKind, there: &str) -> bool {
-    let texts = matches!(
-        there,
-        "string" | "textarea" | "url" | "email" | "phone" | "picklist" | "combobox" | "encryptedstring"
-    );
-    match kind {
-        FieldKind::Text | FieldKind::LongText | FieldKind::Url | FieldKind::Select => texts,
-        FieldKind::Number | FieldKind::Currency => is_number(there) || there == "string",
-        FieldKind::Checkbox => there == "boolean",
-        FieldKind::Date => matches!(there, "date" | "string"),
-        FieldKind::DateTime => matches!(there, "datetime" | "date" | "string"),
-        FieldKind::MultiSelect | FieldKind::Tags => there == "multipicklist",
-        FieldKind::Link => there == "reference",
-    }
-}
-
-/// Where a person finds an object's fields.
-fn place(of: &str) -> String {
-    let label = if matches!(of, "Task" | "Event") { "Activity".to_owned() } else { label(of) };
-    format!("Setup > Object Manager > {label} > Fields & Relationships")
-}
-
-fn by_hand(what: String, how: String) -> Change {
-    Change { what, by_hand: Some(how), detail: Value::Null }
-}
-
-fn not_seen(of: &str) -> Change {
-    by_hand(
-        format!("this user does not see the object {of}"),
-        format!(
-            "Setup > Permission Sets > (that of the user) > Object Settings > {of} > Edit: tick Read and Edit, and save"
-        ),
-    )
-}
-
-fn no_standard_field(of: &str, name: &str) -> Change {
-    by_hand(
-        format!("this user does not see the field {name} of {of}"),
-        format!(
-            "Setup > Permission Sets > (that of the user) > Object Settings > {of} > Edit: tick Read and Edit for {name}; or take it out of the mapping"
-        ),
-    )
-}
-
-fn retype(of: &str, field: &FieldShape, there: &str) -> Change {
-    let wanted = text(
-        &field_metadata(&CollectionShape { name: of.into(), key: None, fields: Vec::new() }, field, false, 0),
-        "type",
-    )
-    .unwrap_or_default();
-    by_hand(
-        format!("field {} of {of} is of type {there}, where {wanted} is expected", field.name),
-        format!(
-            "{} > {} > Edit > Change Field Type > {wanted}; or name another field in the mapping",
-            place(of),
-            field.name
-        ),
-    )
-}
-
-fn no_external_id(of: &str, name: &str) -> Change {
-    by_hand(
-        format!("field {name} of {of} is no external id"),
-        format!("{} > {name} > Edit: tick External ID and Unique (case sensitive), and save", place(of)),
-    )
-}
-
 fn add_options(of: &str, name: &str, options: Vec<String>) -> Change {
     Change {
         what: format!("add {} to the values of {of}.{name}", options.join(", ")),
         by_hand: None,
         detail: detail(&Step::Options { object: of.to_owned(), name: name.to_owned(), options }),
     }
-}
-
-fn options_by_hand(of: &str, name: &str, options: &[String]) -> String {
-    format!("{} > {name} > Values > New: add {}", place(of), options.join(", "))
-}
-
-fn by_hand_object(name: &str) -> String {
-    format!(
-        "Setup > Object Manager > Create > Custom Object: label {0}, plural label {0}, object name {1}, record name of data type Text; save, and run setup again",
-        label(name),
-        name.strip_suffix("__c").unwrap_or(name)
-    )
-}
-
-fn by_hand_field(of: &str, name: &str, metadata: &Value) -> String {
-    let kind = text(metadata, "type").unwrap_or_default();
-    let own = name.strip_suffix("__c").unwrap_or(name);
-    let more = if metadata["externalId"] == true { ", tick External ID and Unique (case sensitive)" } else { "" };
-    format!("{} > New > {kind}: label {}, name {own}{more}; show it to the user, and save", place(of), label(name))
 }

@@ -11,6 +11,7 @@ mod oauth;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
+mod salesforce;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;

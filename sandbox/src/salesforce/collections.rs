@@ -34,6 +34,17 @@ impl Salesforce {
             let why = format!("record limit reached. cannot submit more than {MOST} records in this call");
             return Err(refuse(400, "EXCEEDED_ID_LIMIT", why));
         }
+        // What cannot be read at all fails the whole request, before any row of it is saved.
+        for row in rows.iter().filter_map(Value::as_object) {
+            let object = upsert.map(|(object, _)| object).or_else(|| row.get("attributes")?["type"].as_str());
+            let mut row = row.clone();
+            row.retain(|name, _| !name.eq_ignore_ascii_case("id"));
+            if let Some(Err(refusal)) = object.map(|object| self.read_cells(access, object, &row))
+                && is_of_request(&refusal)
+            {
+                return Err(refusal);
+            }
+        }
         let before = all_or_none.then(|| self.objects.clone());
         let mut verdicts = Vec::new();
         for row in rows {
@@ -43,7 +54,6 @@ impl Salesforce {
                 None => self.write_one(method, row, access, cx),
             };
             match outcome {
-                // What cannot be read at all fails the whole request.
                 Err(refusal) if is_of_request(&refusal) => return Err(refusal),
                 outcome => verdicts.push(outcome),
             }
