@@ -40,6 +40,7 @@ impl Machine for NoMachine {
             "INTERCOM_TOKEN" => Vendor::Intercom.token().to_owned(),
             "AIRTABLE_TOKEN" => Vendor::Airtable.token().to_owned(),
             "LINEAR_TOKEN" => Vendor::Linear.token().to_owned(),
+            "SALESFORCE_TOKEN" => Vendor::Salesforce.token().to_owned(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
             _ => return None,
         })
@@ -214,7 +215,8 @@ impl Town {
         let broken = Arc::default();
         let house = house(&world, &clock, &store, &files, &broken);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        for connection in ["airtable", "linear"] {
+        let furnished = ["airtable", "linear", "salesforce"];
+        for connection in furnished.into_iter().filter(|name| house.connections.contains_key(*name)) {
             runtime.block_on(crate::furnish::setup(&house, &clock, connection));
         }
         let rooms = rooms(&house).into_iter().map(|room| (room, None)).collect();

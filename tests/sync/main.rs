@@ -23,6 +23,7 @@ mod odd_input;
 mod repair;
 mod retention;
 mod rows_refused;
+mod salesforce;
 mod story;
 mod tables_changed;
 mod themes;
