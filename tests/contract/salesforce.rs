@@ -62,6 +62,18 @@ async fn setup_goes_on_where_it_was_stopped_and_does_nothing_twice() {
 }
 
 #[tokio::test]
+async fn work_of_several_calls_goes_on_at_an_even_pace() {
+    let bench = Bench::empty();
+    let paced =
+        bench.beside(&with_token(Vendor::Salesforce.token()), &json!({ "quota": { "calls": 60, "per_seconds": 60 } }));
+    paced.furnish().await;
+    paced.attach(None).await;
+    paced.patient(async || paced.salesforce.probe().await).await.expect("answers");
+    let calls = bench.world.books(Vendor::Salesforce).calls;
+    assert!(calls < 60, "{calls} calls for what takes fifty: each was made once");
+}
+
+#[tokio::test]
 async fn who_may_not_customize_is_told_the_clicks() {
     let bench = Bench::empty();
     bench.world.salesforce(|desk, _| desk.issue_token("00D!narrow", false));
@@ -197,7 +209,8 @@ async fn the_days_calls_are_watched_and_some_are_left_to_others() {
         desk.set_limit(10_000);
         desk.use_up(cx, 9_480);
     });
-    assert!(bench.write(FEEDBACK, &one).await[0].is_ok(), "the answer to this one tells");
+    let first = bench.write(FEEDBACK, &one).await.remove(0);
+    assert!(first.is_ok(), "the answer to this one tells: {first:?}");
     let before = bench.world.books(Vendor::Salesforce).calls;
     let verdict = bench.salesforce.sink().expect("it writes").write(FEEDBACK, &one).await.remove(0);
     assert!(matches!(verdict, Err(Fault::Later { after: Some(_), .. })), "{verdict:?}");

@@ -27,6 +27,7 @@ mod retention;
 mod rows_refused;
 mod signed_in;
 mod slack;
+mod salesforce;
 mod story;
 mod tables_changed;
 mod themes;
