@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, throughput, memory, cycle, growth
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, slack, throughput, memory, cycle, growth
 //! cargo bench -- --json             # and one object on the last line
 //! ```
 //!
@@ -18,6 +18,7 @@ mod growth;
 mod hooks;
 mod machine;
 mod memory;
+mod slack;
 mod throughput;
 mod timeline;
 mod works;
@@ -45,9 +46,10 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
+    ("slack", slack::run),
     ("throughput", throughput::run),
     ("memory", memory::run),
     ("cycle", cycle::run),

@@ -145,7 +145,7 @@ impl Slack {
                 Told::Here(answer) => break answer,
                 // Without groups:read there are the public ones.
                 Told::Not(refusal) if refusal.code == "missing_scope" && types.contains(',') => {
-                    types = "public_channel"
+                    types = "public_channel";
                 }
                 Told::Not(refusal) => return Err(refusal.fault()),
             }

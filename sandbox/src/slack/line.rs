@@ -129,7 +129,7 @@ impl Slack {
         }
     }
 
-    pub(super) fn to_line(&mut self, kind: &'static str, payload: Value, cx: &mut Context<'_>) {
+    pub(super) fn over_line(&mut self, kind: &'static str, payload: Value, cx: &mut Context<'_>) {
         self.waiting.push_back(Envelope { id: cx.rng.uuid(), kind, payload, attempt: 0, first: cx.now });
     }
 }
