@@ -72,7 +72,6 @@ impl Slack {
     }
 
     /// The message with its reactions; `Some(None)`: there is certainly none.
-    #[expect(clippy::option_option, reason = "known to be absent is not the same as unknown")]
     async fn by_reactions(&self, channel: &str, ts: &str) -> Result<Option<Option<Value>>, Fault> {
         let args = [("channel", channel), ("timestamp", ts), ("full", "true")];
         Ok(match self.client.told("reactions.get", &args).await? {
