@@ -40,7 +40,8 @@ impl Slack {
             return no("not_allowed_token_type");
         }
         token.need("connections:write")?;
-        if !matches!(self.way, Some(Way::Socket)) {
+        // An app whose way nobody has chosen takes its first line for the choice.
+        if !matches!(self.way.get_or_insert(Way::Socket), Way::Socket) {
             return no("socket_mode_not_enabled");
         }
         if self.lines.len() >= MOST_LINES {
