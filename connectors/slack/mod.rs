@@ -186,6 +186,11 @@ impl Connector for Slack {
         let team = text(&me, "team").unwrap_or_else(|| "workspace".into());
         let mut notes: Vec<String> = self.lacking().map(|(scope, cost)| format!("no {scope}: {cost}")).collect();
         notes.extend(self.slow_note());
+        if self.client.has_line()
+            && let Err(fault) = self.client.line().await
+        {
+            notes.push(format!("Socket Mode: {fault}"));
+        }
         Ok(Identity {
             account: text(&me, "team_id").unwrap_or_default(),
             name: text(&me, "user").map_or(team.clone(), |user| format!("{team} ({user})")),
