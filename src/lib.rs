@@ -15,7 +15,7 @@
 //!
 //! # The rooms, in that order
 //!
-//! - [`intake`] polls, receives, and puts on disk what vendors say; it interprets nothing.
+//! - [`intake`] polls, receives, listens, and puts on disk what vendors say; it interprets nothing.
 //! - [`normalize`] draws entities from it with the `from` mappings, and merges what people changed in our records.
 //! - [`enrich`] recognises the customer and suggests tags.
 //! - [`review`] holds the conflicts that a person must decide.

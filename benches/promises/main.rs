@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, throughput, memory, cycle, growth
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth
 //! cargo bench -- --json             # and one object on the last line
 //! ```
 //!
@@ -19,6 +19,7 @@ mod growth;
 mod hooks;
 mod machine;
 mod memory;
+mod slack;
 mod throughput;
 mod timeline;
 mod works;
@@ -46,10 +47,11 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
     ("app", app::run),
+    ("slack", slack::run),
     ("throughput", throughput::run),
     ("memory", memory::run),
     ("cycle", cycle::run),

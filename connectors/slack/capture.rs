@@ -46,29 +46,41 @@ impl Slack {
 
     /// The message itself. A reply in a thread is not in the channel's history.
     async fn raw(&self, channel: &str, ts: &str) -> Result<Option<Value>, Fault> {
-        if self.client.is_slow() {
-            // Another method, whose tier is not the slow one; what it cannot show is looked for in the history.
-            let args = [("channel", channel), ("timestamp", ts), ("full", "true")];
-            match self.client.told("reactions.get", &args).await? {
-                Told::Here(answer) if text(&answer["message"], "ts").as_deref() == Some(ts) => {
-                    return Ok(present(answer["message"].clone()));
-                }
-                Told::Not(refusal) if refusal.code == "message_not_found" => return Ok(None),
-                Told::Here(_) | Told::Not(_) => {}
-            }
+        // In slow mode by another method, whose tier is not the slow one.
+        if self.client.is_slow()
+            && let Some(certain) = self.by_reactions(channel, ts).await?
+        {
+            return Ok(certain);
         }
         let args = [("channel", channel), ("latest", ts), ("oldest", ts), ("inclusive", "true"), ("limit", "1")];
         let answer = self.client.told("conversations.history", &args).await?.or_fault()?;
         if let Some(found) = with_ts(&answer, ts) {
             return Ok(present(found.clone()));
         }
-        let args =
-            [("channel", channel), ("ts", ts), ("oldest", ts), ("latest", ts), ("inclusive", "true"), ("limit", "2")];
+        let args = [("channel", channel), ("ts", ts), ("oldest", ts), ("latest", ts), ("inclusive", "true")];
         match self.client.told("conversations.replies", &args).await? {
-            Told::Here(answer) => Ok(with_ts(&answer, ts).cloned().and_then(present)),
-            Told::Not(refusal) if matches!(refusal.code.as_str(), "thread_not_found" | "message_not_found") => Ok(None),
-            Told::Not(refusal) => Err(refusal.fault()),
+            Told::Here(answer) => {
+                if let Some(found) = with_ts(&answer, ts) {
+                    return Ok(present(found.clone()));
+                }
+            }
+            Told::Not(refusal) if matches!(refusal.code.as_str(), "thread_not_found" | "message_not_found") => {}
+            Told::Not(refusal) => return Err(refusal.fault()),
         }
+        // What two have not shown is believed gone only if the third does not know it either.
+        Ok(self.by_reactions(channel, ts).await?.flatten())
+    }
+
+    /// The message with its reactions; `Some(None)`: there is certainly none.
+    async fn by_reactions(&self, channel: &str, ts: &str) -> Result<Option<Option<Value>>, Fault> {
+        let args = [("channel", channel), ("timestamp", ts), ("full", "true")];
+        Ok(match self.client.told("reactions.get", &args).await? {
+            Told::Here(answer) if text(&answer["message"], "ts").as_deref() == Some(ts) => {
+                Some(present(answer["message"].clone()))
+            }
+            Told::Not(refusal) if refusal.code == "message_not_found" => Some(None),
+            Told::Here(_) | Told::Not(_) => None,
+        })
     }
 
     /// The record of a message at hand, as [`MESSAGE`] has it. `None`: it is one of ours.

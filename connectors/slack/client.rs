@@ -88,11 +88,16 @@ impl Refusal {
     pub(crate) fn fault(&self) -> Fault {
         let Self { method, code, .. } = self;
         match code.as_str() {
-            "missing_scope" => Fault::locked(format!(
-                "{method}: missing_scope: needed {}, the token has {}; add it under OAuth & Permissions and reinstall the app",
-                self.needed.as_deref().unwrap_or("another scope"),
-                self.provided.as_deref().unwrap_or("others"),
-            )),
+            "missing_scope" => {
+                let needed = self.needed.as_deref().unwrap_or("another scope");
+                let why = format!(
+                    "{method}: missing_scope: needed {needed}, the token has {}; add it under OAuth & Permissions and reinstall the app",
+                    self.provided.as_deref().unwrap_or("others"),
+                );
+                // Of private channels only, or of direct messages: the others go on.
+                let some = ["groups:", "im:", "mpim:"].iter().any(|kind| needed.starts_with(kind));
+                if some { Fault::rejected(why) } else { Fault::locked(why) }
+            }
             "invalid_auth"
             | "not_authed"
             | "account_inactive"
@@ -128,7 +133,7 @@ impl Refusal {
 impl Client {
     pub(crate) fn new(
         settings: &Settings,
-        token: SecretString,
+        token: &SecretString,
         app_token: Option<SecretString>,
         outside: &Outside,
     ) -> Self {

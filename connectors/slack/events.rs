@@ -100,7 +100,7 @@ impl Slack {
                 self.channels.forget(&channel.unwrap_or_default());
             }
             "user_change" | "user_profile_changed" => {
-                self.users.forget(&text(&event["user"], "id").unwrap_or_default())
+                self.users.forget(&text(&event["user"], "id").unwrap_or_default());
             }
             "member_joined_channel" if self.is_us(text(event, "user").as_deref(), None) => {
                 delivery.pull.push(HISTORY.into());

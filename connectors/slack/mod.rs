@@ -140,7 +140,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Sl
     let token = secret(secrets, "token").ok_or_else(|| SettingsError::key("token", "is missing: the bot token"))?;
     let app_token = secret(secrets, "app_token");
     let hears = AtomicBool::new(app_token.is_some());
-    let client = Client::new(&settings, token, app_token, outside);
+    let client = Client::new(&settings, &token, app_token, outside);
     Ok(Slack {
         settings,
         signing_secret: secret(secrets, "webhook_secret"),
@@ -186,8 +186,10 @@ impl Connector for Slack {
         let team = text(&me, "team").unwrap_or_else(|| "workspace".into());
         let mut notes: Vec<String> = self.lacking().map(|(scope, cost)| format!("no {scope}: {cost}")).collect();
         notes.extend(self.slow_note());
-        if self.settings.notes_channel.is_none() {
-            notes.push("no notes_channel: notes for the team cannot be posted".into());
+        if self.client.has_line()
+            && let Err(fault) = self.client.line().await
+        {
+            notes.push(format!("Socket Mode: {fault}"));
         }
         Ok(Identity {
             account: text(&me, "team_id").unwrap_or_default(),

@@ -35,7 +35,7 @@ const MOST_THREADS: usize = 500;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Position {
-    /// When the last turn that came to its end began, and the last deep one.
+    /// When the last turn came to its end (at one request a minute it may have taken hours), and when the last deep one began.
     swept: Option<i64>,
     deep: Option<i64>,
     /// Until when each channel's history is known.
@@ -93,6 +93,7 @@ impl Slack {
                 Fault::locked(format!("the stored position of Slack's history cannot be read: {error}"))
             })?,
         };
+        let begins = at.turn.is_none();
         let mut turn = at.turn.take().unwrap_or_else(|| self.begin(&at));
         let mut records = Vec::new();
         let done = if turn.listing.is_some() {
@@ -107,8 +108,12 @@ impl Slack {
         } else {
             true
         };
+        if begins {
+            // Only now: a turn whose first call fails is begun anew, and must look as far back.
+            self.gap.store(false, Ordering::Relaxed);
+        }
         if done {
-            at.swept = Some(turn.began);
+            at.swept = Some(self.client.clock().now().timestamp());
             at.deep = if turn.deep { Some(turn.began) } else { at.deep };
             shorten(&mut at.captured);
         } else {
@@ -123,7 +128,7 @@ impl Slack {
         let began = now.timestamp();
         let ago = |then: Option<i64>| then.map_or(i64::MAX, |then| began.saturating_sub(then));
         let deaf = !self.hears.load(Ordering::Relaxed);
-        let gap = self.gap.swap(false, Ordering::Relaxed);
+        let gap = self.gap.load(Ordering::Relaxed);
         let deep = deaf || gap || ago(at.swept) > HOUR || ago(at.deep) >= DAY;
         Turn { began, until: stamp(now), deep, listing: Some(String::new()), ..Turn::default() }
     }
@@ -145,7 +150,7 @@ impl Slack {
                 Told::Here(answer) => break answer,
                 // Without groups:read there are the public ones.
                 Told::Not(refusal) if refusal.code == "missing_scope" && types.contains(',') => {
-                    types = "public_channel"
+                    types = "public_channel";
                 }
                 Told::Not(refusal) => return Err(refusal.fault()),
             }

@@ -31,15 +31,15 @@ pub(super) fn plain(text: &str, names: &BTreeMap<String, String>) -> String {
         let inner = &rest[at + 1..at + end];
         let (target, label) = inner.split_once('|').map_or((inner, None), |(target, label)| (target, Some(label)));
         match target.split_at_checked(1) {
-            Some(("@", id)) => {
+            Some(("@", id)) if super::is_id(id) => {
                 out.push('@');
                 out.push_str(label.or_else(|| names.get(id).map(String::as_str)).unwrap_or(id));
             }
-            Some(("#", id)) => {
+            Some(("#", id)) if super::is_id(id) => {
                 out.push('#');
                 out.push_str(label.filter(|label| !label.is_empty()).unwrap_or(id));
             }
-            Some(("!", what)) => {
+            Some(("!", what)) if what.starts_with(|c: char| c.is_ascii_lowercase()) => {
                 // `<!date^1392734382^{date}|February 18th>`, `<!subteam^S1|@team>`, `<!here>`
                 let word = what.split('^').next().unwrap_or_default();
                 match label {
@@ -49,6 +49,10 @@ pub(super) fn plain(text: &str, names: &BTreeMap<String, String>) -> String {
                         out.push_str(word);
                     }
                 }
+            }
+            // A command's text comes as it was typed: what is no link is somebody's angle brackets.
+            _ if !["://", "mailto:", "tel:"].iter().any(|mark| target.contains(mark)) => {
+                out.push_str(&rest[at..=at + end]);
             }
             _ => {
                 let address = target.strip_prefix("mailto:").or_else(|| target.strip_prefix("tel:")).unwrap_or(target);
@@ -164,7 +168,7 @@ mod tests {
             ("see <https://a.example/x?a=1&amp;b=2|the page>", "see the page (https://a.example/x?a=1&b=2)"),
             ("<https://a.example> <mailto:ada@a.example|ada@a.example>", "https://a.example ada@a.example"),
             ("a < b, unclosed", "a < b, unclosed"),
-            ("<>", ""),
+            ("Vec<String> <@nobody> <!DOCTYPE>", "Vec<String> <@nobody> <!DOCTYPE>"),
         ] {
             assert_eq!(plain(markup, &names), text);
         }

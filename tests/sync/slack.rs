@@ -222,3 +222,26 @@ fn whoever_asked_is_told_in_the_thread_and_once() {
         },
     );
 }
+
+#[test]
+fn a_receipt_is_handed_in_only_for_what_is_on_disk() {
+    let mut town = town(LINE);
+    minutes(&mut town, 1);
+    // A command comes once: nothing else would bring it.
+    let trigger = town.world.slack(|desk, cx| desk.slash(GENERAL, "U0ADMIN", "/feedback", "The search is slow", cx));
+    let listening = town.rooms.iter().position(|(room, _)| room.name() == "listen slack").expect("it listens");
+    let shown = |town: &Town| town.world.slack(|desk, _| desk.shown(&trigger));
+    for _ in 0..10 {
+        if shown(&town).is_none() {
+            town.step(listening);
+        }
+    }
+    assert!(matches!(shown(&town), Some(Shown::Text(_))), "it has its receipt");
+    // At this very moment the power goes.
+    town.restart(Some(0));
+    minutes(&mut town, 3);
+    let id = EntityId::derive("slack", "command", &format!("U0ADMIN:{trigger}"));
+    assert_eq!(rows_with(&town, "Feedback", id).len(), 1);
+    no_dead(&town);
+    town.assert_quiet();
+}

@@ -91,8 +91,8 @@ impl Slack {
         let Some(kept) = self.channels.get_mut(channel) else { return String::new() };
         let ts = message.ts.clone();
         kept.members.insert(message.user.clone());
-        kept.messages.insert(ts.clone(), message.clone());
-        self.tell_message(channel, &message, cx);
+        kept.messages.insert(ts.clone(), message);
+        self.tell_message(channel, &ts, cx);
         ts
     }
 

@@ -45,7 +45,7 @@ fn signed(secret: &str, body: &[u8], kind: &str, now: DateTime<Utc>) -> HeaderMa
 
 impl Slack {
     /// Tells the app, if it is in the channel.
-    pub(super) fn fire(&mut self, channel: &str, event: Value, cx: &mut Context<'_>) {
+    pub(super) fn fire(&mut self, channel: &str, event: &Value, cx: &mut Context<'_>) {
         let Some(kept) = self.channels.get(channel).filter(|kept| kept.members.contains(&self.bot_user)) else {
             return;
         };
@@ -53,7 +53,7 @@ impl Slack {
         self.tell(event, shared, cx);
     }
 
-    fn tell(&mut self, event: Value, shared: bool, cx: &mut Context<'_>) {
+    fn tell(&mut self, event: &Value, shared: bool, cx: &mut Context<'_>) {
         let body = json!({
             "token": "legacy", "team_id": self.team.id, "context_team_id": self.team.id, "context_enterprise_id": null,
             "api_app_id": self.app_id, "event": event, "type": "event_callback", "event_id": format!("Ev{}", cx.rng.text(LETTERS, 10)),
@@ -68,7 +68,7 @@ impl Slack {
     pub(super) fn send(&mut self, kind: &'static str, body: Value, cx: &mut Context<'_>) {
         match self.way.clone() {
             None => {}
-            Some(Way::Socket) => self.to_line(kind, body, cx),
+            Some(Way::Socket) => self.over_line(kind, body, cx),
             Some(Way::Http { url, secret }) => {
                 let body = Bytes::from(body.to_string());
                 let headers = signed(&secret, &body, "application/json", cx.now);
@@ -86,13 +86,14 @@ impl Slack {
         outgoing.headers = headers;
     }
 
-    pub(super) fn tell_message(&mut self, channel: &str, message: &Message, cx: &mut Context<'_>) {
+    pub(super) fn tell_message(&mut self, channel: &str, ts: &str, cx: &mut Context<'_>) {
         let Some(kept) = self.channels.get(channel) else { return };
+        let Some(message) = kept.messages.get(ts) else { return };
         let mut event = self.show_message(kept, message, false);
         event["channel"] = json!(channel);
-        event["event_ts"] = json!(message.ts);
+        event["event_ts"] = json!(ts);
         event["channel_type"] = json!("channel");
-        self.fire(channel, event, cx);
+        self.fire(channel, &event, cx);
     }
 
     /// `message_changed` or `message_deleted`: hidden, with a time stamp of its own.
@@ -102,7 +103,7 @@ impl Slack {
         if let (Value::Object(event), Value::Object(fields)) = (&mut event, fields) {
             event.extend(fields);
         }
-        self.fire(channel, event, cx);
+        self.fire(channel, &event, cx);
     }
 
     pub(super) fn tell_reaction(
@@ -120,12 +121,12 @@ impl Slack {
             "type": if added { "reaction_added" } else { "reaction_removed" }, "user": user, "reaction": name, "item_user": author,
             "item": { "type": "message", "channel": channel, "ts": ts }, "event_ts": self.next_ts(cx.now),
         });
-        self.fire(channel, event, cx);
+        self.fire(channel, &event, cx);
     }
 
     pub(super) fn tell_joined(&mut self, channel: &str, cx: &mut Context<'_>) {
         let event = json!({ "type": "member_joined_channel", "user": self.bot_user, "channel": channel, "channel_type": "C", "team": self.team.id, "event_ts": self.next_ts(cx.now) });
-        self.fire(channel, event, cx);
+        self.fire(channel, &event, cx);
     }
 
     /// Somebody types a slash command; its trigger id, by which [`Slack::shown`] knows it.
@@ -167,7 +168,7 @@ impl Slack {
             }
             Some(Way::Socket) => {
                 let body = fields.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-                self.to_line("slash_commands", Value::Object(body), cx);
+                self.over_line("slash_commands", Value::Object(body), cx);
             }
             None => {}
         }

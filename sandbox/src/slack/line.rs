@@ -40,7 +40,8 @@ impl Slack {
             return no("not_allowed_token_type");
         }
         token.need("connections:write")?;
-        if !matches!(self.way, Some(Way::Socket)) {
+        // An app whose way nobody has chosen takes its first line for the choice.
+        if !matches!(self.way.get_or_insert(Way::Socket), Way::Socket) {
             return no("socket_mode_not_enabled");
         }
         if self.lines.len() >= MOST_LINES {
@@ -129,7 +130,7 @@ impl Slack {
         }
     }
 
-    pub(super) fn to_line(&mut self, kind: &'static str, payload: Value, cx: &mut Context<'_>) {
+    pub(super) fn over_line(&mut self, kind: &'static str, payload: Value, cx: &mut Context<'_>) {
         self.waiting.push_back(Envelope { id: cx.rng.uuid(), kind, payload, attempt: 0, first: cx.now });
     }
 }

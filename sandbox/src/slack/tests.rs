@@ -248,6 +248,7 @@ fn a_line_is_opened_once_and_envelopes_come_until_their_receipt_is_there() {
     let bench = Bench::new(1);
     bench.world.set_base(Vendor::Slack, "http://127.0.0.1:9000/api");
     let open = || ask(&bench, "apps.connections.open", FORM, "", super::APP_TOKEN);
+    bench.world.slack(|desk, _| desk.set_webhook("https://app.example/slack", "s3cret"));
     assert_eq!(open().body["error"], "socket_mode_not_enabled");
     bench.world.slack(|desk, _| desk.set_socket_mode());
     let url = open().body["url"].as_str().expect("a url").to_owned();

@@ -82,10 +82,10 @@ async fn an_edit_is_looked_at_and_an_unfolding_link_is_not() {
 async fn slack_is_answered_as_it_wants() {
     let bench = Bench::new().await;
     bench.deliver();
-    bench.world.slack(|desk, cx| desk.send_verification(cx));
+    bench.world.slack(sandbox::slack::Slack::send_verification);
     let reply = bench.deliver().reply.expect("the challenge");
     assert_eq!((reply.content_type, reply.body.as_str()), ("text/plain; charset=utf-8", "3eZbrw1aB10"));
-    bench.world.slack(|desk, cx| desk.send_rate_limited(cx));
+    bench.world.slack(sandbox::slack::Slack::send_rate_limited);
     let told = bench.deliver();
     assert!(told.pull == ["history"] && told.notice.is_some_and(|notice| notice.contains("dropped events")));
     let form = HeaderMap::from_iter([(
