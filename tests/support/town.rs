@@ -41,7 +41,11 @@ impl Machine for NoMachine {
             "AIRTABLE_TOKEN" => Vendor::Airtable.token().to_owned(),
             "LINEAR_TOKEN" => Vendor::Linear.token().to_owned(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
-            _ => return None,
+            // Any other vendor's, by its name.
+            name => {
+                let vendor = name.strip_suffix("_TOKEN")?.to_lowercase();
+                Vendor::ALL.into_iter().find(|known| known.name() == vendor)?.token().to_owned()
+            }
         })
     }
     fn credentials(&self) -> Option<PathBuf> {
