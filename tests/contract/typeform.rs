@@ -164,8 +164,8 @@ async fn every_response_comes_once_over_many_pages_and_then_only_the_overlap() {
 async fn what_is_shown_half_an_hour_late_is_not_lost() {
     let bench = Bench::new();
     let (mut at, mut seen, mut given) = (None, BTreeSet::new(), BTreeSet::new());
-    for turn in 0..30_i64 {
-        let lag = TimeDelta::minutes([0, 30, 7, 29, 1][turn.rem_euclid(5) as usize]);
+    for turn in 0..30_usize {
+        let lag = TimeDelta::minutes([0, 30, 7, 29, 1][turn % 5]);
         bench.world.typeform(|desk, _| desk.set_lag(lag));
         given.insert(bench.answer(5, "Slow"));
         bench.clock.advance(Duration::from_secs(300));
