@@ -110,9 +110,11 @@ async fn from_the_newest_back_to_where_it_began_and_then_with_an_overlap() {
     script.take_asked();
     // What an hour ago was not shown yet may be shown now. What the server gives beyond what was asked is left out.
     clock.advance(300);
-    script.answer(200, &page(&[response("c", "2026-11-23T07:30:00Z"), response("x", "2026-11-23T06:29:59Z")], 9));
+    // And what was told is not told again.
+    let late = response("d", "2026-11-23T07:10:00Z");
+    script.answer(200, &page(&[response("c", "2026-11-23T07:30:00Z"), late, response("x", "2026-11-23T06:29:59Z")], 9));
     let (more, page) = pull(&typeform, &mut at).await.expect("a page");
-    assert_eq!((more, tokens(&page)), (false, vec!["F1/c"]));
+    assert_eq!((more, tokens(&page)), (false, vec!["F1/d"]));
     assert_eq!(
         script.lines(),
         ["GET /forms/F1/responses?page_size=2&response_type=completed&since=2026-11-23T06%3A30%3A00Z"]
@@ -316,6 +318,7 @@ async fn a_question_that_is_new_makes_the_form_be_read_again_once() {
     script.take_asked();
     clock.advance(30);
     item["answers"][0]["field"]["id"] = json!("deleted since");
+    item["token"] = json!("t2");
     script.answer(200, &page(&[item], 1));
     let (_, found) = pull(&typeform, &mut at).await.expect("a page");
     assert_eq!(found.records[0].body.as_ref().expect("there")["text"], "Dark mode");
