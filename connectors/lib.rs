@@ -23,6 +23,7 @@ mod memo;
 pub mod notion;
 pub mod oauth;
 pub mod posthog;
+pub mod public;
 pub mod quota;
 pub mod read_only;
 pub mod salesforce;
@@ -35,6 +36,7 @@ mod testing;
 pub mod typeform;
 mod unbuilt;
 mod unfinished;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use serde_json::{Map, Value};
 pub use clock::Clock;
 pub use fault::{Fault, Refusal};
 pub use kind::{Kind, Need, SecretSpec, Secrets, SettingsError, open};
+pub use public::Public;
 
 /// Where a record lives at its vendor: a collection of that vendor (`issue`, `conversation`, `Feedback Items`)
 /// and the vendor's id within it.
@@ -428,10 +431,19 @@ pub trait Connector: Send + Sync {
     fn webhook(&self) -> Option<&dyn Webhook> {
         None
     }
+    /// A way in that we open ourselves, where the configuration asks for one.
+    fn listener(&self) -> Option<&dyn Listener> {
+        None
+    }
     fn messenger(&self) -> Option<&dyn Messenger> {
         None
     }
     fn setup(&self) -> Option<&dyn Setup> {
+        None
+    }
+
+    /// How a person signs in (`loopd auth`); `None`: the credentials in the settings are all that this connection has.
+    fn sign_in(&self) -> Option<&oauth::Session> {
         None
     }
 }
@@ -493,6 +505,39 @@ pub trait Sink: Send + Sync {
 /// Receiving. Pure: verify, then parse; nothing of an unverified body reaches the engine.
 pub trait Webhook: Send + Sync {
     fn open(&self, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal>;
+
+    /// Its senders have no secret to sign with, only a public key, and post to paths of ours instead of `/hooks/NAME`.
+    fn public(&self) -> Option<&dyn Public> {
+        None
+    }
+}
+
+/// Hearing over a line that we open, where no webhook can reach us. The engine owns the loop: it dials, hears, puts on disk what
+/// came, and only then hands in its receipt. A line that ends is dialled anew.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    async fn dial(&self) -> Result<Box<dyn http::Wire>, Fault>;
+
+    /// What a frame of the line says. Pure.
+    fn read(&self, frame: &str, now: DateTime<Utc>) -> Result<Frame, Refusal>;
+
+    /// The frame that tells the sender that a delivery is kept. `reply`: the body of [`Delivery::reply`], filled in.
+    fn receipt(&self, ticket: &str, reply: Option<&str>) -> String;
+}
+
+/// What came over a line.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// It is sent again until its receipt is there.
+    Delivery {
+        /// By which the sender knows it.
+        ticket: String,
+        delivery: Box<Delivery>,
+    },
+    /// The sender is about to end this line and asks for another, for this reason.
+    Over(String),
+    /// A greeting, or a sign of life.
+    Nothing,
 }
 
 /// Talking to the customer where they spoke.

@@ -31,6 +31,7 @@
 //! - [`mapping`] compiles what ops write: what flows where, which way, and who wins.
 //! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
 //! - [`recognise`] says whose a piece of feedback is; [`follow`] what is to be looked at again when an entity has changed.
+//! - [`vault`] keeps the grants of people who signed in for a connection.
 //! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it
 //!   waits, and [`pause`] how a command does.
 //! - [`daemon`] wires them, and is the only loop that waits. [`cli`] and [`web`] are what people hold in their hands; [`telemetry`]
@@ -65,5 +66,6 @@ pub mod sync;
 pub mod telemetry;
 pub mod trial;
 pub mod upkeep;
+pub mod vault;
 pub mod view;
 pub mod web;

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use connectors::public::Network;
 use serde_json::Value;
 
 pub use check::check;
@@ -35,6 +36,7 @@ use crate::schema::EntityKind;
 #[derive(Debug)]
 pub struct Config {
     pub ledger: LedgerConfig,
+    pub auth: AuthConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
     /// Of schedules that name no time zone.
@@ -64,6 +66,15 @@ pub struct LedgerConfig {
     pub keep_free_bytes: u64,
 }
 
+/// Sign-ins (`loopd auth`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthConfig {
+    /// The folder of the grants.
+    pub dir: PathBuf,
+    /// Where `loopd auth` waits for the browser to come back.
+    pub port: u16,
+}
+
 /// Where loopd listens, for webhooks and for those who watch it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpConfig {
@@ -71,6 +82,8 @@ pub struct HttpConfig {
     /// Where vendors reach us, without a slash at its end.
     pub public_url: Option<String>,
     pub max_body_bytes: usize,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

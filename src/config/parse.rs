@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
+use connectors::public::Network;
 
 use super::connection::{self, Connection, read_schedule, read_zone};
 use super::{
-    CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route, SyncConfig,
-    Term, Tier,
+    AuthConfig, CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route,
+    SyncConfig, Term, Tier,
 };
 use crate::mapping::source::{Item, Section};
 use crate::mapping::{Template, expression, read_ends, read_entity};
@@ -19,6 +20,7 @@ use crate::mapping::{Template, expression, read_ends, read_entity};
 pub(super) struct Parsed {
     pub(super) timezone: Tz,
     pub(super) ledger: LedgerConfig,
+    pub(super) auth: AuthConfig,
     pub(super) http: HttpConfig,
     pub(super) log: LogConfig,
     pub(super) sync: SyncConfig,
@@ -74,6 +76,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     let root = Over { user: Some(user), base: Some(base) };
     let timezone = root.read("timezone", read_zone)?;
     let ledger = read_ledger(&root.section("ledger"), folder)?;
+    let auth = read_auth(&root.section("auth"), folder, &ledger.path)?;
     let http = read_http(&root.section("http"))?;
     let log = read_log(&root.section("log"))?;
     let sync = read_sync(&root.section("sync"), timezone)?;
@@ -96,6 +99,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     Some(Parsed {
         timezone,
         ledger,
+        auth,
         http,
         log,
         sync,
@@ -141,6 +145,15 @@ fn read_ledger(over: &Over<'_, '_>, folder: &Path) -> Option<LedgerConfig> {
     Some(config)
 }
 
+/// The grants are beside the ledger where no other folder is named.
+fn read_auth(over: &Over<'_, '_>, folder: &Path, ledger: &Path) -> Option<AuthConfig> {
+    let dir = over.read("dir", Item::string)?;
+    let dir = if dir.trim().is_empty() { ledger.with_file_name("sign-ins") } else { folder.join(dir) };
+    let port = u16::try_from(count(over, "port", 0..=65_535)?).ok()?;
+    over.done();
+    Some(AuthConfig { dir, port })
+}
+
 fn read_http(over: &Over<'_, '_>) -> Option<HttpConfig> {
     let listen = over.read("listen", |item| {
         let text = item.string()?;
@@ -165,9 +178,24 @@ fn read_http(over: &Over<'_, '_>) -> Option<HttpConfig> {
         good.then(|| text.trim_end_matches('/').to_owned())
     });
     let max_body_bytes = over.read("max_body_bytes", |item| item.integer(1024..=268_435_456));
+    let trusted_proxies =
+        over.read("trusted_proxies", |item| Some(item.list()?.iter().filter_map(read_network).collect()));
     over.done();
     let max_body_bytes = usize::try_from(max_body_bytes?).ok()?;
-    Some(HttpConfig { listen, public_url: public_url.filter(|url| !url.is_empty()), max_body_bytes })
+    Some(HttpConfig {
+        listen,
+        public_url: public_url.filter(|url| !url.is_empty()),
+        max_body_bytes,
+        trusted_proxies: trusted_proxies?,
+    })
+}
+
+fn read_network(item: &Item<'_, '_>) -> Option<Network> {
+    let network = Network::parse(&item.string()?);
+    if network.is_none() {
+        item.note("this is neither an address nor a network", "write \"127.0.0.1\" or \"10.0.0.0/8\"");
+    }
+    network
 }
 
 fn read_log(over: &Over<'_, '_>) -> Option<LogConfig> {

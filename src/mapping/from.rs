@@ -26,6 +26,7 @@ pub struct FromMapping {
     pub part_of: Option<PartOf>,
     place: Place,
     when: Option<Expression>,
+    taken_back: Option<Expression>,
     fields: Vec<Drawing>,
     customer: Vec<Hint>,
     digest: u64,
@@ -64,6 +65,8 @@ pub struct Drawn {
     pub part_of: Option<String>,
     /// `when` does not hold: the record is none of ours.
     pub skip: bool,
+    /// The source takes it back.
+    pub taken_back: bool,
 }
 
 impl FromMapping {
@@ -75,6 +78,11 @@ impl FromMapping {
             && !when.holds(&input)?
         {
             return Ok(Drawn { skip: true, ..Drawn::default() });
+        }
+        if let Some(taken_back) = &self.taken_back
+            && taken_back.holds(&input)?
+        {
+            return Ok(Drawn { taken_back: true, ..Drawn::default() });
         }
         let mut drawn = Drawn::default();
         for drawing in &self.fields {
@@ -183,6 +191,7 @@ pub(super) fn read(
         part_of,
         place,
         when: root.get("when").and_then(|item| expression(&item)),
+        taken_back: root.get("taken_back").and_then(|item| expression(&item)),
         fields,
         customer,
         digest: digest(doc.text),
@@ -263,13 +272,15 @@ fn constant_fits(value: Expression, ty: Type, item: &Item<'_, '_>) -> Expression
 
 /// `{ domain = '.author.email' }`; or the bare expression where it tells by itself what it gives.
 fn read_hint(item: &Item<'_, '_>) -> Option<Hint> {
-    const KINDS: [(&str, AliasKind); 4] = [
+    const KINDS: [(&str, AliasKind); 5] = [
         ("domain", AliasKind::Domain),
         ("company_id", AliasKind::CompanyId),
         ("github_org", AliasKind::GithubOrg),
+        ("slack_channel", AliasKind::SlackChannel),
         ("name", AliasKind::Name),
     ];
-    const MEND: &str = "write { domain = '…' }, { company_id = '…' }, { github_org = '…' } or { name = '…' }";
+    const MEND: &str =
+        "write { domain = '…' }, { company_id = '…' }, { github_org = '…' }, { slack_channel = '…' } or { name = '…' }";
     if item.is_string() {
         let text = item.string()?;
         let last = text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();

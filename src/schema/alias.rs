@@ -13,6 +13,8 @@ pub enum AliasKind {
     CompanyId,
     /// A GitHub organisation.
     GithubOrg,
+    /// The id of a Slack channel that is one customer's.
+    SlackChannel,
     /// A plain name; the weakest.
     Name,
 }
@@ -97,6 +99,7 @@ impl fmt::Display for Alias {
             AliasKind::Domain => "domain",
             AliasKind::CompanyId => "company_id",
             AliasKind::GithubOrg => "github_org",
+            AliasKind::SlackChannel => "slack_channel",
             AliasKind::Name => "name",
         };
         write!(f, "{kind}:{}", self.value)

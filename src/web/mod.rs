@@ -1,11 +1,15 @@
-//! Web: receives webhooks, and tells machines how the daemon is.
+//! Web: receives webhooks and what our own apps send, and tells machines how the daemon is.
 //!
 //! The law: whatever comes in costs a bounded amount of memory and time, and nothing of an unverified body goes further
-//! than its verification. A webhook is answered 200 only when it is on disk.
+//! than its verification. What comes in is answered with a 2xx only when it is on disk.
 
+mod address;
+mod body;
 mod hook;
+mod limits;
 mod listen;
 mod metrics;
+mod public;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +20,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+use connectors::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -40,20 +45,25 @@ pub struct Web {
     /// A room that has died; the daemon is about to end.
     dead_room: Mutex<Option<String>>,
     bodies: Arc<Semaphore>,
+    /// Of the first house: what the buckets remember outlives a reload, and so must what they count in.
+    clock: Arc<dyn Clock>,
+    buckets: limits::Buckets,
     scraped: metrics::Scraped,
 }
 
 impl Web {
     pub fn new(current: Current, door: Door, free: FreeSpace) -> Arc<Self> {
-        let ledger_path = current.read().unwrap_or_else(PoisonError::into_inner).config.ledger.path.clone();
+        let house = current.read().unwrap_or_else(PoisonError::into_inner).clone();
         Arc::new(Self {
             current,
             door,
             free,
-            ledger_path,
+            ledger_path: house.config.ledger.path.clone(),
             counts: Counts::default(),
             dead_room: Mutex::default(),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            clock: house.clock.clone(),
+            buckets: limits::Buckets::default(),
             scraped: metrics::Scraped::default(),
         })
     }
@@ -71,6 +81,7 @@ impl Web {
     pub fn routes(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/hooks/{connection}", post(hook::receive))
+            .route("/v1/{*path}", any(public::answer))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(scrape))

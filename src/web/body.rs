@@ -1,0 +1,100 @@
+//! Reading a body within its bounds of size, time and memory.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::Web;
+
+/// How long a body may take to come, and how long it may wait for memory.
+const SLOW: Duration = Duration::from_secs(10);
+/// Memory is taken in pieces of this size, when their bytes have come: what is only announced holds up nobody.
+const PIECE: usize = 64 * 1024;
+
+/// Why a request did not get as far as its verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    Encoded,
+    TooLarge,
+    Slow,
+    Cut,
+    Busy,
+}
+
+impl Turned {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Cut => StatusCode::BAD_REQUEST,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Encoded => "encoded",
+            Self::TooLarge => "too_large",
+            Self::Slow => "slow",
+            Self::Cut => "cut",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// A whole body, and the hold on the memory that it takes.
+pub(super) struct Held {
+    pub(super) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+pub(super) async fn read(web: &Web, headers: &HeaderMap, body: Body, limit: usize) -> Result<Held, Turned> {
+    // No vendor of ours compresses, and what is not inflated cannot blow up.
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
+    if encoding.is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")) {
+        return Err(Turned::Encoded);
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(Turned::TooLarge);
+    }
+    match timeout(SLOW, collect(web, Limited::new(body, limit))).await {
+        Ok(read) => read,
+        Err(_) => Err(Turned::Slow),
+    }
+}
+
+async fn collect(web: &Web, mut body: Limited<Body>) -> Result<Held, Turned> {
+    let mut bytes = BytesMut::new();
+    let mut held: Option<OwnedSemaphorePermit> = None;
+    let mut room = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| if is_too_large(&*error) { Turned::TooLarge } else { Turned::Cut })?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if bytes.len() + piece.len() > room {
+            let more = (bytes.len() + piece.len() - room).div_ceil(PIECE) * PIECE;
+            let kib = u32::try_from(more / 1024).unwrap_or(u32::MAX);
+            // Each waits no longer than its own time, so that two that wait for each other both end.
+            let Ok(Ok(got)) = timeout(SLOW / 2, web.bodies.clone().acquire_many_owned(kib)).await else {
+                return Err(Turned::Busy);
+            };
+            match &mut held {
+                Some(held) => held.merge(got),
+                None => held = Some(got),
+            }
+            room += more;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(Held { bytes: bytes.freeze(), _room: held })
+}
+
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<LengthLimitError>)
+}
