@@ -106,7 +106,7 @@ async fn a_list_then_each_whole_and_the_next_turn_only_what_changed() {
     );
     script.take_asked();
     clock.advance(300);
-    script.answer(200, &list(&[row(A, "2026-11-22T10:00:00Z"), row(B, "2026-11-23T08:01:00Z")], None));
+    script.answer(200, &list(&[row(A, "2026-11-22T10:00:00.000Z"), row(B, "2026-11-23T08:01:00Z")], None));
     script.answer(200, &note(B, "2026-11-23T08:01:00Z"));
     let (more, page) = pull(&granola, &mut at).await.expect("a page");
     assert_eq!((more, ids(&page)), (false, vec![B]));
