@@ -74,6 +74,8 @@ struct Awaited {
 struct Listing {
     folder: usize,
     cursor: Option<String>,
+    /// Some note was there.
+    some: bool,
 }
 
 fn position<T: Default + for<'de> Deserialize<'de>>(after: Option<&Cursor>) -> Result<T, Fault> {
@@ -141,17 +143,20 @@ impl Source for Granola {
         let at: Listing = position(after)?;
         let folder = self.settings.folders.get(at.folder).map(String::as_str);
         let found = self.list(None, folder, at.cursor.as_deref()).await?;
-        if found.notes.is_empty() && at.cursor.is_none() {
+        let some = at.some || !found.notes.is_empty();
+        let next = match found.next {
+            Some(next) => Some(Listing { folder: at.folder, cursor: Some(next), some }),
+            None => (at.folder + 1 < self.settings.folders.len()).then_some(Listing {
+                folder: at.folder + 1,
+                cursor: None,
+                some,
+            }),
+        };
+        if next.is_none() && !some {
             // A key that sees nothing would make every call look withdrawn.
             return Err(Fault::rejected("Granola lists no notes at all: that they are gone is not believed"));
         }
         let ids = found.notes.iter().filter_map(note_id).collect();
-        let next = match found.next {
-            Some(next) => Some(Listing { folder: at.folder, cursor: Some(next) }),
-            None => {
-                (at.folder + 1 < self.settings.folders.len()).then_some(Listing { folder: at.folder + 1, cursor: None })
-            }
-        };
         Ok(Some(IdPage { ids, next: next.as_ref().map(cursor) }))
     }
 }

@@ -339,6 +339,13 @@ async fn a_list_of_nothing_does_not_make_every_call_look_gone() {
     script.answer(200, &list(&[], None));
     assert!(matches!(granola.ids("note", None).await, Err(Fault::Rejected { .. })));
     assert!(granola.ids("folder", None).await.expect("read").is_none());
+    // One of several folders may well be empty.
+    let (granola, script, _) = granola_with(&json!({"folders": ["fol_a", "fol_b"]}));
+    script.answer(200, &list(&[row(A, "2026-11-20T10:00:00Z")], None));
+    let first = granola.ids("note", None).await.expect("read").expect("it lists");
+    script.answer(200, &list(&[], None));
+    let last = granola.ids("note", first.next.as_ref()).await.expect("read").expect("it lists");
+    assert_eq!((last.ids.len(), last.next), (0, None));
 }
 
 #[tokio::test]
