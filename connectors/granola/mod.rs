@@ -25,6 +25,10 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_hook;
+#[cfg(test)]
+mod tests_note;
 mod types;
 mod webhook;
 

@@ -21,7 +21,6 @@ use super::retrieve::Retrieved;
 use super::types::{NOTE, gone, is_id, moment, note_id};
 use crate::fault::Fault;
 use crate::http::Call;
-use crate::json::text;
 use crate::{Cursor, IdPage, Key, Next, Page, Record, Source, Stream};
 
 const PER_PAGE: &str = "30";
@@ -49,8 +48,8 @@ struct Position {
     restarts: u8,
     seen_max: Option<i64>,
     pending: Vec<Pending>,
-    /// Retrieved already, as of this `updated_at`.
-    done: BTreeMap<String, String>,
+    /// Retrieved already, as of this second of `updated_at`: a list and a note may tell it with other fractions.
+    done: BTreeMap<String, i64>,
     /// Not to be seen yet.
     awaited: BTreeMap<String, Awaited>,
 }
@@ -75,6 +74,8 @@ struct Awaited {
 struct Listing {
     folder: usize,
     cursor: Option<String>,
+    /// Some note was there.
+    some: bool,
 }
 
 fn position<T: Default + for<'de> Deserialize<'de>>(after: Option<&Cursor>) -> Result<T, Fault> {
@@ -142,17 +143,20 @@ impl Source for Granola {
         let at: Listing = position(after)?;
         let folder = self.settings.folders.get(at.folder).map(String::as_str);
         let found = self.list(None, folder, at.cursor.as_deref()).await?;
-        if found.notes.is_empty() && at.cursor.is_none() {
+        let some = at.some || !found.notes.is_empty();
+        let next = match found.next {
+            Some(next) => Some(Listing { folder: at.folder, cursor: Some(next), some }),
+            None => (at.folder + 1 < self.settings.folders.len()).then_some(Listing {
+                folder: at.folder + 1,
+                cursor: None,
+                some,
+            }),
+        };
+        if next.is_none() && !some {
             // A key that sees nothing would make every call look withdrawn.
             return Err(Fault::rejected("Granola lists no notes at all: that they are gone is not believed"));
         }
         let ids = found.notes.iter().filter_map(note_id).collect();
-        let next = match found.next {
-            Some(next) => Some(Listing { folder: at.folder, cursor: Some(next) }),
-            None => {
-                (at.folder + 1 < self.settings.folders.len()).then_some(Listing { folder: at.folder + 1, cursor: None })
-            }
-        };
         Ok(Some(IdPage { ids, next: next.as_ref().map(cursor) }))
     }
 }
@@ -199,9 +203,9 @@ impl Granola {
                 tracing::warn!("Granola listed a note without an id; left out");
                 continue;
             };
-            at.seen_max = at.seen_max.max(moment(note, "updated_at").map(|at| at.timestamp_millis()));
-            let updated_at = text(note, "updated_at");
-            if updated_at.is_some() && at.done.get(&id) == updated_at.as_ref() {
+            let updated_at = moment(note, "updated_at");
+            at.seen_max = at.seen_max.max(updated_at.map(|at| at.timestamp_millis()));
+            if updated_at.is_some_and(|updated_at| at.done.get(&id) == Some(&updated_at.timestamp())) {
                 continue;
             }
             at.pending.retain(|pending| pending.id != id);
@@ -262,14 +266,13 @@ impl Granola {
             pending.tries = TRIES - 1;
         }
         // What the next list cannot name need not be remembered.
-        let floor = self.floor(at.watermark);
-        let age = |stamp: &String| DateTime::parse_from_rfc3339(stamp).map(|at| at.to_utc()).ok();
-        at.done.retain(|_, stamp| floor.is_none() || age(stamp) >= floor);
+        let floor = self.floor(at.watermark).map(|floor| floor.timestamp());
+        at.done.retain(|_, second| floor.is_none_or(|floor| *second >= floor));
         if at.done.len() > MOST_DONE {
-            let mut stamps: Vec<Option<DateTime<Utc>>> = at.done.values().map(age).collect();
-            stamps.sort_unstable();
-            let oldest = stamps[stamps.len() - MOST_DONE];
-            at.done.retain(|_, stamp| age(stamp) >= oldest);
+            let mut seconds: Vec<i64> = at.done.values().copied().collect();
+            seconds.sort_unstable();
+            let oldest = seconds[seconds.len() - MOST_DONE];
+            at.done.retain(|_, second| *second >= oldest);
         }
     }
 
@@ -348,11 +351,8 @@ impl Granola {
 
 /// Remembers a note as retrieved, if nothing can have happened since that its whole-second `updated_at` hides.
 fn note_done(at: &mut Position, id: &str, retrieved: &Retrieved) {
-    let (stamp, updated_at) = (text(&retrieved.note, "updated_at"), moment(&retrieved.note, "updated_at"));
-    match (stamp, updated_at) {
-        (Some(stamp), Some(updated_at)) if retrieved.at.timestamp() > updated_at.timestamp() => {
-            at.done.insert(id.to_owned(), stamp);
-        }
+    match moment(&retrieved.note, "updated_at").map(|at| at.timestamp()) {
+        Some(second) if retrieved.at.timestamp() > second => drop(at.done.insert(id.to_owned(), second)),
         _ => drop(at.done.remove(id)),
     }
 }

@@ -26,6 +26,8 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_hook;
 mod webhook;
 mod young;
 

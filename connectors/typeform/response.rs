@@ -106,6 +106,7 @@ struct Said {
     question: String,
     answer: String,
     reference: Option<String>,
+    number: Option<Value>,
     /// In the respondent's own words, not picked from what was offered.
     words: bool,
 }
@@ -125,7 +126,8 @@ impl Said {
             return None;
         }
         let question = field.map(|field| title(definition, item, answers, field)).unwrap_or_default();
-        Some(Self { question, answer: given, reference: text(&answer["field"], "ref"), words })
+        let (reference, number) = (text(&answer["field"], "ref"), answer.get("number").cloned());
+        Some(Self { question, answer: given, reference, number, words })
     }
 
     fn show(&self) -> Value {
@@ -135,7 +137,9 @@ impl Said {
     /// The question on a line of its own, the answer below, as it was given; a number with its scale.
     fn told(&self, scores: &[Value]) -> String {
         let scored = scores.iter().find(|score| {
-            !self.words && score["question"] == self.question.as_str() && score["value"].to_string() == self.answer
+            self.number.is_some()
+                && score.get("value") == self.number.as_ref()
+                && score["question"] == self.question.as_str()
         });
         let answer = scored.and_then(|score| score["label"].as_str()).unwrap_or(&self.answer);
         if self.question.is_empty() { answer.to_owned() } else { format!("{}\n{answer}", self.question) }

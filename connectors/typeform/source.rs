@@ -2,10 +2,11 @@
 //!
 //! The law of the position: the watermark is the newest time that Typeform itself gave, and moves only when a walk has come
 //! to its end; so a crash, a 500 or a quota in its middle loses none. Each walk reaches back over what may have been missing
-//! from the last one. (Typeform developer pages "Retrieve responses" and "Walkthroughs", read 2026-11-23: `since` includes
+//! from the last one, and what was read already is not told again: it was read with the questions as they were then. (Typeform developer pages "Retrieve responses" and "Walkthroughs", read 2026-11-23: `since` includes
 //! its second; `before` is a token and excludes it; the order is by time of arrival, newest first; there is no next link, and
 //! `page_count` shrinks on the way.)
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const FRESH: Duration = Duration::from_secs(3600);
 const JUST_READ: Duration = Duration::from_secs(60);
 /// How often a walk begins anew because the response that it stood at is gone.
 const RESTARTS: u8 = 3;
+/// The most responses to remember; beyond it some are told twice.
+const MOST_TOLD: usize = 2000;
 
 /// Where the stream of a form's responses stands. Times in unix seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ struct Position {
     before: Option<String>,
     seen_max: Option<i64>,
     restarts: u8,
+    /// Told already, as of this time: those that the next walk may come by again.
+    told: BTreeMap<String, i64>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -190,14 +195,19 @@ impl Typeform {
         let oldest = found.items.iter().filter_map(settled).map(|at| at.timestamp()).min();
         let newest = found.items.iter().filter_map(settled).map(|at| at.timestamp()).max();
         let last = found.last();
-        let records = found
-            .items
-            .into_iter()
-            .filter(|item| settled(item).is_none_or(|at| at.timestamp() >= floor))
-            .filter(|item| is_complete(item) == (kind == "completed"))
-            .filter_map(|item| record(&self.settings, form, &definition, item))
-            .collect();
         at.seen_max = at.seen_max.max(newest);
+        let mut records = Vec::new();
+        for item in found.items {
+            let settled = settled(&item).map(|at| at.timestamp());
+            let ours = settled.is_none_or(|at| at >= floor) && is_complete(&item) == (kind == "completed");
+            let Some(token) = token(&item).filter(|_| ours) else { continue };
+            if settled.is_some() && at.told.get(&token).copied() == settled {
+                continue;
+            }
+            at.told.extend(settled.map(|settled| (token, settled)));
+            records.extend(record(&self.settings, form, &definition, item));
+        }
+        self.forget_old(&mut at);
         let past_the_floor = oldest.is_some_and(|oldest| oldest < floor);
         let moved = last.is_some() && last != at.before;
         if found.more && moved && !past_the_floor {
@@ -205,8 +215,20 @@ impl Typeform {
             at.before = last;
             return Ok(Page::of(records, Next::More(cursor(&at))));
         }
-        let done = Position { watermark: at.seen_max.max(at.watermark), ..Position::default() };
+        let done = Position { watermark: at.seen_max.max(at.watermark), told: at.told, ..Position::default() };
         Ok(Page::of(records, Next::CaughtUp(cursor(&done))))
+    }
+
+    /// What the next walk does not reach need not be remembered.
+    fn forget_old(&self, at: &mut Position) {
+        let floor = self.floor(at.seen_max.max(at.watermark));
+        at.told.retain(|_, settled| *settled >= floor);
+        if at.told.len() > MOST_TOLD {
+            let mut times: Vec<i64> = at.told.values().copied().collect();
+            times.sort_unstable();
+            let oldest = times[times.len() - MOST_TOLD];
+            at.told.retain(|_, settled| *settled >= oldest);
+        }
     }
 
     /// The second from which on a walk reads.

@@ -14,15 +14,15 @@ mod oauth;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
-mod slack;
 mod salesforce;
+mod slack;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
 mod typeform;
-mod vectors;
 #[path = "../support/vault.rs"]
 mod vault;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 

@@ -44,7 +44,11 @@ impl Machine for NoMachine {
             "SALESFORCE_SECRET" => sandbox::salesforce::CLIENT_SECRET.to_owned(),
             "SALESFORCE_TOKEN" => Vendor::Salesforce.token().to_owned(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
-            _ => return None,
+            // Any other vendor's, by its name.
+            name => {
+                let vendor = name.strip_suffix("_TOKEN")?.to_lowercase();
+                Vendor::ALL.into_iter().find(|known| known.name() == vendor)?.token().to_owned()
+            }
         })
     }
     fn credentials(&self) -> Option<PathBuf> {

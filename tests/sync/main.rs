@@ -10,6 +10,7 @@ mod support;
 mod town;
 
 mod airtable_edits;
+mod calls_and_surveys;
 mod changed_config;
 mod comments;
 mod conflicts;

@@ -45,7 +45,7 @@ impl Typeform {
             Some(_) => Err(invalid(name, "body", &format!("{name} must be a boolean"))),
         };
         let url = match body.get("url").and_then(Value::as_str) {
-            Some(url) if url.parse::<http::Uri>().is_ok_and(|url| url.host().is_some()) => url.to_owned(),
+            Some(url) if url.parse::<http::Uri>().is_ok_and(|url| url.scheme().is_some()) => url.to_owned(),
             Some(_) => return Err(invalid("url", "body", "url is not a valid URL")),
             None => {
                 known.as_ref().map(|hook| hook.url.clone()).ok_or_else(|| invalid("url", "body", "url is required"))?
