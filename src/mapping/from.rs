@@ -263,33 +263,30 @@ fn constant_fits(value: Expression, ty: Type, item: &Item<'_, '_>) -> Expression
 
 /// `{ domain = '.author.email' }`; or the bare expression where it tells by itself what it gives.
 fn read_hint(item: &Item<'_, '_>) -> Option<Hint> {
-    const KINDS: [(&str, AliasKind); 4] = [
-        ("domain", AliasKind::Domain),
-        ("company_id", AliasKind::CompanyId),
-        ("github_org", AliasKind::GithubOrg),
-        ("name", AliasKind::Name),
-    ];
-    const MEND: &str = "write { domain = '…' }, { company_id = '…' }, { github_org = '…' } or { name = '…' }";
+    let mend = || {
+        let kinds: Vec<String> = AliasKind::ALL.iter().map(|kind| format!("{{ {} = '…' }}", kind.name())).collect();
+        format!("write one of {}", kinds.join(", "))
+    };
     if item.is_string() {
         let text = item.string()?;
         let last = text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
-        let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == last) else {
-            item.note("it is not clear what this gives", MEND);
+        let Some(kind) = AliasKind::parse(last) else {
+            item.note("it is not clear what this gives", mend());
             return None;
         };
-        return Some(Hint { kind: *kind, value: expression(item)? });
+        return Some(Hint { kind, value: expression(item)? });
     }
     let section = item.section()?;
     let mut entries = section.entries();
     let (Some(entry), None) = (entries.next(), entries.next()) else {
-        item.note("one name at a time, so that their order is clear", MEND);
+        item.note("one name at a time, so that their order is clear", mend());
         return None;
     };
-    let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == entry.key) else {
-        item.note(format!("a customer is not recognised by `{}`", entry.key), MEND);
+    let Some(kind) = AliasKind::parse(&entry.key) else {
+        item.note(format!("a customer is not recognised by `{}`", entry.key), mend());
         return None;
     };
-    Some(Hint { kind: *kind, value: expression(&entry)? })
+    Some(Hint { kind, value: expression(&entry)? })
 }
 
 /// Compiles an expression; its mistakes are noted at their own place in the file.

@@ -13,8 +13,43 @@ pub enum AliasKind {
     CompanyId,
     /// A GitHub organisation.
     GithubOrg,
+    /// A Slack channel that is one customer's: its id.
+    SlackChannel,
+    /// The id of a Salesforce account.
+    SalesforceAccount,
+    /// The group id of a Segment `group` call: an account of the usage analytics.
+    SegmentGroup,
     /// A plain name; the weakest.
     Name,
+}
+
+impl AliasKind {
+    pub const ALL: [Self; 7] = [
+        Self::Domain,
+        Self::CompanyId,
+        Self::GithubOrg,
+        Self::SlackChannel,
+        Self::SalesforceAccount,
+        Self::SegmentGroup,
+        Self::Name,
+    ];
+
+    /// As it stands in mappings, in the configuration and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Domain => "domain",
+            Self::CompanyId => "company_id",
+            Self::GithubOrg => "github_org",
+            Self::SlackChannel => "slack_channel",
+            Self::SalesforceAccount => "salesforce_account",
+            Self::SegmentGroup => "segment_group",
+            Self::Name => "name",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// One name, normalised: trimmed and in lower case.
@@ -93,12 +128,6 @@ fn domain_of(text: &str) -> Option<String> {
 
 impl fmt::Display for Alias {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            AliasKind::Domain => "domain",
-            AliasKind::CompanyId => "company_id",
-            AliasKind::GithubOrg => "github_org",
-            AliasKind::Name => "name",
-        };
-        write!(f, "{kind}:{}", self.value)
+        write!(f, "{}:{}", self.kind.name(), self.value)
     }
 }
