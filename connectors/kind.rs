@@ -113,6 +113,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// It is only ever sent to us: there is no server that we would call, and so none that something could stand in for.
+    pub fn is_received_only(self) -> bool {
+        matches!(self, Self::App | Self::Segment)
+    }
+
     /// The credentials that a connection of this kind takes.
     pub fn secrets(self) -> &'static [SecretSpec] {
         match self {
