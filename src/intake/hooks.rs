@@ -10,8 +10,8 @@ use connectors::{Delivery, Refusal, Request};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::house::House;
-use crate::ledger::{Input, Ledger, LedgerError, Position, Via, When, fetch_item, fetch_lane};
+use crate::house::{Connection, House};
+use crate::ledger::{Input, Ledger, LedgerError, Position, Tally, Via, When, fetch_item, fetch_lane};
 use crate::schema::{EntityId, EntityKind};
 
 /// A verified delivery and the connection it came by.
@@ -29,6 +29,8 @@ pub enum Rejection {
     Unknown,
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error("no connection that takes webhooks has this key")]
+    Key,
     #[error("it cannot be put on disk now")]
     Unavailable,
 }
@@ -38,6 +40,7 @@ impl Rejection {
     pub fn status(&self) -> u16 {
         match self {
             Self::Unknown => 404,
+            Self::Key => 401,
             Self::Refused(refusal) => refusal.status(),
             Self::Unavailable => 503,
         }
@@ -46,6 +49,7 @@ impl Rejection {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
+            Self::Key => "key",
             Self::Refused(refusal) => refusal.label(),
             Self::Unavailable => "unavailable",
         }
@@ -59,6 +63,20 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     let at = house.now();
     let delivery = webhook.open(raw, at)?;
     Ok(Arrived { connection: connection.to_owned(), delivery, at })
+}
+
+/// [`receive`], at a path that vendors' senders share: the key in the request says whose it is.
+pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived, Rejection> {
+    let takes = |open: &&Connection| open.webhook && open.hook().is_some_and(|hook| hook.paths().contains(&path));
+    let mut served = house.connections.values().filter(takes).peekable();
+    if served.peek().is_none() {
+        return Err(Rejection::Unknown);
+    }
+    let ours = served.find_map(|open| Some((open, open.hook().filter(|hook| hook.is_ours(path, raw))?)));
+    let (open, hook) = ours.ok_or(Rejection::Key)?;
+    let at = house.now();
+    let delivery = hook.open_at(path, raw, at)?;
+    Ok(Arrived { connection: open.name.clone(), delivery, at })
 }
 
 /// The condition under which `status` shows what a vendor's request asks of a person.
@@ -91,6 +109,15 @@ pub fn admit(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
 /// Puts deliveries into the ledger, in one commit. Not yet durable.
 fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
     ledger.transact(|tx| {
+        let mut tally = Tally::default();
+        // Who belongs where first: it may stand behind the events that it places.
+        for Arrived { connection, delivery, at } in arrived {
+            tally.join(tx, connection, &delivery.members, *at)?;
+        }
+        for Arrived { connection, delivery, at } in arrived {
+            tally.count(tx, connection, &delivery.usage, *at)?;
+        }
+        tally.write(tx)?;
         for Arrived { connection, delivery, at } in arrived {
             for record in &delivery.records {
                 tx.ingest(&Input {
@@ -120,8 +147,9 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
     })
 }
 
-/// The most deliveries in one commit.
+/// The most deliveries in one commit, and the most that these may count together.
 const GATHER: usize = 512;
+const EVENTS: usize = 20_000;
 /// The most that may wait; more are answered 503, which the vendor repeats.
 const WAITING: usize = 8192;
 
@@ -141,10 +169,13 @@ impl Door {
             let mut waiting: Vec<(Arrived, Answer)> = Vec::new();
             let mut shut = false;
             while let Some(first) = arrivals.blocking_recv() {
+                let mut events = first.0.delivery.usage.len();
                 waiting.push(first);
                 while waiting.len() < GATHER
+                    && events < EVENTS
                     && let Ok(next) = arrivals.try_recv()
                 {
+                    events += next.0.delivery.usage.len();
                     waiting.push(next);
                 }
                 let (arrived, answers): (Vec<Arrived>, Vec<Answer>) = waiting.drain(..).unzip();

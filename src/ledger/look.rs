@@ -198,6 +198,11 @@ impl Ledger {
         Ok(ids)
     }
 
+    /// Whose name this is.
+    pub fn named_customer(&self, alias: &Alias) -> Result<Option<EntityId>, LedgerError> {
+        self.get(Tree::Aliases, &keys::texts(&[&alias.to_string()]))
+    }
+
     /// The feedback that waits for a customer of this name.
     pub fn waiting(&self, alias: &Alias) -> Result<Vec<EntityId>, LedgerError> {
         let prefix = keys::texts(&[&alias.to_string()]);

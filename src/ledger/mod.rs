@@ -22,6 +22,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod usage;
 mod verify;
 mod work;
 
@@ -45,6 +46,7 @@ pub use records::{
 pub use sled_store::{FreeSpace, RESERVE, SledStore};
 pub use store::{Batch, Row, Store, StoreError, Tree};
 pub use tx::Tx;
+pub use usage::{Cell, Counts, EXACT, Expiry, FEATURES, Holder, OTHER, PEOPLE, People, Span, Tally, USAGE};
 pub use verify::{Broken, verify};
 pub use work::{Claim, Slot, When, fetch_item, read_fetch_item};
 

@@ -48,11 +48,19 @@ pub enum Tree {
     Bindings,
     /// What is wrong right now, per connection.
     Conditions,
+    /// How often each account used each feature on each day.
+    Usage,
+    /// When each account used something first and last.
+    UsageOf,
+    /// The people of whom it is known where they belong.
+    Members,
+    /// The events that were counted, by their ids.
+    Counted,
     Meta,
 }
 
 impl Tree {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Inbox,
         Self::Raw,
         Self::Seen,
@@ -75,6 +83,10 @@ impl Tree {
         Self::Review,
         Self::Bindings,
         Self::Conditions,
+        Self::Usage,
+        Self::UsageOf,
+        Self::Members,
+        Self::Counted,
         Self::Meta,
     ];
 
@@ -102,6 +114,10 @@ impl Tree {
             Self::Review => "review",
             Self::Bindings => "bindings",
             Self::Conditions => "conditions",
+            Self::Usage => "usage",
+            Self::UsageOf => "usage_of",
+            Self::Members => "members",
+            Self::Counted => "counted",
             Self::Meta => "meta",
         }
     }

@@ -47,7 +47,7 @@ impl<'a> Tx<'a> {
         (Batch { checks, writes }, self.nudges)
     }
 
-    fn bytes(&mut self, tree: Tree, key: Bytes) -> Result<Option<Bytes>, LedgerError> {
+    pub(super) fn bytes(&mut self, tree: Tree, key: Bytes) -> Result<Option<Bytes>, LedgerError> {
         let place = (tree, key);
         if let Some(written) = self.writes.get(&place) {
             return Ok(written.clone());
@@ -68,6 +68,34 @@ impl<'a> Tx<'a> {
     pub(super) fn write<T: Serialize>(&mut self, tree: Tree, key: Bytes, value: &T) -> Result<(), LedgerError> {
         self.writes.insert((tree, key), Some(super::encode(value)?));
         Ok(())
+    }
+
+    /// A row that is no JSON.
+    pub(super) fn put(&mut self, tree: Tree, key: Bytes, value: Bytes) {
+        self.writes.insert((tree, key), Some(value));
+    }
+
+    /// The keys below a prefix, with what this transaction has written. Each is read by itself, and so a precondition; that
+    /// there are no more of them is none.
+    pub(super) fn keys_below(&mut self, tree: Tree, prefix: &[u8]) -> Result<BTreeSet<Bytes>, LedgerError> {
+        let mut found: BTreeSet<Bytes> = BTreeSet::new();
+        let mut after: Option<Bytes> = None;
+        loop {
+            let rows = self.store.scan(tree, prefix, after.as_deref(), 256)?;
+            match rows.last() {
+                Some((key, _)) => after = Some(key.clone()),
+                None => break,
+            }
+            found.extend(rows.into_iter().map(|(key, _)| key));
+        }
+        let written = self.writes.range((tree, prefix.to_vec())..);
+        for ((_, key), value) in written.take_while(|((of, key), _)| *of == tree && key.starts_with(prefix)) {
+            match value {
+                Some(_) => found.insert(key.clone()),
+                None => found.remove(key),
+            };
+        }
+        Ok(found)
     }
 
     pub(super) fn remove(&mut self, tree: Tree, key: Bytes) {

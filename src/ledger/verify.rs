@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::records::{Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen};
 use super::store::Tree;
 use super::work::Slot;
-use super::{Ledger, LedgerError, decode, keys, raw};
+use super::{Ledger, LedgerError, decode, keys, raw, usage};
 use crate::schema::EntityId;
 
 /// A law that does not hold.
@@ -179,6 +179,17 @@ pub fn verify(ledger: &Ledger) -> Result<Vec<Broken>, LedgerError> {
         }
         Ok(true)
     })?;
+
+    for tree in [Tree::Usage, Tree::UsageOf, Tree::Members, Tree::Counted] {
+        ledger.each(tree, &[], |key, value| {
+            if let Err(law) = usage::check(tree, key, value) {
+                note(tree, format!("{key:02x?}"), &law);
+            } else if tree == Tree::Usage && !usage::is_spanned(ledger, key)? {
+                note(tree, format!("{key:02x?}"), "the days of an account are known");
+            }
+            Ok(true)
+        })?;
+    }
 
     let readable: [(Tree, Check); 9] = [
         (Tree::Inbox, |value| decode::<Input>(Tree::Inbox, value).map(|_| ())),
