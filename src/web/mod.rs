@@ -4,6 +4,7 @@
 //! than its verification. A webhook is answered 200 only when it is on disk.
 
 mod hook;
+mod keyed;
 mod listen;
 mod metrics;
 
@@ -71,6 +72,8 @@ impl Web {
     pub fn routes(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/hooks/{connection}", post(hook::receive))
+            // Fixed paths of senders that name their connection by a key: the connectors say which (`Webhook::paths`).
+            .route("/v1/{*path}", post(keyed::receive).options(keyed::preflight))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(scrape))
