@@ -168,6 +168,7 @@ mod tests {
             messages: 0,
             questions: 0,
             ledger_bytes: 0,
+            usage: std::collections::BTreeMap::new(),
             conditions: vec![],
             needs: vec![],
         };

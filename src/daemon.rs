@@ -29,6 +29,7 @@ use crate::normalize::{Normalize, redrive};
 use crate::reconcile::Reconcile;
 use crate::sync::Sync;
 use crate::upkeep::Upkeep;
+use crate::usage;
 
 /// Why the house cannot be built from its configuration.
 #[derive(Debug, Error)]
@@ -107,6 +108,7 @@ pub fn rooms(house: &Arc<House>) -> Vec<Box<dyn Stage>> {
             rooms.push(Box::new(Close::new(house.clone(), name.clone())));
         }
     }
+    rooms.push(Box::new(usage::Room::new(house.clone())));
     rooms.push(Box::new(Upkeep::new(house.clone())));
     rooms
 }

@@ -22,6 +22,7 @@
 //! - [`sync`] compares what each outside record should be with what was agreed, and writes the difference.
 //! - [`close`] prepares the answer to the customer, and sends it when a person says so.
 //! - [`reconcile`] lets a changed configuration reach what is in the ledger already.
+//! - [`usage`] says whose an account of the usage analytics is, and lets its customer's records show new numbers.
 //! - [`upkeep`] forgets what has outlived its retention.
 //! - [`report`] answers people's questions about all of it, and changes nothing.
 //!
@@ -65,5 +66,6 @@ pub mod sync;
 pub mod telemetry;
 pub mod trial;
 pub mod upkeep;
+pub mod usage;
 pub mod view;
 pub mod web;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::schema::{Body, Customer, Entity, EntityId, Feedback, Status};
+use crate::usage;
 
 /// The view of an entity (its shape is in docs/mappings.md).
 pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Value, LedgerError> {
@@ -36,6 +37,9 @@ pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Valu
         map.insert("kind".into(), json!(entity.kind().name()));
         map.insert("links".into(), Value::Object(shown));
         map.insert("derived".into(), derived);
+        if let Body::Customer(customer) = &entity.body {
+            map.insert("usage".into(), usage::of_customer(ledger, entity.id, customer, now)?);
+        }
     }
     Ok(view)
 }

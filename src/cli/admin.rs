@@ -38,6 +38,9 @@ pub enum Ask {
         id: String,
         field: Option<String>,
     },
+    Usage {
+        wanted: crate::report::usage::Wanted,
+    },
     Dead,
     Letter {
         number: u64,
@@ -92,6 +95,7 @@ pub enum Ask {
 pub enum Answer {
     Status(Box<Status>),
     Why(Box<Why>),
+    Usage(Box<crate::report::usage::Usage>),
     Letters(Vec<Letter>),
     Letter(Box<crate::ledger::Dead>),
     Messages(Vec<Message>),
@@ -119,6 +123,7 @@ impl Ask {
         match self {
             Self::Status
             | Self::Why { .. }
+            | Self::Usage { .. }
             | Self::Dead
             | Self::Letter { .. }
             | Self::Messages { .. }
@@ -147,6 +152,9 @@ impl Ask {
 pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
     Ok(match ask {
         Ask::Status => Answer::Status(Box::new(crate::report::status(house, daemon)?)),
+        Ask::Usage { wanted } => {
+            Answer::Usage(Box::new(crate::report::usage::usage(&house.ledger, &wanted, house.now())?))
+        }
         Ask::Why { id, field } => desk::why(house, &id, field.as_deref())?,
         Ask::Dead => Answer::Letters(desk::letters(house)?),
         Ask::Letter { number } => desk::letter(house, number)?,

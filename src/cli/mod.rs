@@ -29,6 +29,7 @@ pub mod sandbox;
 pub mod setup;
 pub mod status;
 pub mod test;
+pub mod usage;
 pub mod why;
 
 use std::path::PathBuf;
@@ -80,6 +81,8 @@ pub enum Command {
     Run(run::Args),
     /// Connections, queues, freshness, quota, and what needs a person
     Status(status::Args),
+    /// Who used what, and how much more or less than before
+    Usage(usage::Args),
     /// How a value came to be
     Why(why::Args),
     /// Records that could not pass, and how to send them through again
@@ -121,6 +124,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan::run(args, out).await,
         Command::Run(args) => run::run(args, out).await,
         Command::Status(args) => status::run(args, out).await,
+        Command::Usage(args) => usage::run(args, out).await,
         Command::Why(args) => why::run(args, out).await,
         Command::Dead(args) => dead::run(args, out).await,
         Command::Close(args) => close::run(args, out).await,

@@ -115,6 +115,7 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
         close: parsed.close,
         customers: parsed.customers,
         enrich: parsed.enrich,
+        usage: parsed.usage,
         warnings: Vec::new(),
     };
     problems.extend(super::check::wiring(&config, &unread));

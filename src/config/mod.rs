@@ -47,6 +47,7 @@ pub struct Config {
     pub close: CloseConfig,
     pub customers: CustomersConfig,
     pub enrich: EnrichConfig,
+    pub usage: UsageConfig,
     pub mappings: Mappings,
     /// What loading found that is worth telling but stops nothing.
     pub warnings: Vec<Problem>,
@@ -135,6 +136,14 @@ pub struct EnrichConfig {
     pub enabled: bool,
     /// A suggestion below this confidence fills no tag.
     pub threshold: f64,
+}
+
+/// How long what was counted is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageConfig {
+    pub days: u32,
+    /// How long the ids of events are kept, by which one that is sent again is known.
+    pub dedupe_days: u32,
 }
 
 /// Which entities go where.

@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use super::connection::{self, Connection, read_schedule, read_zone};
 use super::{
     CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route, SyncConfig,
-    Term, Tier,
+    Term, Tier, UsageConfig,
 };
 use crate::mapping::source::{Item, Section};
 use crate::mapping::{Template, expression, read_ends, read_entity};
@@ -25,6 +25,7 @@ pub(super) struct Parsed {
     pub(super) close: CloseConfig,
     pub(super) customers: CustomersConfig,
     pub(super) enrich: EnrichConfig,
+    pub(super) usage: UsageConfig,
     pub(super) vocabularies: BTreeMap<String, Vec<Term>>,
     pub(super) connections: BTreeMap<String, Connection>,
     /// Connections that cannot be read, by name: what leads to them is no mistake of its own.
@@ -80,6 +81,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     let close = read_close(&root.section("close"))?;
     let customers = read_customers(&root.section("customers"), folder)?;
     let enrich = read_enrich(&root.section("enrich"))?;
+    let usage = read_usage(&root.section("usage"))?;
     let vocabularies = read_vocabularies(&root.section("vocabularies"));
     let mappings = root.section("mappings");
     let builtin_mappings = mappings.read("builtin", Item::boolean)?;
@@ -102,6 +104,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
         close,
         customers,
         enrich,
+        usage,
         vocabularies,
         connections: read,
         unread,
@@ -269,6 +272,12 @@ fn read_enrich(over: &Over<'_, '_>) -> Option<EnrichConfig> {
         Some(threshold)
     })?;
     let config = EnrichConfig { enabled: over.read("enabled", Item::boolean)?, threshold };
+    over.done();
+    Some(config)
+}
+
+fn read_usage(over: &Over<'_, '_>) -> Option<UsageConfig> {
+    let config = UsageConfig { days: count(over, "days", 61..=3650)?, dedupe_days: count(over, "dedupe_days", 1..=365)? };
     over.done();
     Some(config)
 }

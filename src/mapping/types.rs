@@ -152,6 +152,13 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.days_as_customer",
             "derived.feedback_count",
             "derived.open_count",
+            "usage.last_seen",
+            "usage.events_30d",
+            "usage.previous_30d",
+            "usage.active_users",
+            "usage.active_features",
+            "usage.top_feature",
+            "usage.trend",
         ],
         EntityKind::Theme => &["id", "short_id", "kind", "links", "derived.count", "derived.customers", "derived.arr"],
     }

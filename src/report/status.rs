@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Problem;
 use crate::house::House;
-use crate::ledger::{LedgerError, MessageState, Tree};
+use crate::ledger::{Counts, LedgerError, MessageState, Tree};
 
 /// How everything stands at one moment. The keys of its JSON are what `loopd status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Status {
     /// Conflicts that wait for `loopd review decide`.
     pub questions: usize,
     pub ledger_bytes: u64,
+    /// What has come of usage analytics, by connection.
+    #[serde(default)]
+    pub usage: BTreeMap<String, Counts>,
     /// What is wrong beyond any one connection.
     pub conditions: Vec<Condition>,
     /// What needs a person, in words, worst first.
@@ -182,6 +185,7 @@ pub fn status(house: &House, daemon: bool) -> Result<Status, LedgerError> {
         messages,
         questions: ledger.count(Tree::Review)?,
         ledger_bytes: ledger.size_on_disk(),
+        usage: ledger.usage_counts(house.connections.keys().map(String::as_str))?,
         conditions: conditions.into_values().flatten().collect(),
         needs: Vec::new(),
     };
