@@ -25,6 +25,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("linear.customer.toml", include_str!("../../mappings/linear.customer.toml")),
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
+    ("segment.group.toml", include_str!("../../mappings/segment.group.toml")),
 ];
 
 /// # Errors

@@ -24,6 +24,8 @@ pub struct FromMapping {
     pub collection: String,
     pub entity: EntityKind,
     pub part_of: Option<PartOf>,
+    /// A record names only some of what its source knows: what it leaves out stays as it was.
+    pub partial: bool,
     place: Place,
     when: Option<Expression>,
     fields: Vec<Drawing>,
@@ -78,7 +80,11 @@ impl FromMapping {
         }
         let mut drawn = Drawn::default();
         for drawing in &self.fields {
-            drawn.fields.insert(drawing.path.clone(), drawing.draw(&input)?);
+            let value = drawing.draw(&input)?;
+            let unsaid = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            if !(self.partial && unsaid) {
+                drawn.fields.insert(drawing.path.clone(), value);
+            }
         }
         for hint in &self.customer {
             for alias in hint.draw(&input)? {
@@ -181,6 +187,7 @@ pub(super) fn read(
         collection: ends.1,
         entity,
         part_of,
+        partial: root.get("partial").and_then(|item| item.boolean()).unwrap_or(false),
         place,
         when: root.get("when").and_then(|item| expression(&item)),
         fields,

@@ -73,12 +73,24 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
         entity.set_origin(origin);
     }
     restore(&mut entity);
-    let dropped = no_longer_said(house, id, (connection, &key.collection), &base.names, drawn)?;
+    let dropped = match mapping.partial {
+        true => Vec::new(),
+        false => no_longer_said(house, id, (connection, &key.collection), &base.names, drawn)?,
+    };
     take_names(house, &mut entity, drawn, &dropped);
     if mapping.entity == EntityKind::Customer {
-        base.names.clone_from(&drawn.hints);
+        if !mapping.partial {
+            base.names.clear();
+        }
+        let known: Vec<Alias> = drawn.hints.iter().filter(|alias| !base.names.contains(alias)).cloned().collect();
+        base.names.extend(known);
     }
-    base.drawn = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone())).collect();
+    let said = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone()));
+    if mapping.partial {
+        base.drawn.extend(said);
+    } else {
+        base.drawn = said.collect();
+    }
     base.version = input.record.version.map(|version| version.0).or(base.version);
 
     let link = tx.link(id, connection, &key.collection)?;
