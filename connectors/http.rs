@@ -55,10 +55,17 @@ pub enum Auth {
 }
 
 impl Auth {
-    async fn header(&self) -> Result<Option<HeaderValue>, Fault> {
+    /// The credential of the moment.
+    async fn now(&self) -> Result<Self, Fault> {
+        match self {
+            Self::Fresh(tokens) => Ok(Self::Bearer(tokens.token().await?)),
+            other => Ok(other.clone()),
+        }
+    }
+
+    fn header(&self) -> Result<Option<HeaderValue>, Fault> {
         let text = match self {
-            Self::None => return Ok(None),
-            Self::Fresh(tokens) => format!("Bearer {}", tokens.token().await?.expose_secret().trim()),
+            Self::None | Self::Fresh(_) => return Ok(None),
             Self::Bearer(token) => format!("Bearer {}", token.expose_secret().trim()),
             Self::Raw(token) => token.expose_secret().trim().to_owned(),
         };
@@ -133,9 +140,34 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    sent_with: Option<SentWith>,
+}
+
+/// The token that a call was made with, and who gets the next one.
+#[derive(Clone)]
+struct SentWith {
+    token: SecretString,
+    tokens: Arc<dyn Tokens>,
+}
+
+impl std::fmt::Debug for SentWith {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SentWith")
+    }
 }
 
 impl Answer {
+    /// For vendors that say otherwise than by 401 that the token is not good (Slack's `ok: false`, GraphQL's errors): the
+    /// token is refused. The fault tells the engine to make the call again with another token; it was certainly not
+    /// done. `None`: the credentials are at fault, or they do not change while we run.
+    pub fn token_refused(&self) -> Option<Fault> {
+        let sent = self.sent_with.as_ref()?;
+        sent.tokens.refused(&sent.token).then(|| Fault::Later {
+            after: Some(Duration::ZERO),
+            why: format!("HTTP {}: the token is not good any more; the call is made again with another", self.status),
+        })
+    }
+
     /// The body as `T`. An answer that is not what the vendor documents leaves the outcome unknown.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -202,6 +234,13 @@ impl Http {
         self
     }
 
+    /// Another host or path, where the vendor names it after signing in (Salesforce's `instance_url`).
+    #[must_use]
+    pub fn with_base(mut self, base: &str) -> Self {
+        base.trim_end_matches('/').clone_into(&mut self.base);
+        self
+    }
+
     pub fn quota(&self) -> &Quota {
         &self.quota
     }
@@ -210,9 +249,12 @@ impl Http {
         &self.base
     }
 
-    /// One attempt, through the quota.
+    /// One attempt, through the quota. Where the token of the moment is refused with 401, the call was not done and is
+    /// worth another with the next token ([`Fault::Later`], at once); where another token would fare no better, the 401 is
+    /// handed back for the connector to tell.
     pub async fn call(&self, call: Call) -> Result<Answer, Fault> {
-        let request = self.request(&call).await?;
+        let auth = self.auth.now().await?;
+        let request = self.request(&call, &auth)?;
         let ticket =
             self.quota.take().map_err(|wait| Fault::Later { after: Some(wait), why: "our own quota".into() })?;
         let started = request.uri().path().to_owned();
@@ -222,7 +264,11 @@ impl Http {
         let answer = match sent {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
-                Ok(Answer { status: parts.status, headers: parts.headers, body })
+                let sent_with = match (&self.auth, auth) {
+                    (Auth::Fresh(tokens), Auth::Bearer(token)) => Some(SentWith { token, tokens: tokens.clone() }),
+                    _ => None,
+                };
+                Ok(Answer { status: parts.status, headers: parts.headers, body, sent_with })
             }
             Err(broken @ Broken::NotSent(_)) => Err(Fault::later(broken.to_string())),
             Err(broken) => Err(Fault::unknown(broken.to_string())),
@@ -231,17 +277,19 @@ impl Http {
             Ok(answer) => tracing::debug!(%method, path = %started, status = answer.status.as_u16(), "call"),
             Err(fault) => tracing::debug!(%method, path = %started, %fault, "call without an answer"),
         }
-        answer
+        let answer = answer?;
+        let refused = if answer.status == StatusCode::UNAUTHORIZED { answer.token_refused() } else { None };
+        refused.map_or(Ok(answer), Err)
     }
 
-    async fn request(&self, call: &Call) -> Result<Request<Bytes>, Fault> {
+    fn request(&self, call: &Call, auth: &Auth) -> Result<Request<Bytes>, Fault> {
         let uri = self.uri(call)?;
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
         let Some(headers) = request.headers_mut() else {
             return Err(Fault::locked(format!("base_url {} makes no URL with {}", self.base, call.target)));
         };
         headers.extend(self.headers.clone());
-        if let Some(value) = self.auth.header().await? {
+        if let Some(value) = auth.header()? {
             headers.insert(header::AUTHORIZATION, value);
         }
         for (name, value) in &call.headers {

@@ -478,6 +478,11 @@ pub trait Connector: Send + Sync {
     fn setup(&self) -> Option<&dyn Setup> {
         None
     }
+
+    /// How a person signs in (`loopd auth`); `None`: the credentials in the settings are all that this connection has.
+    fn sign_in(&self) -> Option<&oauth::Session> {
+        None
+    }
 }
 
 /// Reading: what changed since a cursor, and single records.

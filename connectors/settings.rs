@@ -36,7 +36,11 @@ fn culprit<T: DeserializeOwned>(settings: &Value, why: &str) -> Option<String> {
 
 /// A base URL without a slash at its end.
 pub(crate) fn base_url(text: &str) -> Result<String, SettingsError> {
-    let bad = |why: &str| SettingsError::key("base_url", format!("{why}: {text}"));
+    base_url_of("base_url", text)
+}
+
+fn base_url_of(key: &str, text: &str) -> Result<String, SettingsError> {
+    let bad = |why: &str| SettingsError::key(key, format!("{why}: {text}"));
     let url: http::Uri = text.parse().map_err(|_| bad("is no URL"))?;
     match url.scheme_str() {
         Some("http" | "https") => {}
@@ -46,6 +50,28 @@ pub(crate) fn base_url(text: &str) -> Result<String, SettingsError> {
         return Err(bad("must hold no query"));
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// An endpoint's whole URL, or the default: at the vendor's own host, or at that of a `base_url` that was set. So a stand-in or
+/// a proxy is met for signing in, too, and no secret goes elsewhere than the calls do.
+pub(crate) fn endpoint(
+    key: &str,
+    given: Option<&str>,
+    base_url: &str,
+    vendors_base: &str,
+    (vendors, path): (&str, &str),
+) -> Result<String, SettingsError> {
+    if let Some(given) = given {
+        return base_url_of(key, given);
+    }
+    let origin = |url: &str| {
+        let url: http::Uri = url.parse().ok()?;
+        Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
+    };
+    match (origin(base_url), origin(vendors_base)) {
+        (Some(ours), Some(theirs)) if ours != theirs => Ok(format!("{ours}{path}")),
+        _ => Ok(format!("{vendors}{path}")),
+    }
 }
 
 /// A credential, if it was given and is not empty.

@@ -30,6 +30,7 @@ use crate::reconcile::Reconcile;
 use crate::sync::Sync;
 use crate::upkeep::Upkeep;
 use crate::usage;
+use crate::vault::Vaults;
 
 /// Why the house cannot be built from its configuration.
 #[derive(Debug, Error)]
@@ -49,6 +50,7 @@ pub struct Materials {
     pub clock: Arc<dyn Clock>,
     pub transport: WaysOut,
     pub classifier: Box<dyn Classifier>,
+    pub vaults: Vaults,
 }
 
 /// Opens every connection. Calls nobody.
@@ -62,7 +64,7 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
         let outside = Outside {
             transport: (materials.transport)(name),
             clock: materials.clock.clone(),
-            vault: Arc::new(connectors::oauth::NoVault),
+            vault: (materials.vaults)(name),
         };
         let connector = connectors::open(connection.kind, &connection.settings, &secrets, &outside)
             .map_err(|error| BuildError::Settings { connection: name.clone(), error })?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use connectors::oauth::Session;
 use connectors::{Clock, CollectionSpec, Connector, Fault, Webhook};
 use thiserror::Error;
 
@@ -118,7 +119,10 @@ impl Connection {
     /// Until when nobody should call: the connection is locked, or its vendor is in trouble.
     pub fn rests(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        gate.locked_until.max(gate.rests_until).filter(|until| *until > now)
+        let locked = gate.locked_until.filter(|until| *until > now);
+        // Somebody has signed in: what it was locked for may be mended.
+        let locked = locked.filter(|_| !self.connector.sign_in().is_some_and(Session::has_news));
+        locked.max(gate.rests_until.filter(|until| *until > now))
     }
 
     /// Takes over from the connection of the configuration before: what its vendor asked for holds for this one too.

@@ -32,6 +32,7 @@
 //! - [`mapping`] compiles what ops write: what flows where, which way, and who wins.
 //! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
 //! - [`recognise`] says whose a piece of feedback is; [`follow`] what is to be looked at again when an entity has changed.
+//! - [`vault`] keeps the grants of people who signed in for a connection.
 //! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it
 //!   waits, and [`pause`] how a command does.
 //! - [`daemon`] wires them, and is the only loop that waits. [`cli`] and [`web`] are what people hold in their hands; [`telemetry`]
@@ -67,5 +68,6 @@ pub mod telemetry;
 pub mod trial;
 pub mod upkeep;
 pub mod usage;
+pub mod vault;
 pub mod view;
 pub mod web;

@@ -64,7 +64,10 @@ pub(crate) fn house(
             .expect("connections are named as their vendor");
         transport(vendor)
     });
-    Arc::new(build(config, &machine, Materials { ledger, clock, transport, classifier }).expect("a good configuration"))
+    Arc::new(
+        build(config, &machine, Materials { ledger, clock, transport, classifier, vaults: loopd::vault::none() })
+            .expect("a good configuration"),
+    )
 }
 
 impl Works {

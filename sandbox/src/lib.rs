@@ -19,6 +19,7 @@ pub mod granola;
 pub mod intercom;
 pub mod linear;
 pub mod notion;
+mod oauth;
 mod post;
 pub mod posthog;
 mod room;

@@ -7,6 +7,7 @@
 //! `anyhow` stays in here. What a person must mend is a [`Told`] with its exit code.
 
 pub mod admin;
+pub mod auth;
 pub mod backfill;
 pub mod check;
 pub mod close;
@@ -73,6 +74,8 @@ pub enum Command {
     Init(init::Args),
     /// Check the configuration, the mappings and their examples; with --live the accounts too
     Check(check::Args),
+    /// Sign in to a vendor in a browser, for a connection that has no token in its settings
+    Auth(auth::Args),
     /// Make or mend the tables, fields and labels at a destination: plan first, then apply
     Setup(setup::Args),
     /// Tell what a run would write, where, and at what cost
@@ -120,6 +123,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(args, out).await,
         Command::Init(args) => init::run(args, out).await,
         Command::Check(args) => check::run(args, out).await,
+        Command::Auth(args) => auth::run(args, out).await,
         Command::Setup(args) => setup::run(args, out).await,
         Command::Plan(args) => plan::run(args, out).await,
         Command::Run(args) => run::run(args, out).await,

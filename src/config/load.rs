@@ -106,6 +106,7 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
     let config = Config {
         mappings: Mappings::new(compiled, &vocabularies),
         ledger: parsed.ledger,
+        auth: parsed.auth,
         http: parsed.http,
         log: parsed.log,
         timezone: parsed.timezone,

@@ -35,6 +35,7 @@ use crate::schema::EntityKind;
 #[derive(Debug)]
 pub struct Config {
     pub ledger: LedgerConfig,
+    pub auth: AuthConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
     /// Of schedules that name no time zone.
@@ -63,6 +64,15 @@ pub struct LedgerConfig {
     pub cache_bytes: u64,
     /// With less than this free on its disk, nothing is taken in.
     pub keep_free_bytes: u64,
+}
+
+/// Sign-ins (`loopd auth`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthConfig {
+    /// The folder of the grants.
+    pub dir: PathBuf,
+    /// Where `loopd auth` waits for the browser to come back.
+    pub port: u16,
 }
 
 /// Where loopd listens, for webhooks and for those who watch it.

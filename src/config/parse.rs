@@ -9,8 +9,8 @@ use chrono_tz::Tz;
 
 use super::connection::{self, Connection, read_schedule, read_zone};
 use super::{
-    CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route, SyncConfig,
-    Term, Tier, UsageConfig,
+    AuthConfig, CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route,
+    SyncConfig, Term, Tier, UsageConfig,
 };
 use crate::mapping::source::{Item, Section};
 use crate::mapping::{Template, expression, read_ends, read_entity};
@@ -19,6 +19,7 @@ use crate::mapping::{Template, expression, read_ends, read_entity};
 pub(super) struct Parsed {
     pub(super) timezone: Tz,
     pub(super) ledger: LedgerConfig,
+    pub(super) auth: AuthConfig,
     pub(super) http: HttpConfig,
     pub(super) log: LogConfig,
     pub(super) sync: SyncConfig,
@@ -75,6 +76,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     let root = Over { user: Some(user), base: Some(base) };
     let timezone = root.read("timezone", read_zone)?;
     let ledger = read_ledger(&root.section("ledger"), folder)?;
+    let auth = read_auth(&root.section("auth"), folder, &ledger.path)?;
     let http = read_http(&root.section("http"))?;
     let log = read_log(&root.section("log"))?;
     let sync = read_sync(&root.section("sync"), timezone)?;
@@ -98,6 +100,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     Some(Parsed {
         timezone,
         ledger,
+        auth,
         http,
         log,
         sync,
@@ -142,6 +145,15 @@ fn read_ledger(over: &Over<'_, '_>, folder: &Path) -> Option<LedgerConfig> {
     };
     over.done();
     Some(config)
+}
+
+/// The grants are beside the ledger where no other folder is named.
+fn read_auth(over: &Over<'_, '_>, folder: &Path, ledger: &Path) -> Option<AuthConfig> {
+    let dir = over.read("dir", Item::string)?;
+    let dir = if dir.trim().is_empty() { ledger.with_file_name("sign-ins") } else { folder.join(dir) };
+    let port = u16::try_from(count(over, "port", 0..=65_535)?).ok()?;
+    over.done();
+    Some(AuthConfig { dir, port })
 }
 
 fn read_http(over: &Over<'_, '_>) -> Option<HttpConfig> {

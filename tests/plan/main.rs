@@ -139,6 +139,7 @@ impl Scene {
             clock: self.clock.clone(),
             transport: self.transport(),
             classifier: Box::new(Offline::new(Vec::new())),
+            vaults: loopd::vault::none(),
         };
         Arc::new(daemon::build(configuration(&self.config), &Bare, materials).expect("it is built"))
     }
@@ -195,6 +196,7 @@ impl Scene {
             clock: self.clock.clone(),
             pause: Arc::new(Moving(self.clock.clone())),
             classifier: Box::new(Offline::new(Vec::new())),
+            vaults: loopd::vault::none(),
         };
         plan(given, &mut |_, _| {}).await.expect("it is planned")
     }

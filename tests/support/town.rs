@@ -178,6 +178,7 @@ fn house(
             Arc::new(Breakable { inner, broken: transport_broken.clone() })
         }),
         classifier,
+        vaults: loopd::vault::none(),
     };
     let house = build(config, &machine, materials).expect("a good configuration");
     loopd::import::configured(&house, &machine).expect("memory");

@@ -259,6 +259,26 @@ impl Linear {
         self.revoked.remove(token);
     }
 
+    /// An OAuth application; without a secret, a public one.
+    pub fn register_client(&mut self, id: &str, secret: Option<&str>, redirects: &[&str]) {
+        self.sign_in.register(id, secret, redirects);
+    }
+
+    /// The next person who is asked says no.
+    pub fn deny_next_sign_in(&mut self, why: &str) {
+        self.sign_in.deny_next(why);
+    }
+
+    /// All access tokens of sign-ins are over at once; they can be refreshed.
+    pub fn expire_sign_ins(&mut self) {
+        self.sign_in.expire();
+    }
+
+    /// An admin takes the application's access back.
+    pub fn end_sign_ins(&mut self) {
+        self.sign_in.end_all();
+    }
+
     /// The next mutation of this name is refused with this text.
     pub fn refuse_next(&mut self, mutation: &str, why: &str) {
         self.refuse_next.insert(mutation.to_owned(), why.to_owned());
