@@ -8,6 +8,7 @@ mod github;
 mod intercom;
 mod linear;
 mod pull;
+mod segment;
 #[path = "../support/recording.rs"]
 mod recording;
 mod spec;

@@ -27,5 +27,6 @@ mod story;
 mod tables_changed;
 mod themes;
 mod uncertain;
+mod usage;
 mod webhook_or_poll;
 mod why;
