@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) base_url: String,
     /// Where tokens are got, instead of the key file's own `token_uri`.
     pub(crate) token_url: Option<String>,
-    /// Another rate than 10 calls a second.
+    /// Another rate than 100 calls in ten seconds.
     pub(crate) quota: Option<Rate>,
 }
 
@@ -79,6 +79,6 @@ impl Settings {
 
     /// 100 a second and user are allowed (BigQuery quotas, read 2026-11-23); that much is never needed.
     pub(crate) fn limit(&self) -> Limit {
-        self.quota.map_or_else(|| Limit::even(10, Duration::from_secs(1)).with_burst(10), Rate::limit)
+        self.quota.map_or_else(|| Limit::even(100, Duration::from_secs(10)).with_burst(20), Rate::limit)
     }
 }

@@ -4,9 +4,12 @@
 //! The ratchet below keeps the set whole: no vendor without its tests, its stand-in, its mappings and its page.
 
 mod airtable;
+mod bigquery;
+mod ga4;
 mod github;
 mod intercom;
 mod linear;
+mod posthog;
 mod pull;
 mod segment;
 #[path = "../support/recording.rs"]
@@ -14,6 +17,7 @@ mod recording;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
+mod usage;
 
 use std::path::{Path, PathBuf};
 
