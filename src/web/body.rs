@@ -13,8 +13,9 @@ use super::Web;
 
 /// How long a body may take to come, and how long it may wait for memory.
 const SLOW: Duration = Duration::from_secs(10);
-/// Memory is taken in pieces of this size, when their bytes have come: what is only announced holds up nobody.
-const PIECE: usize = 64 * 1024;
+/// The first piece of each body is free, since connections are bounded: many large bodies keep out no small one. The others are
+/// taken when their bytes have come: what is only announced holds up nobody.
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// Why a request did not get as far as its verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub(super) async fn read(web: &Web, headers: &HeaderMap, body: Body, limit: usiz
 async fn collect(web: &Web, mut body: Limited<Body>) -> Result<Held, Turned> {
     let mut bytes = BytesMut::new();
     let mut held: Option<OwnedSemaphorePermit> = None;
-    let mut room = 0;
+    let mut room = PIECE;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| if is_too_large(&*error) { Turned::TooLarge } else { Turned::Cut })?;
         let Ok(piece) = frame.into_data() else { continue };

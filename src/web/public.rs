@@ -45,7 +45,10 @@ pub(super) async fn answer(State(web): State<Arc<Web>>, request: Request) -> Res
         return file(*asset, &request);
     }
     let open: Vec<Open<'_>> = open.into_iter().filter(|(_, public)| public.paths().contains(&path)).collect();
-    let Some((_, first)) = open.first() else { return StatusCode::NOT_FOUND.into_response() };
+    let Some((_, first)) = open.first() else {
+        // There may be something tomorrow: no cache is to remember that there was nothing.
+        return (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")]).into_response();
+    };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let answer = match *request.method() {
         Method::OPTIONS => preflight(&open, origin.as_ref(), first.headers()),
@@ -199,7 +202,8 @@ fn file(asset: Asset, request: &Request) -> Response {
         (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin")),
     ];
     if *request.method() != Method::GET && *request.method() != Method::HEAD {
-        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
+        let told = [(header::ALLOW, "GET, HEAD"), (header::CACHE_CONTROL, "no-store")];
+        return (StatusCode::METHOD_NOT_ALLOWED, told).into_response();
     }
     let digest: String = Sha256::digest(asset.body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{digest}\"");
