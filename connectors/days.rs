@@ -123,7 +123,11 @@ fn read_day(text: &str) -> Option<NaiveDate> {
 }
 
 /// A whole number; some vendors write it with a point (`17.0`).
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole, positive and below 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be whole, positive and below 2^53"
+)]
 fn read_count(text: &str) -> Option<u64> {
     let text = text.trim();
     text.parse().ok().or_else(|| {

@@ -52,12 +52,15 @@ pub(crate) fn account(
     outside: &Outside,
 ) -> Result<Account, SettingsError> {
     let bad = |why: String| SettingsError::key(SECRET, why);
-    let text = secret(secrets, SECRET)
-        .ok_or_else(|| bad("is missing: the JSON key file of a service account".into()))?;
+    let text =
+        secret(secrets, SECRET).ok_or_else(|| bad("is missing: the JSON key file of a service account".into()))?;
     // serde's message may quote the key: what is missing is enough.
     let file: KeyFile = serde_json::from_str(text.expose_secret()).map_err(|error| {
         let why = error.to_string();
-        let lacks = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()).map(|name| format!(": {name} is missing"));
+        let lacks = why
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.split('`').next())
+            .map(|name| format!(": {name} is missing"));
         bad(format!("is not the JSON key file of a service account{}", lacks.unwrap_or_default()))
     })?;
     let url = token_url.unwrap_or(&file.token_uri);

@@ -25,6 +25,7 @@ mod memo;
 pub mod notion;
 pub mod oauth;
 pub mod posthog;
+pub mod public;
 pub mod quota;
 pub mod read_only;
 pub mod salesforce;
@@ -49,6 +50,7 @@ use serde_json::{Map, Value};
 pub use clock::Clock;
 pub use fault::{Fault, Refusal};
 pub use kind::{Kind, Need, SecretSpec, Secrets, SettingsError, open};
+pub use public::Public;
 
 /// Where a record lives at its vendor: a collection of that vendor (`issue`, `conversation`, `Feedback Items`)
 /// and the vendor's id within it.
@@ -547,18 +549,23 @@ pub trait Webhook: Send + Sync {
 
     /// For senders whose path is given and who name the connection by a key: the paths below our address that they use,
     /// besides the connection's own.
-    fn paths(&self) -> &'static [&'static str] {
+    fn fixed_paths(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether a request at one of [`Webhook::paths`] bears this connection's key.
+    /// Whether a request at one of [`Webhook::fixed_paths`] bears this connection's key.
     fn is_ours(&self, _path: &str, _raw: Request<'_>) -> bool {
         false
     }
 
-    /// [`Webhook::open`], of a request at one of [`Webhook::paths`].
+    /// [`Webhook::open`], of a request at one of [`Webhook::fixed_paths`].
     fn open_at(&self, _path: &str, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal> {
         self.open(raw, now)
+    }
+
+    /// Its senders have no secret to sign with, only a public key, and post to paths of ours instead of `/hooks/NAME`.
+    fn public(&self) -> Option<&dyn Public> {
+        None
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::oauth::Session;
-use connectors::{Clock, CollectionSpec, Connector, Fault, Webhook};
+use connectors::{Clock, CollectionSpec, Connector, Fault};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -95,10 +95,6 @@ impl Connection {
 
     pub fn collection(&self, name: &str) -> Option<CollectionSpec> {
         self.connector.collections().into_iter().find(|spec| spec.name == name)
-    }
-
-    pub fn hook(&self) -> Option<&dyn Webhook> {
-        self.connector.webhook()
     }
 
     /// Writing and reading wait until the connector has found what the mappings name.

@@ -4,13 +4,14 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, throughput, memory, cycle, growth
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, throughput, memory, cycle, growth
 //! cargo bench -- --json             # and one object on the last line
 //! ```
 //!
 //! Whatever is measured is printed, beside what is aimed at. Where a figure depends on the machine, what the machine
 //! itself can do is measured in the same run and the ratio is given.
 
+mod app;
 mod cycle;
 mod efficiency;
 mod figures;
@@ -45,9 +46,10 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
+    ("app", app::run),
     ("throughput", throughput::run),
     ("memory", memory::run),
     ("cycle", cycle::run),

@@ -57,7 +57,9 @@ impl Client {
     pub(crate) async fn query(&self, request: &Value) -> Result<Value, Fault> {
         match self.call(Call::post(&self.path, request.clone())).await? {
             Told::Here(told) => Ok(told),
-            Told::Gone => Err(Fault::locked("project: there is none of that name, or the query names a table or a location that is not there")),
+            Told::Gone => Err(Fault::locked(
+                "project: there is none of that name, or the query names a table or a location that is not there",
+            )),
         }
     }
 

@@ -62,7 +62,10 @@ impl Settings {
             return Err(SettingsError::key("project", "must be the project's id, such as my-project-17"));
         }
         if settings.query.trim().is_empty() {
-            return Err(SettingsError::key("query", "is empty: write GoogleSQL that gives feature, day, count and account"));
+            return Err(SettingsError::key(
+                "query",
+                "is empty: write GoogleSQL that gives feature, day, count and account",
+            ));
         }
         if settings.page_rows == 0 {
             return Err(SettingsError::key("page_rows", "must be at least 1"));

@@ -157,9 +157,7 @@ impl BigQuery {
 
     fn shared(&self, since: &str, until: &str) -> Value {
         let settings = &self.settings;
-        let day = |name: &str, value: &str| {
-            json!({"name": name, "parameterType": {"type": "DATE"}, "parameterValue": {"value": value}})
-        };
+        let day = |name: &str, value: &str| json!({"name": name, "parameterType": {"type": "DATE"}, "parameterValue": {"value": value}});
         // What the query does not name is not sent.
         let named = [("since", since), ("until", until)].into_iter();
         let named = named.filter(|(name, _)| settings.query.to_lowercase().contains(&format!("@{name}")));

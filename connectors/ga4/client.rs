@@ -100,7 +100,9 @@ impl Client {
                 Fault::Later { after: Some(answer.retry_after().unwrap_or_else(|| self.rest_of_hour())), why }
             }
             (401, _) => Fault::locked(format!("Google refuses the token: {why}")),
-            (403, _) => Fault::locked(format!("Google forbids it; is the service account a Viewer of the property? {why}")),
+            (403, _) => {
+                Fault::locked(format!("Google forbids it; is the service account a Viewer of the property? {why}"))
+            }
             (404, _) => Fault::locked(format!("property: {why}")),
             (400..=499, _) => Fault::rejected(why),
             _ => Fault::Later { after: Some(answer.retry_after().unwrap_or(HARD)), why },

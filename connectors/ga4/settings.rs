@@ -56,7 +56,9 @@ fn property<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     };
     let number = text.strip_prefix("properties/").unwrap_or(&text);
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(serde::de::Error::custom("property is the property's number: Admin > Property details (not G-…, which is a stream's)"));
+        return Err(serde::de::Error::custom(
+            "property is the property's number: Admin > Property details (not G-…, which is a stream's)",
+        ));
     }
     Ok(number.to_owned())
 }
@@ -84,9 +86,14 @@ impl Settings {
         if !(1..=250_000).contains(&settings.page_rows) {
             return Err(SettingsError::key("page_rows", "must be from 1 to 250000"));
         }
-        for (key, text) in [("account", &settings.account), ("feature", &settings.feature), ("metric", &settings.metric)] {
+        for (key, text) in
+            [("account", &settings.account), ("feature", &settings.feature), ("metric", &settings.metric)]
+        {
             if text.trim().is_empty() {
-                return Err(SettingsError::key(key, "is empty: write a name of GA4's API, such as customUser:company_id"));
+                return Err(SettingsError::key(
+                    key,
+                    "is empty: write a name of GA4's API, such as customUser:company_id",
+                ));
             }
         }
         Ok(settings)

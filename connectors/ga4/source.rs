@@ -24,7 +24,11 @@ pub(crate) struct At {
 #[async_trait]
 impl Source for Ga4 {
     fn streams(&self) -> Vec<Stream> {
-        vec![Stream { name: USAGE.into(), every: "0 37 */3 * * *", about: "events by account and day; the last days anew" }]
+        vec![Stream {
+            name: USAGE.into(),
+            every: "0 37 */3 * * *",
+            about: "events by account and day; the last days anew",
+        }]
     }
 
     async fn pull(&self, _stream: &str, after: Option<&Cursor>) -> Result<Page, Fault> {
@@ -43,7 +47,8 @@ impl Source for Ga4 {
         }
         let rows = array(&told, "rows");
         let refused = |why: String| Fault::Rejected { why, field: Some("metric".into()) };
-        let usage = rows.iter().map(|row| self.row(row).usage(pull.began).map_err(refused)).collect::<Result<_, _>>()?;
+        let usage =
+            rows.iter().map(|row| self.row(row).usage(pull.began).map_err(refused)).collect::<Result<_, _>>()?;
         let come = at.offset + rows.len() as u64;
         let all = told["rowCount"].as_u64().unwrap_or(0);
         pull.at = (come < all && !rows.is_empty()).then_some(At { offset: come });

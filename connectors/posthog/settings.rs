@@ -52,7 +52,9 @@ pub(crate) struct Settings {
 fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     match Value::deserialize(from)? {
         Value::Number(number) if number.is_u64() => Ok(number.to_string()),
-        Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => Ok(text),
+        Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => {
+            Ok(text)
+        }
         _ => Err(serde::de::Error::custom("project is the project's number: Settings > Project > Project ID")),
     }
 }
@@ -84,7 +86,10 @@ impl Settings {
         let mut settings: Self = read(settings)?;
         settings.base_url = base_url(&settings.base_url)?;
         if settings.base_url.contains(".i.posthog.com") {
-            return Err(SettingsError::key("base_url", "is where events are sent; write https://us.posthog.com or https://eu.posthog.com"));
+            return Err(SettingsError::key(
+                "base_url",
+                "is where events are sent; write https://us.posthog.com or https://eu.posthog.com",
+            ));
         }
         if !(1..=50_000).contains(&settings.page_rows) {
             return Err(SettingsError::key("page_rows", "must be from 1 to 50000"));

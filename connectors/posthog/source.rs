@@ -24,7 +24,11 @@ pub(crate) struct At {
 #[async_trait]
 impl Source for PostHog {
     fn streams(&self) -> Vec<Stream> {
-        vec![Stream { name: USAGE.into(), every: "0 27 * * * *", about: "events by account, person and day; the last days anew" }]
+        vec![Stream {
+            name: USAGE.into(),
+            every: "0 27 * * * *",
+            about: "events by account, person and day; the last days anew",
+        }]
     }
 
     async fn pull(&self, _stream: &str, after: Option<&Cursor>) -> Result<Page, Fault> {
@@ -41,7 +45,12 @@ impl Source for PostHog {
         for row in &rows {
             let cells = cells(row).ok_or_else(|| Fault::unknown("PostHog answered rows of another shape"))?;
             let [day, account, feature, user, count] = cells;
-            last = Some(Behind { day: day.clone(), account: account.clone(), feature: feature.clone(), user: user.clone() });
+            last = Some(Behind {
+                day: day.clone(),
+                account: account.clone(),
+                feature: feature.clone(),
+                user: user.clone(),
+            });
             let row = Row { account: Some(account), user: Some(user), feature, day, count };
             let refused = |why: String| Fault::Rejected { why, field: Some("query".into()) };
             usage.push(row.usage(pull.began).map_err(refused)?);

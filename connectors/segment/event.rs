@@ -96,7 +96,8 @@ fn part(raw: Option<&RawValue>, path: &[&str]) -> Option<Value> {
         Some((first, rest)) => (*first, rest),
         None => return serde_json::from_str(raw?.get()).ok(),
     };
-    let fields: std::collections::BTreeMap<std::borrow::Cow<'_, str>, &RawValue> = serde_json::from_str(raw?.get()).ok()?;
+    let fields: std::collections::BTreeMap<std::borrow::Cow<'_, str>, &RawValue> =
+        serde_json::from_str(raw?.get()).ok()?;
     part(fields.get(first).copied(), rest)
 }
 
@@ -146,7 +147,8 @@ pub(super) fn take(
             let group = call.group_id.clone().ok_or("a group call has no groupId")?;
             belongs(&call.user_id, Belongs::Account(group.clone()));
             belongs(&call.anonymous_id, Belongs::Account(group.clone()));
-            let traits = part(call.traits, &[]).filter(|traits| traits.as_object().is_some_and(|traits| !traits.is_empty()));
+            let traits =
+                part(call.traits, &[]).filter(|traits| traits.as_object().is_some_and(|traits| !traits.is_empty()));
             // Without traits it says who belongs there, and nothing of the group.
             into.records.extend(traits.map(|traits| Record {
                 key: Key::new(GROUP, group.clone()),

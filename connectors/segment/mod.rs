@@ -36,8 +36,8 @@ use self::settings::Settings;
 use crate::kind::Need;
 use crate::settings::secret;
 use crate::{
-    CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError, Shape,
-    Webhook,
+    CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError,
+    Shape, Webhook,
 };
 
 /// Groups, with their traits.

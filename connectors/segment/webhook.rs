@@ -75,7 +75,7 @@ impl Webhook for Segment {
         self.read(None, raw, now)
     }
 
-    fn paths(&self) -> &'static [&'static str] {
+    fn fixed_paths(&self) -> &'static [&'static str] {
         &PATH_NAMES
     }
 
@@ -129,7 +129,8 @@ impl Segment {
             let (line, column) = (error.line(), error.column());
             Refusal::Malformed(format!("malformed JSON ({:?} at line {line} column {column})", error.classify()))
         };
-        let text = std::str::from_utf8(raw.body).map_err(|_| Refusal::Malformed("malformed JSON (not UTF-8)".into()))?;
+        let text =
+            std::str::from_utf8(raw.body).map_err(|_| Refusal::Malformed("malformed JSON (not UTF-8)".into()))?;
         let whole: &RawValue = serde_json::from_str(text).map_err(broken)?;
         let mut delivery = Delivery { id: String::new(), reply: Some(success()), ..Delivery::default() };
         if whole.get().starts_with('[') {

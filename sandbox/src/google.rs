@@ -137,17 +137,30 @@ impl Tokens {
     }
 
     /// Whether a call may be made, with one of these scopes.
-    pub(crate) fn admit(&self, request: &Request<Bytes>, scopes: &[&str], now: DateTime<Utc>) -> Result<(), Response<Bytes>> {
+    pub(crate) fn admit(
+        &self,
+        request: &Request<Bytes>,
+        scopes: &[&str],
+        now: DateTime<Utc>,
+    ) -> Result<(), Response<Bytes>> {
         let known = wire::bearer(request).and_then(|token| self.live.get(token));
         let Some((scope, _)) = known.filter(|(_, until)| until.is_none_or(|until| until > now)) else {
             let why = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.";
             let mut refusal = refuse(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "authError", why);
-            wire::set(refusal.headers_mut(), "www-authenticate", "Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\"");
+            wire::set(
+                refusal.headers_mut(),
+                "www-authenticate",
+                "Bearer realm=\"https://accounts.google.com/\", error=\"invalid_token\"",
+            );
             return Err(refusal);
         };
         let has = scope.split(' ').any(|scope| scopes.iter().any(|wanted| scope.ends_with(&format!("/auth/{wanted}"))));
         let why = "Request had insufficient authentication scopes.";
-        if has { Ok(()) } else { Err(refuse(StatusCode::FORBIDDEN, "PERMISSION_DENIED", "insufficientPermissions", why)) }
+        if has {
+            Ok(())
+        } else {
+            Err(refuse(StatusCode::FORBIDDEN, "PERMISSION_DENIED", "insufficientPermissions", why))
+        }
     }
 }
 

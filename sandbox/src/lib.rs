@@ -35,6 +35,6 @@ mod wire;
 pub mod world;
 
 pub use faults::{FailKind, Faults, Rng};
-pub use used::Used;
 pub use server::{Ports, Served, serve};
+pub use used::Used;
 pub use world::{Books, Clock, Context, Outgoing, Phase, Reply, StandIn, Vendor, World};

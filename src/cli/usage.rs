@@ -32,7 +32,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 }
 
 fn read_day(text: &str) -> Result<NaiveDate, Told> {
-    let back = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()).filter(|days| (1..=36_500).contains(days));
+    let back =
+        text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()).filter(|days| (1..=36_500).contains(days));
     if let Some(days) = back {
         let today = connectors::Clock::now(&connectors::clock::SystemClock::new()).date_naive();
         return Ok(today - TimeDelta::days(i64::from(days) - 1));

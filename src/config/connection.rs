@@ -82,7 +82,7 @@ pub(super) fn read(item: &Item<'_, '_>, zone: Tz, folder: &Path) -> Option<Conne
         kind,
         settings: Value::Null,
         secrets: BTreeMap::new(),
-        webhook: section.boolean("webhook").unwrap_or(false),
+        webhook: section.boolean("webhook").unwrap_or(kind.is_received_only()),
         poll: section.boolean("poll").unwrap_or(true),
         schedules,
         at: item.doc.place(&item.key_span, &item.path),

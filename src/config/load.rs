@@ -16,6 +16,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("airtable.customers.toml", include_str!("../../mappings/airtable.customers.toml")),
     ("airtable.feedback.toml", include_str!("../../mappings/airtable.feedback.toml")),
     ("airtable.themes.toml", include_str!("../../mappings/airtable.themes.toml")),
+    ("app.feedback.toml", include_str!("../../mappings/app.feedback.toml")),
     ("github.comment.toml", include_str!("../../mappings/github.comment.toml")),
     ("github.issue.toml", include_str!("../../mappings/github.issue.toml")),
     ("github.labels.toml", include_str!("../../mappings/github.labels.toml")),

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use connectors::public::Network;
 use serde_json::Value;
 
 pub use check::check;
@@ -82,6 +83,8 @@ pub struct HttpConfig {
     /// Where vendors reach us, without a slash at its end.
     pub public_url: Option<String>,
     pub max_body_bytes: usize,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
+use connectors::public::Network;
 
 use super::connection::{self, Connection, read_schedule, read_zone};
 use super::{
@@ -180,9 +181,24 @@ fn read_http(over: &Over<'_, '_>) -> Option<HttpConfig> {
         good.then(|| text.trim_end_matches('/').to_owned())
     });
     let max_body_bytes = over.read("max_body_bytes", |item| item.integer(1024..=268_435_456));
+    let trusted_proxies =
+        over.read("trusted_proxies", |item| Some(item.list()?.iter().filter_map(read_network).collect()));
     over.done();
     let max_body_bytes = usize::try_from(max_body_bytes?).ok()?;
-    Some(HttpConfig { listen, public_url: public_url.filter(|url| !url.is_empty()), max_body_bytes })
+    Some(HttpConfig {
+        listen,
+        public_url: public_url.filter(|url| !url.is_empty()),
+        max_body_bytes,
+        trusted_proxies: trusted_proxies?,
+    })
+}
+
+fn read_network(item: &Item<'_, '_>) -> Option<Network> {
+    let network = Network::parse(&item.string()?);
+    if network.is_none() {
+        item.note("this is neither an address nor a network", "write \"127.0.0.1\" or \"10.0.0.0/8\"");
+    }
+    network
 }
 
 fn read_log(over: &Over<'_, '_>) -> Option<LogConfig> {
@@ -289,7 +305,8 @@ fn read_enrich(over: &Over<'_, '_>) -> Option<EnrichConfig> {
 }
 
 fn read_usage(over: &Over<'_, '_>) -> Option<UsageConfig> {
-    let config = UsageConfig { days: count(over, "days", 61..=3650)?, dedupe_days: count(over, "dedupe_days", 1..=365)? };
+    let config =
+        UsageConfig { days: count(over, "days", 61..=3650)?, dedupe_days: count(over, "dedupe_days", 1..=365)? };
     over.done();
     Some(config)
 }

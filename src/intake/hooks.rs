@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use connectors::{Delivery, Refusal, Request};
+use connectors::{Delivery, Refusal, Request, Webhook};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,15 +65,24 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     Ok(Arrived { connection: connection.to_owned(), delivery, at })
 }
 
-/// [`receive`], at a path that vendors' senders share: the key in the request says whose it is.
+/// The connections whose senders use this path, and how they receive.
+fn served<'h>(house: &'h House, path: &'h str) -> impl Iterator<Item = (&'h Connection, &'h dyn Webhook)> {
+    let hooks = house.connections.values().filter(|open| open.webhook);
+    let hooks = hooks.filter_map(|open| Some((open, open.connector.webhook()?)));
+    hooks.filter(move |(_, hook)| hook.fixed_paths().contains(&path))
+}
+
+/// Whether a connection here has senders at this path.
+pub fn serves(house: &House, path: &str) -> bool {
+    served(house, path).next().is_some()
+}
+
+/// [`receive`], at a path that senders share: the key in the request says whose it is.
 pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived, Rejection> {
-    let takes = |open: &&Connection| open.webhook && open.hook().is_some_and(|hook| hook.paths().contains(&path));
-    let mut served = house.connections.values().filter(takes).peekable();
-    if served.peek().is_none() {
+    if !serves(house, path) {
         return Err(Rejection::Unknown);
     }
-    let ours = served.find_map(|open| Some((open, open.hook().filter(|hook| hook.is_ours(path, raw))?)));
-    let (open, hook) = ours.ok_or(Rejection::Key)?;
+    let (open, hook) = served(house, path).find(|(_, hook)| hook.is_ours(path, raw)).ok_or(Rejection::Key)?;
     let at = house.now();
     let delivery = hook.open_at(path, raw, at)?;
     Ok(Arrived { connection: open.name.clone(), delivery, at })

@@ -7,5 +7,5 @@ mod hooks;
 mod poll;
 mod sweep;
 
-pub use hooks::{Arrived, Current, Door, Rejection, admit, receive, receive_at};
+pub use hooks::{Arrived, Current, Door, Rejection, admit, receive, receive_at, serves};
 pub use poll::Poll;

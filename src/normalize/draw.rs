@@ -71,6 +71,10 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     };
     if before.is_none() {
         entity.set_origin(origin);
+        if let Body::Feedback(feedback) = &mut entity.body {
+            // A source that does not say when: it came when it came in, and a repeat changes nothing of that.
+            feedback.received_at.get_or_insert(input.seen_at);
+        }
     }
     restore(&mut entity);
     let dropped = match mapping.partial {

@@ -20,13 +20,8 @@ use crate::schema::{Alias, AliasKind, Customer, EntityId};
 pub const PERIOD: i64 = 30;
 
 /// The kinds of name that an account may be, the surest first.
-const KINDS: [AliasKind; 5] = [
-    AliasKind::SegmentGroup,
-    AliasKind::CompanyId,
-    AliasKind::SalesforceAccount,
-    AliasKind::Domain,
-    AliasKind::Name,
-];
+const KINDS: [AliasKind; 5] =
+    [AliasKind::SegmentGroup, AliasKind::CompanyId, AliasKind::SalesforceAccount, AliasKind::Domain, AliasKind::Name];
 
 /// The customer who goes by this account's name.
 pub fn customer_of(ledger: &Ledger, account: &str) -> Result<Option<EntityId>, LedgerError> {
@@ -71,15 +66,21 @@ pub fn of_customer(
     for holder in accounts(ledger, id, customer)? {
         for (connection, span) in ledger.usage_spans(&holder)? {
             last = last.max(Some(span.last.min(today)));
-            ledger.usage_of(&holder, &connection, before.max(span.first), today.min(span.last), |day, feature, cell| {
-                if day < begin {
-                    previous += cell.count;
-                    return;
-                }
-                events += cell.count;
-                people.join(&cell.people);
-                *features.entry(feature.to_owned()).or_default() += cell.count;
-            })?;
+            ledger.usage_of(
+                &holder,
+                &connection,
+                before.max(span.first),
+                today.min(span.last),
+                |day, feature, cell| {
+                    if day < begin {
+                        previous += cell.count;
+                        return;
+                    }
+                    events += cell.count;
+                    people.join(&cell.people);
+                    *features.entry(feature.to_owned()).or_default() += cell.count;
+                },
+            )?;
         }
     }
     let top = features.iter().max_by(|(a, n), (b, m)| n.cmp(m).then(b.cmp(a))).map(|(name, _)| name.as_str());

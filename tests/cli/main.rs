@@ -1,5 +1,6 @@
 //! The program as people meet it: the real binary, its words, its exit codes, its signals, its doors.
 
+mod app;
 mod backfill;
 mod check;
 mod commands;

@@ -50,8 +50,10 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 fn post(daemon: &Daemon, path: &str, key: &str, more: &[(&str, &str)], body: &[u8]) -> Response {
     let basic = format!("Basic {}", STANDARD.encode(format!("{key}:")));
-    let headers: Vec<(&str, &str)> =
-        [("authorization", basic.as_str()), ("content-type", "application/json")].into_iter().chain(more.iter().copied()).collect();
+    let headers: Vec<(&str, &str)> = [("authorization", basic.as_str()), ("content-type", "application/json")]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
     daemon.post(path, &headers, body)
 }
 
@@ -70,7 +72,8 @@ fn what_senders_send_is_counted_once_and_shown() {
     assert_eq!(post(&daemon, "/v1/batch", "token", &[("content-encoding", "gzip")], &packed).status, 200);
     // In the body, as browsers put it; and of another connection.
     let first = SECRET.split(' ').next().expect("a word");
-    let call = json!({"event": "Export", "userId": "x", "messageId": "m-1", "groupId": "Quill", "writeKey": first}).to_string();
+    let call = json!({"event": "Export", "userId": "x", "messageId": "m-1", "groupId": "Quill", "writeKey": first})
+        .to_string();
     assert_eq!(daemon.post("/v1/t", &[("content-type", "text/plain")], call.as_bytes()).status, 200);
 
     let said = place.loopd(&["usage", "--json"]).ends(0).json();
@@ -83,7 +86,11 @@ fn what_senders_send_is_counted_once_and_shown() {
     assert_eq!(row(1), (Some("acme"), Some("Import"), Some(20), Some(5)));
     assert_eq!(row(2), (Some("quill"), Some("Export"), Some(1), Some(1)));
     let one = place.loopd(&["usage", "--account", "ACME", "--feature", "import", "--since", "7d"]).ends(0);
-    assert!(one.out.contains("20 events from") && one.out.contains("new") && !one.out.contains("Export"), "{}", one.out);
+    assert!(
+        one.out.contains("20 events from") && one.out.contains("new") && !one.out.contains("Export"),
+        "{}",
+        one.out
+    );
     place.loopd(&["usage", "--account", "nobody"]).ends(0).says("No usage from");
     place.loopd(&["usage", "--since", "soon"]).ends(2).says("2026-01-31");
 

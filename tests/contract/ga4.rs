@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::usage::{Bench, KEY_ID, PUBLIC_KEY, check_google, key_file, used};
 
 fn bench_with(more: &Value) -> Bench {
-    let mut settings = json!({"property": 123_456_789, "account": "customUser:company_id", "user": "customUser:user_id"});
+    let mut settings =
+        json!({"property": 123_456_789, "account": "customUser:company_id", "user": "customUser:user_id"});
     settings.as_object_mut().expect("a table").extend(more.as_object().expect("a table").clone());
     let bench = Bench::open(Kind::Ga4, Vendor::Ga4, &settings, ("service_account", &key_file(ACCOUNT)));
     assert!(bench.world.ga4(|desk, cx| desk.register_key(ACCOUNT, KEY_ID, PUBLIC_KEY, cx)));
@@ -56,7 +57,10 @@ async fn the_settling_days_are_pulled_again_and_replaced() {
     bench.catch_up().await;
     assert_eq!((bench.sum(), bench.of("2026-11-21")), (15, vec!["acme/kim export: 9".to_owned()]));
     let asked = bench.bodies(":runReport");
-    assert_eq!(asked.last().expect("it was asked")["dateRanges"][0], json!({"startDate": "2026-11-20", "endDate": "2026-11-24"}));
+    assert_eq!(
+        asked.last().expect("it was asked")["dateRanges"][0],
+        json!({"startDate": "2026-11-20", "endDate": "2026-11-24"})
+    );
     done(&bench);
 }
 
@@ -130,7 +134,10 @@ async fn what_is_left_of_the_quota_is_left_to_others() {
     assert!(bench.page().await.expect("there is a little left"));
     let fault = bench.fault().await;
     let Fault::Later { after: Some(after), .. } = fault else { panic!("{fault}") };
-    assert!(after <= Duration::from_secs(3600) && after > Duration::from_secs(3000), "until the hour is over: {after:?}");
+    assert!(
+        after <= Duration::from_secs(3600) && after > Duration::from_secs(3000),
+        "until the hour is over: {after:?}"
+    );
     bench.catch_up().await;
     assert_eq!((bench.sum(), bench.connector.meter().throttled), (2, 0));
     // Gone altogether, by others: refused until the hour is over.

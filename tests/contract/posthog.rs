@@ -107,7 +107,8 @@ async fn what_is_refused_says_what_to_do() {
     narrow.world.posthog(|desk, cx| desk.add_narrow_key("phx_narrow", cx));
     assert!(matches!(narrow.fault().await, Fault::Locked { why } if why.contains("query:read")));
     assert!(narrow.probe().await.is_err());
-    let mut other = Bench::open(Kind::PostHog, Vendor::PostHog, &json!({"project": 1}), ("token", Vendor::PostHog.token()));
+    let mut other =
+        Bench::open(Kind::PostHog, Vendor::PostHog, &json!({"project": 1}), ("token", Vendor::PostHog.token()));
     assert!(matches!(other.fault().await, Fault::Locked { why } if why.contains("Project not found")));
     let mut broken = bench_with(&json!({}));
     broken.world.posthog(|desk, cx| desk.set_trouble(Some("Unable to resolve field: $group_0"), cx));

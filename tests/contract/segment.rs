@@ -139,7 +139,9 @@ fn what_was_acknowledged_survives_a_power_loss() {
 fn the_largest_batch_is_one_commit() {
     let bench = Bench::new();
     let events: Vec<Value> = (0..2500)
-        .map(|n| json!({"type": "track", "event": "e", "userId": format!("u{}", n % 500), "messageId": format!("m{n}")}))
+        .map(
+            |n| json!({"type": "track", "event": "e", "userId": format!("u{}", n % 500), "messageId": format!("m{n}")}),
+        )
         .collect();
     bench.post("/v1/import", &json!({"batch": events})).expect("it is within the limits");
     let rows = bench.rows();

@@ -193,7 +193,9 @@ fn check_names(root: &Value, schema: &str, body: &Value) {
             None => (property["$ref"].as_str(), false),
         };
         match (inner, list) {
-            (Some(inner), true) => value.as_array().expect("a list").iter().for_each(|one| check_names(root, inner, one)),
+            (Some(inner), true) => {
+                value.as_array().expect("a list").iter().for_each(|one| check_names(root, inner, one))
+            }
             (Some(inner), false) => check_names(root, inner, value),
             (None, _) => {
                 let fits = match property["type"].as_str() {

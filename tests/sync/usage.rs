@@ -93,7 +93,8 @@ fn a_customer_who_becomes_known_later_has_used_it_before() {
         let row = rows(town).into_iter().next().expect("the company is a customer");
         assert_eq!((&row["fields"]["Name"], &row["fields"]["Uses in 30 Days"]), (&json!("Lumen"), &json!(1)));
         let day = town.clock.now().date_naive();
-        let found = loopd::report::usage::usage(&town.house.ledger, &Default::default(), town.clock.now()).expect("memory");
+        let found =
+            loopd::report::usage::usage(&town.house.ledger, &Default::default(), town.clock.now()).expect("memory");
         assert_eq!(found.rows.len(), 1);
         assert_eq!((found.rows[0].account.as_deref(), found.rows[0].events), (Some("Lumen"), 1));
         assert!(found.rows[0].customer.is_some() && found.to == day);

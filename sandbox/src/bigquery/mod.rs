@@ -159,7 +159,9 @@ impl BigQuery {
             let word = text.split_whitespace().next().unwrap_or_default();
             return Err(bad("invalidQuery", &format!("Syntax error: Unexpected identifier \"{word}\" at [1:1]")));
         }
-        if let Some(location) = asked["location"].as_str().filter(|location| !location.eq_ignore_ascii_case(&self.location)) {
+        if let Some(location) =
+            asked["location"].as_str().filter(|location| !location.eq_ignore_ascii_case(&self.location))
+        {
             let why = format!("Not found: Dataset {}:product was not found in location {location}", self.project);
             return Err(refuse(StatusCode::NOT_FOUND, "NOT_FOUND", "notFound", &why));
         }
@@ -171,7 +173,10 @@ impl BigQuery {
             }
             Some(Trouble::InAnswer(reason, why)) => {
                 let errors = json!([{"reason": reason, "message": why, "location": "query"}]);
-                return Ok(wire::json(StatusCode::OK, &json!({"kind": "bigquery#queryResponse", "jobComplete": true, "errors": errors})));
+                return Ok(wire::json(
+                    StatusCode::OK,
+                    &json!({"kind": "bigquery#queryResponse", "jobComplete": true, "errors": errors}),
+                ));
             }
             None => {}
         }
@@ -197,12 +202,18 @@ impl BigQuery {
         if named.as_ref().is_some_and(|name| !name.is_ascii() || name.len() > 36) {
             return Err(bad("invalid", "requestId must be at most 36 ASCII characters"));
         }
-        let same = named.as_ref().and_then(|name| self.requests.get(name)).filter(|(at, _)| cx.now - *at < SAME_REQUEST);
+        let same =
+            named.as_ref().and_then(|name| self.requests.get(name)).filter(|(at, _)| cx.now - *at < SAME_REQUEST);
         let id = match same {
             Some((_, id)) => id.clone(),
             None => {
-                let id = format!("job_{}", cx.rng.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", 27));
-                let is_in = |row: &&Used| since.is_none_or(|since| row.day >= since) && until.is_none_or(|until| row.day <= until);
+                let id = format!(
+                    "job_{}",
+                    cx.rng.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", 27)
+                );
+                let is_in = |row: &&Used| {
+                    since.is_none_or(|since| row.day >= since) && until.is_none_or(|until| row.day <= until)
+                };
                 let rows = self.rows.iter().filter(is_in).cloned().collect();
                 self.jobs.insert(id.clone(), Job { rows, made: cx.now, busy: self.busy });
                 self.billed += self.bytes;

@@ -129,9 +129,14 @@ impl Ga4 {
     }
 
     fn metadata(&self) -> Value {
-        let own = self.custom.keys().map(|name| json!({"apiName": name, "uiName": name, "category": "Custom", "customDefinition": true}));
-        let theirs = ["date", "eventName"].into_iter().map(|name| json!({"apiName": name, "uiName": name, "category": "Event"}));
-        let metrics = [json!({"apiName": "eventCount", "uiName": "Event count", "type": "TYPE_INTEGER", "category": "Event"})];
+        let own = self
+            .custom
+            .keys()
+            .map(|name| json!({"apiName": name, "uiName": name, "category": "Custom", "customDefinition": true}));
+        let theirs =
+            ["date", "eventName"].into_iter().map(|name| json!({"apiName": name, "uiName": name, "category": "Event"}));
+        let metrics =
+            [json!({"apiName": "eventCount", "uiName": "Event count", "type": "TYPE_INTEGER", "category": "Event"})];
         json!({
             "name": format!("properties/{}/metadata", self.property),
             "dimensions": theirs.chain(own).collect::<Vec<_>>(),

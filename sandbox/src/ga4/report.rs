@@ -33,7 +33,9 @@ impl Ga4 {
         }
         for name in &dimensions {
             if !["date", "eventName"].contains(&name.as_str()) && !self.custom.contains_key(name) {
-                return Err(bad(&format!("Field {name} is not a valid dimension. For a list of valid dimensions and metrics, see https://developers.google.com/analytics/devguides/reporting/data/v1/api-schema ")));
+                return Err(bad(&format!(
+                    "Field {name} is not a valid dimension. For a list of valid dimensions and metrics, see https://developers.google.com/analytics/devguides/reporting/data/v1/api-schema "
+                )));
             }
         }
         if let Some(name) = metrics.iter().find(|name| *name != "eventCount") {
@@ -71,10 +73,19 @@ impl Ga4 {
             let turn = usize::try_from(cx.rng.below(rows.len() as u64)).unwrap_or(0);
             rows.rotate_left(turn);
         } else {
-            rows.sort_by(|(a, _), (b, _)| orders.iter().map(|at| a[*at].cmp(&b[*at])).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal));
+            rows.sort_by(|(a, _), (b, _)| {
+                orders
+                    .iter()
+                    .map(|at| a[*at].cmp(&b[*at]))
+                    .find(|order| order.is_ne())
+                    .unwrap_or(std::cmp::Ordering::Equal)
+            });
         }
         let all = rows.len();
-        let page = rows.into_iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let page = rows
+            .into_iter()
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX));
         let page: Vec<Value> = page
             .map(|(values, count)| {
                 let values: Vec<Value> = values.into_iter().map(|value| json!({ "value": value })).collect();

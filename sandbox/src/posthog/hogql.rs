@@ -35,9 +35,14 @@ impl Query {
         if text.trim().eq_ignore_ascii_case("select 1") {
             return Ok(Self::One);
         }
-        let rest = text.trim().strip_prefix(OUTER).ok_or("mismatched input: the sandbox knows only queries of five columns")?;
+        let rest = text
+            .trim()
+            .strip_prefix(OUTER)
+            .ok_or("mismatched input: the sandbox knows only queries of five columns")?;
         let (inner, rest) = close(rest).ok_or("mismatched input '<EOF>' expecting ')'")?;
-        let mut days = inner.match_indices("toDate('").filter_map(|(at, found)| inner.get(at + found.len()..at + found.len() + 10)?.parse().ok());
+        let mut days = inner
+            .match_indices("toDate('")
+            .filter_map(|(at, found)| inner.get(at + found.len()..at + found.len() + 10)?.parse().ok());
         let (Some(since), Some(until)) = (days.next(), days.next()) else {
             return Err("the sandbox expects two days, as toDate('2026-11-23')".into());
         };
@@ -151,7 +156,8 @@ impl Words<'_> {
             let inner = self.any()?;
             return if self.eat(")") { Ok(inner) } else { Err("missing ')'".into()) };
         }
-        let column = ["d ", "a ", "f ", "u "].iter().position(|name| self.eat(name)).ok_or("Unable to resolve field")?;
+        let column =
+            ["d ", "a ", "f ", "u "].iter().position(|name| self.eat(name)).ok_or("Unable to resolve field")?;
         let ordering = match (self.eat(">"), self.eat("=")) {
             (true, false) => Ordering::Greater,
             (false, true) => Ordering::Equal,

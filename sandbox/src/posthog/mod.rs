@@ -111,7 +111,12 @@ impl PostHog {
     fn answer(&mut self, request: &Request<Bytes>) -> Answer {
         let key = wire::bearer(request).filter(|key| self.keys.contains(*key));
         let Some(key) = key else {
-            return Err(refuse(StatusCode::UNAUTHORIZED, "authentication_error", "invalid_personal_api_key", "Invalid personal API key."));
+            return Err(refuse(
+                StatusCode::UNAUTHORIZED,
+                "authentication_error",
+                "invalid_personal_api_key",
+                "Invalid personal API key.",
+            ));
         };
         if self.narrow.contains(key) {
             let detail = "API key missing required scope 'query:read'";
@@ -137,7 +142,8 @@ impl PostHog {
         let fresh = asked["refresh"].as_str().is_some_and(|refresh| refresh.starts_with("force_"));
         let cached = self.cache.get(text).filter(|_| !fresh).cloned();
         let is_cached = cached.is_some();
-        let query = Query::parse(text).map_err(|why| refuse(StatusCode::BAD_REQUEST, "validation_error", "illegal_hogql", &why))?;
+        let query = Query::parse(text)
+            .map_err(|why| refuse(StatusCode::BAD_REQUEST, "validation_error", "illegal_hogql", &why))?;
         let results = match cached {
             Some(results) => results,
             None => query.run(&self.rows),

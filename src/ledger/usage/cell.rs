@@ -101,7 +101,11 @@ fn raise(registers: &mut [u8], hash: u32) {
 }
 
 /// HyperLogLog (Flajolet and others, 2007), with its correction for few.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate of people: positive, far below 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate of people: positive, far below 2^53"
+)]
 fn estimate(registers: &[u8]) -> u64 {
     let m = registers.len() as f64;
     let alpha = 0.7213 / (1.0 + 1.079 / m);
@@ -177,7 +181,8 @@ mod tests {
             range.for_each(|n| people.insert(hash(n)));
             people
         };
-        for (a, b, all) in [(0..50, 25..75, 75), (0..100, 50..150, 150), (0..1000, 0..10, 1000), (0..10, 0..1000, 1000)] {
+        for (a, b, all) in [(0..50, 25..75, 75), (0..100, 50..150, 150), (0..1000, 0..10, 1000), (0..10, 0..1000, 1000)]
+        {
             let (mut left, mut right) = (of(a.clone()), of(b.clone()));
             left.join(&right);
             right.join(&of(a));

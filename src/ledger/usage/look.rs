@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use super::{Cell, Counts, Holder, Span, corrupt, counts_name, day_of, day_prefix, number, read_cell_key, read_span_key};
+use super::{
+    Cell, Counts, Holder, Span, corrupt, counts_name, day_of, day_prefix, number, read_cell_key, read_span_key,
+};
 use crate::ledger::store::Tree;
 use crate::ledger::{Ledger, LedgerError, decode, keys};
 

@@ -241,10 +241,8 @@ impl Tx<'_> {
         let key = span_key(holder, connection);
         let before: Option<Span> = self.read(Tree::UsageOf, key.clone())?;
         let (first, last) = (day_of(first), day_of(last));
-        let after = before.map_or(Span { first, last }, |span| Span {
-            first: span.first.min(first),
-            last: span.last.max(last),
-        });
+        let after = before
+            .map_or(Span { first, last }, |span| Span { first: span.first.min(first), last: span.last.max(last) });
         if before != Some(after) {
             self.write(Tree::UsageOf, key, &after)?;
         }

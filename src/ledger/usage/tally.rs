@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Belongs, Counted, Member, Usage};
 
 use super::{
-    Cell, Counts, FEATURES, Holder, OTHER, PEOPLE, Standing, bounded, cell_key, counted_key, counted_value, counts_name,
-    features_name, hash, holder_prefix, number, span_key,
+    Cell, Counts, FEATURES, Holder, OTHER, PEOPLE, Standing, bounded, cell_key, counted_key, counted_value,
+    counts_name, features_name, hash, holder_prefix, number, span_key,
 };
 use crate::ledger::store::Tree;
 use crate::ledger::tx::Tx;
@@ -228,7 +228,8 @@ impl Tally {
             return Ok((Holder::Account(bounded(&domain.value)), person));
         }
         // Strangers are many, and few of them ever say who they are.
-        let is_person = known.is_some() || matches!(&home, Some(Holder::Person(name)) if Some(name) != usage.anonymous.as_ref());
+        let is_person =
+            known.is_some() || matches!(&home, Some(Holder::Person(name)) if Some(name) != usage.anonymous.as_ref());
         match home.filter(|_| is_person) {
             Some(holder) => {
                 let new = tx.bytes(Tree::UsageOf, span_key(&holder, connection))?.is_none();

@@ -111,8 +111,9 @@ fn an_event_counts_once_however_often_and_in_whatever_order_it_comes() {
 fn what_a_crash_takes_is_counted_when_it_is_sent_again_and_nothing_twice() {
     for kept in 0..=3 {
         let books = Books::new();
-        let batches: Vec<Vec<Usage>> =
-            (0..5).map(|b| (0..4).map(|n| event(&format!("{b}-{n}"), Some("acme"), Some("kim"), "export")).collect()).collect();
+        let batches: Vec<Vec<Usage>> = (0..5)
+            .map(|b| (0..4).map(|n| event(&format!("{b}-{n}"), Some("acme"), Some("kim"), "export")).collect())
+            .collect();
         books.take(&[], &batches[0]);
         books.take(&[], &batches[1]);
         books.ledger.durable().expect("memory");
@@ -151,9 +152,10 @@ fn an_account_that_was_told_beats_one_that_an_address_suggests() {
     books.is(&[("person kim export", 1, 1)]);
     books.take(&[email("kim@acme.example")], &[event("2", None, Some("kim"), "export")]);
     books.is(&[("acme.example export", 2, 1)]);
-    books.take(&[belongs("kim", Belongs::Account("g1".into())), email("kim@other.example")], &[
-        event("3", None, Some("kim"), "export"),
-    ]);
+    books.take(
+        &[belongs("kim", Belongs::Account("g1".into())), email("kim@other.example")],
+        &[event("3", None, Some("kim"), "export")],
+    );
     // What was counted for a company stays there: that was so, then.
     books.is(&[("acme.example export", 2, 1), ("g1 export", 1, 1)]);
 }
@@ -165,10 +167,10 @@ fn other_names_of_a_person_are_one_person() {
     books.take(&[], &[stranger("1", "anon-1"), stranger("2", "anon-2")]);
     books.is(&[("nobody visit", 2, 2)]);
     books.take(&[belongs("anon-1", Belongs::Person("kim".into()))], &[stranger("3", "anon-1")]);
-    books.take(&[belongs("kim", Belongs::Account("acme".into()))], &[
-        stranger("4", "anon-1"),
-        event("5", None, Some("kim"), "visit"),
-    ]);
+    books.take(
+        &[belongs("kim", Belongs::Account("acme".into()))],
+        &[stranger("4", "anon-1"), event("5", None, Some("kim"), "visit")],
+    );
     books.is(&[("nobody visit", 2, 2), ("acme visit", 3, 1)]);
     // Names that lead in a circle end nowhere, and lose nothing.
     books.take(
@@ -208,7 +210,10 @@ fn strangers_cannot_make_it_grow_without_bound() {
     assert_eq!(all.len(), FEATURES + 1);
     assert_eq!(all[&format!("2026-11-23 acme {OTHER}")], (20, 1));
     let long = "ä".repeat(5000);
-    books.take(&[], &[event("long", Some(&long), Some(&long), "f0001"), event("long 2", Some(&long), Some(&long), "f0001")]);
+    books.take(
+        &[],
+        &[event("long", Some(&long), Some(&long), "f0001"), event("long 2", Some(&long), Some(&long), "f0001")],
+    );
     let (row, count) = books.all().into_iter().find(|(row, _)| row.contains("äää")).expect("it is there");
     assert!(row.len() < 250 && count == (2, 1), "{row}");
     // With as many people as are remembered, others are counted and not told apart from strangers.
@@ -240,7 +245,10 @@ fn days_people_and_ids_go_when_their_time_is_over() {
     assert_eq!((books.all().len(), books.counts().people), (2, 2));
     walk(noon() + TimeDelta::days(401));
     assert_eq!((books.all().len(), books.counts().people), (0, 0));
-    assert_eq!(books.ledger.count(Tree::UsageOf).expect("memory") + books.ledger.count(Tree::Members).expect("memory"), 0);
+    assert_eq!(
+        books.ledger.count(Tree::UsageOf).expect("memory") + books.ledger.count(Tree::Members).expect("memory"),
+        0
+    );
 }
 
 #[test]
