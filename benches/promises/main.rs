@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, throughput, memory, cycle, growth
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, throughput, memory, cycle, growth, usage
 //! cargo bench -- --json             # and one object on the last line
 //! ```
 //!
@@ -21,6 +21,7 @@ mod machine;
 mod memory;
 mod throughput;
 mod timeline;
+mod usage;
 mod works;
 
 #[path = "../../tests/support/furnish.rs"]
@@ -46,7 +47,7 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
     ("app", app::run),
@@ -54,6 +55,7 @@ const BENCHES: [(&str, Bench); 7] = [
     ("memory", memory::run),
     ("cycle", cycle::run),
     ("growth", growth::run),
+    ("usage", usage::run),
 ];
 
 fn main() {
