@@ -27,6 +27,28 @@ pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
 #[async_trait]
 pub trait Transport: Send + Sync {
     async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Broken>;
+
+    /// Opens a WebSocket. The URL may hold a ticket: it is for no log.
+    async fn dial(&self, _url: &str) -> Result<Box<dyn Wire>, Broken> {
+        Err(Broken::NotSent("this way out opens no lines".into()))
+    }
+}
+
+/// A line that stays open, with texts in both directions.
+#[async_trait]
+pub trait Wire: Send {
+    /// What comes next, waited for as long as `patience`. `None`: nothing came. An error: the line is gone.
+    async fn next(&mut self, patience: Duration) -> Result<Option<Heard>, Broken>;
+
+    async fn say(&mut self, text: String) -> Result<(), Broken>;
+}
+
+/// What came over a [`Wire`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Text(String),
+    /// The other side is there: a ping, answered, or a pong.
+    Alive,
 }
 
 /// No answer came.
@@ -157,6 +179,11 @@ impl std::fmt::Debug for SentWith {
 }
 
 impl Answer {
+    /// One that came without a token that changes.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body, sent_with: None }
+    }
+
     /// For vendors that say otherwise than by 401 that the token is not good (Slack's `ok: false`, GraphQL's errors): the
     /// token is refused. The fault tells the engine to make the call again with another token; it was certainly not
     /// done. `None`: the credentials are at fault, or they do not change while we run.
@@ -365,6 +392,36 @@ pub fn encode(text: &str) -> String {
     out
 }
 
+/// The pairs of a form, decoded; what is not UTF-8 is shown as such.
+pub(crate) fn decode_form(body: &[u8]) -> Vec<(String, String)> {
+    let decode = |text: &[u8]| {
+        let mut out = Vec::with_capacity(text.len());
+        let mut at = 0;
+        while let Some(byte) = text.get(at) {
+            let escaped = (*byte == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+            let escaped = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+            match (escaped, byte) {
+                (Some(byte), _) => {
+                    out.push(byte);
+                    at += 2;
+                }
+                (None, b'+') => out.push(b' '),
+                (None, byte) => out.push(*byte),
+            }
+            at += 1;
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    body.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let mut half = || decode(halves.next().unwrap_or_default());
+            (half(), half())
+        })
+        .collect()
+}
+
 /// The daemon's transport. Redirects are not followed (a credential must not travel); connectors see the 3xx.
 pub struct Reqwest {
     client: reqwest::Client,
@@ -412,6 +469,10 @@ impl Transport for Reqwest {
             body.extend_from_slice(&chunk);
         }
         parts.body(Bytes::from(body)).map_err(|error| Broken::NoAnswer(error.to_string()))
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        crate::wire::dial(url).await
     }
 }
 

@@ -38,6 +38,7 @@ mod testing;
 pub mod typeform;
 mod unbuilt;
 mod unfinished;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -476,6 +477,10 @@ pub trait Connector: Send + Sync {
     fn webhook(&self) -> Option<&dyn Webhook> {
         None
     }
+    /// A way in that we open ourselves, where the configuration asks for one.
+    fn listener(&self) -> Option<&dyn Listener> {
+        None
+    }
     fn messenger(&self) -> Option<&dyn Messenger> {
         None
     }
@@ -567,6 +572,34 @@ pub trait Webhook: Send + Sync {
     fn public(&self) -> Option<&dyn Public> {
         None
     }
+}
+
+/// Hearing over a line that we open, where no webhook can reach us. The engine owns the loop: it dials, hears, puts on disk what
+/// came, and only then hands in its receipt. A line that ends is dialled anew.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    async fn dial(&self) -> Result<Box<dyn http::Wire>, Fault>;
+
+    /// What a frame of the line says. Pure.
+    fn read(&self, frame: &str, now: DateTime<Utc>) -> Result<Frame, Refusal>;
+
+    /// The frame that tells the sender that a delivery is kept. `reply`: the body of [`Delivery::reply`], filled in.
+    fn receipt(&self, ticket: &str, reply: Option<&str>) -> String;
+}
+
+/// What came over a line.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// It is sent again until its receipt is there.
+    Delivery {
+        /// By which the sender knows it.
+        ticket: String,
+        delivery: Box<Delivery>,
+    },
+    /// The sender is about to end this line and asks for another, for this reason.
+    Over(String),
+    /// A greeting, or a sign of life.
+    Nothing,
 }
 
 /// Talking to the customer where they spoke.

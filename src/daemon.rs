@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connectors::http::{Broken, Transport};
+use connectors::http::{Broken, Transport, Wire};
 use connectors::{Clock, Outside, SettingsError};
 use http::{Request, Response};
 use thiserror::Error;
@@ -23,7 +23,7 @@ use crate::enrich::stage::Enrich;
 use crate::enrich::{Classifier, Offline, Term, Vocabulary};
 use crate::house::{Connection, House, Stage, Step};
 use crate::import;
-use crate::intake::Poll;
+use crate::intake::{Listen, Poll};
 use crate::ledger::{Ledger, LedgerError, Probe};
 use crate::normalize::{Normalize, redrive};
 use crate::reconcile::Reconcile;
@@ -99,6 +99,8 @@ pub fn rooms(house: &Arc<House>) -> Vec<Box<dyn Stage>> {
     let names = || house.connections.keys().cloned();
     let mut rooms: Vec<Box<dyn Stage>> = Vec::new();
     rooms.extend(names().map(|name| Box::new(Poll::new(house.clone(), name)) as Box<dyn Stage>));
+    let listening = house.connections.values().filter(|connection| connection.connector.listener().is_some());
+    rooms.extend(listening.map(|heard| Box::new(Listen::new(house.clone(), heard.name.clone())) as Box<dyn Stage>));
     rooms.push(Box::new(Normalize::new(house.clone())));
     rooms.push(Box::new(Reconcile::new(house.clone())));
     rooms.push(Box::new(Enrich::new(house.clone())));
@@ -238,5 +240,9 @@ impl Transport for Probed {
         let answer = self.inner.send(request, timeout).await;
         self.probe.at("call.after");
         answer
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        self.inner.dial(url).await
     }
 }

@@ -19,6 +19,7 @@ pub mod google;
 pub mod granola;
 pub mod intercom;
 pub mod linear;
+mod lines;
 pub mod notion;
 mod oauth;
 mod post;

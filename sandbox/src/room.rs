@@ -43,10 +43,20 @@ pub(crate) trait AnyRoom {
         now: DateTime<Utc>,
         outbox: &mut Vec<Outgoing>,
     ) -> (Reply, bool);
+    /// The answer to a delivery, for vendors that read it.
+    fn answered(
+        &mut self,
+        outgoing: &Outgoing,
+        status: Option<u16>,
+        body: &[u8],
+        took: Duration,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    );
     /// Books a delivery's outcome, and says after what time it is tried again.
     fn delivered(
         &mut self,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
         status: Option<u16>,
         now: DateTime<Utc>,
         outbox: &mut Vec<Outgoing>,
@@ -152,9 +162,22 @@ impl<T: StandIn> AnyRoom for Room<T> {
         (reply, true)
     }
 
-    fn delivered(
+    fn answered(
         &mut self,
         outgoing: &Outgoing,
+        status: Option<u16>,
+        body: &[u8],
+        took: Duration,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) {
+        let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
+        self.stand_in.answered(outgoing, status, body, took, &mut cx);
+    }
+
+    fn delivered(
+        &mut self,
+        outgoing: &mut Outgoing,
         status: Option<u16>,
         now: DateTime<Utc>,
         outbox: &mut Vec<Outgoing>,
@@ -166,7 +189,7 @@ impl<T: StandIn> AnyRoom for Room<T> {
             return None;
         }
         self.books.webhooks_failed += 1;
-        self.stand_in.retry_after(outgoing.attempt).and_then(|wait| TimeDelta::from_std(wait).ok())
+        self.stand_in.retry(outgoing, status, now).and_then(|wait| TimeDelta::from_std(wait).ok())
     }
 }
 

@@ -21,8 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::wire;
 use crate::world::{Outgoing, Reply, Vendor, World};
+use crate::{lines, wire};
 
 /// No request is larger; more is answered 413.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -84,7 +84,7 @@ async fn accept(world: Arc<World>, vendor: Vendor, listener: TcpListener, mut st
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(Arc::clone(&world), vendor, stream));
+                    connections.spawn(converse(Arc::clone(&world), vendor, stream, stopped.clone()));
                 }
                 // Out of file handles, or the peer is gone again: the next one may do better.
                 Err(error) => {
@@ -97,12 +97,16 @@ async fn accept(world: Arc<World>, vendor: Vendor, listener: TcpListener, mut st
     connections.shutdown().await;
 }
 
-async fn converse(world: Arc<World>, vendor: Vendor, stream: TcpStream) {
+async fn converse(world: Arc<World>, vendor: Vendor, stream: TcpStream, stopped: watch::Receiver<bool>) {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request| answer(Arc::clone(&world), vendor, request));
+    let service =
+        hyper::service::service_fn(move |request| answer(Arc::clone(&world), vendor, request, stopped.clone()));
     // An error is a cut of our own, or a client that went away; neither is news.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
 }
 
 /// The service's error: the connection is to be cut.
@@ -119,7 +123,15 @@ impl std::error::Error for Cut {}
 
 type Answer = Response<http_body_util::combinators::BoxBody<Bytes, Infallible>>;
 
-async fn answer(world: Arc<World>, vendor: Vendor, request: Request<Incoming>) -> Result<Answer, Cut> {
+async fn answer(
+    world: Arc<World>,
+    vendor: Vendor,
+    mut request: Request<Incoming>,
+    stopped: watch::Receiver<bool>,
+) -> Result<Answer, Cut> {
+    if let Some(accepted) = lines::accept(&world, vendor, &mut request, stopped) {
+        return Ok(accepted.map(|body| Full::new(body).boxed()));
+    }
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
@@ -149,8 +161,8 @@ async fn deliver(world: Arc<World>, client: reqwest::Client, mut stopped: watch:
             }
             let (world, client) = (Arc::clone(&world), client.clone());
             under_way.spawn(async move {
-                let status = post(&client, &outgoing).await;
-                world.delivered(outgoing, status);
+                let (status, body, took) = post(&client, &outgoing).await;
+                world.answered(outgoing, status, &body, took);
             });
         }
         tokio::select! {
@@ -166,7 +178,8 @@ async fn deliver(world: Arc<World>, client: reqwest::Client, mut stopped: watch:
     clippy::disallowed_methods,
     reason = "the sandbox posts webhooks as the vendors do, without our client's quota"
 )]
-async fn post(client: &reqwest::Client, outgoing: &Outgoing) -> Option<u16> {
+async fn post(client: &reqwest::Client, outgoing: &Outgoing) -> (Option<u16>, Bytes, Duration) {
+    let began = tokio::time::Instant::now();
     let sent = client
         .post(&outgoing.url)
         .headers(outgoing.headers.clone())
@@ -175,10 +188,13 @@ async fn post(client: &reqwest::Client, outgoing: &Outgoing) -> Option<u16> {
         .send()
         .await;
     match sent {
-        Ok(response) => Some(response.status().as_u16()),
+        Ok(response) => {
+            let status = response.status().as_u16();
+            (Some(status), response.bytes().await.unwrap_or_default(), began.elapsed())
+        }
         Err(error) => {
             tracing::debug!(vendor = outgoing.vendor.name(), attempt = outgoing.attempt, %error, "webhook not delivered");
-            None
+            (None, Bytes::new(), began.elapsed())
         }
     }
 }

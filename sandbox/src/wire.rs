@@ -49,6 +49,11 @@ pub(crate) fn query(request: &Request<Bytes>) -> Vec<(String, String)> {
     pairs(request.uri().query().unwrap_or_default())
 }
 
+/// Pairs of a form, decoded.
+pub(crate) fn form(body: &[u8]) -> Vec<(String, String)> {
+    pairs(&String::from_utf8_lossy(body))
+}
+
 /// Pairs of a query string or of a form, in their order, decoded.
 pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
     text.split('&')

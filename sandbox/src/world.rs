@@ -77,6 +77,11 @@ pub trait StandIn: Clone + Send {
     /// When, if ever, a delivery that failed for the `attempt`th time (1 = first) is tried again.
     fn retry_after(&self, attempt: u32) -> Option<Duration>;
 
+    /// The same for one delivery at hand, which may be made anew for its next attempt: where each is signed by itself.
+    fn retry(&mut self, outgoing: &mut Outgoing, _status: Option<u16>, _now: DateTime<Utc>) -> Option<Duration> {
+        self.retry_after(outgoing.attempt)
+    }
+
     /// Whether the request only reads: those may be answered stale.
     fn is_read(&self, request: &Request<Bytes>) -> bool {
         request.method() == http::Method::GET
@@ -107,6 +112,10 @@ pub trait StandIn: Clone + Send {
 
     /// Takes over from the live state what is never stale, before a stale read: credentials.
     fn freshen(&mut self, _live: &Self) {}
+
+    /// The answer to a delivery, for vendors that read it. `None`: none came. Told before [`StandIn::noted`].
+    fn answered(&mut self, _to: &Outgoing, _status: Option<u16>, _body: &[u8], _took: Duration, _cx: &mut Context<'_>) {
+    }
 
     /// What became of a delivery; `None`: no answer. Vendors with a delivery log write it down here.
     fn noted(&mut self, _outgoing: &Outgoing, _status: Option<u16>, _cx: &mut Context<'_>) {}
@@ -258,7 +267,7 @@ vendors! {
     /// Slack's desk.
     Slack in slack: token "xoxb-sandbox", patience 3, home "https://slack.com" "/api";
     /// Granola's desk.
-    Granola in granola: token "grn_sandbox", patience 10, home "https://public-api.granola.ai" "";
+    Granola in granola: token "grn_sandbox_key", patience 15, home "https://public-api.granola.ai" "";
     /// Typeform's desk.
     Typeform in typeform: token "tfp_sandbox", patience 30, home "https://api.typeform.com" "";
     /// BigQuery's desk.
@@ -354,12 +363,25 @@ impl World {
         self.lock().post.len()
     }
 
-    /// What came back from the subscriber. `None`: could not connect, or no answer within [`Vendor::patience`].
-    pub fn delivered(&self, outgoing: Outgoing, status: Option<u16>) {
+    /// The same with the subscriber's answer and how long it took.
+    pub fn answered(&self, outgoing: Outgoing, status: Option<u16>, body: &[u8], took: Duration) {
         let now = (self.clock)();
         let state = &mut *self.lock();
         let mut outbox = Vec::new();
-        let again = state.room(outgoing.vendor).delivered(&outgoing, status, now, &mut outbox);
+        state.room(outgoing.vendor).answered(&outgoing, status, body, took, now, &mut outbox);
+        state.send(outgoing.vendor, outbox, now);
+        self.settled(state, outgoing, status, now);
+    }
+
+    /// What came back from the subscriber. `None`: could not connect, or no answer within [`Vendor::patience`].
+    pub fn delivered(&self, outgoing: Outgoing, status: Option<u16>) {
+        let now = (self.clock)();
+        self.settled(&mut self.lock(), outgoing, status, now);
+    }
+
+    fn settled(&self, state: &mut State, mut outgoing: Outgoing, status: Option<u16>, now: DateTime<Utc>) {
+        let mut outbox = Vec::new();
+        let again = state.room(outgoing.vendor).delivered(&mut outgoing, status, now, &mut outbox);
         state.send(outgoing.vendor, outbox, now);
         if let Some(wait) = again {
             state.post.again(outgoing, now + wait);

@@ -20,6 +20,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("github.comment.toml", include_str!("../../mappings/github.comment.toml")),
     ("github.issue.toml", include_str!("../../mappings/github.issue.toml")),
     ("github.labels.toml", include_str!("../../mappings/github.labels.toml")),
+    ("granola.note.toml", include_str!("../../mappings/granola.note.toml")),
     ("intercom.company.toml", include_str!("../../mappings/intercom.company.toml")),
     ("intercom.conversation.toml", include_str!("../../mappings/intercom.conversation.toml")),
     ("linear.attachment.toml", include_str!("../../mappings/linear.attachment.toml")),
@@ -27,6 +28,16 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
     ("segment.group.toml", include_str!("../../mappings/segment.group.toml")),
+    ("typeform.response.toml", include_str!("../../mappings/typeform.response.toml")),
+    ("notion.customers.toml", include_str!("../../mappings/notion.customers.toml")),
+    ("notion.feedback.toml", include_str!("../../mappings/notion.feedback.toml")),
+    ("notion.themes.toml", include_str!("../../mappings/notion.themes.toml")),
+    ("salesforce.account.toml", include_str!("../../mappings/salesforce.account.toml")),
+    ("salesforce.feedback.toml", include_str!("../../mappings/salesforce.feedback.toml")),
+    ("salesforce.health.toml", include_str!("../../mappings/salesforce.health.toml")),
+    ("salesforce.opportunity.toml", include_str!("../../mappings/salesforce.opportunity.toml")),
+    ("slack.command.toml", include_str!("../../mappings/slack.command.toml")),
+    ("slack.message.toml", include_str!("../../mappings/slack.message.toml")),
 ];
 
 /// # Errors

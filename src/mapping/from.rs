@@ -28,6 +28,7 @@ pub struct FromMapping {
     pub partial: bool,
     place: Place,
     when: Option<Expression>,
+    taken_back: Option<Expression>,
     fields: Vec<Drawing>,
     customer: Vec<Hint>,
     digest: u64,
@@ -66,6 +67,8 @@ pub struct Drawn {
     pub part_of: Option<String>,
     /// `when` does not hold: the record is none of ours.
     pub skip: bool,
+    /// The source takes it back.
+    pub taken_back: bool,
 }
 
 impl FromMapping {
@@ -77,6 +80,11 @@ impl FromMapping {
             && !when.holds(&input)?
         {
             return Ok(Drawn { skip: true, ..Drawn::default() });
+        }
+        if let Some(taken_back) = &self.taken_back
+            && taken_back.holds(&input)?
+        {
+            return Ok(Drawn { taken_back: true, ..Drawn::default() });
         }
         let mut drawn = Drawn::default();
         for drawing in &self.fields {
@@ -190,6 +198,7 @@ pub(super) fn read(
         partial: root.get("partial").and_then(|item| item.boolean()).unwrap_or(false),
         place,
         when: root.get("when").and_then(|item| expression(&item)),
+        taken_back: root.get("taken_back").and_then(|item| expression(&item)),
         fields,
         customer,
         digest: digest(doc.text),

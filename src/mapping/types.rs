@@ -143,6 +143,8 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.region",
             "derived.theme_name",
             "derived.urls",
+            "derived.shipped_at",
+            "derived.customer_links",
         ],
         EntityKind::Customer => &[
             "id",
@@ -152,6 +154,13 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.days_as_customer",
             "derived.feedback_count",
             "derived.open_count",
+            "derived.open_requests",
+            "derived.last_feedback_at",
+            "derived.top_theme",
+            "derived.risk",
+            "derived.addressed_count",
+            "derived.last_addressed_at",
+            "derived.addressed",
             "usage.last_seen",
             "usage.events_30d",
             "usage.previous_30d",
@@ -186,7 +195,18 @@ pub(crate) fn is_inner(table: &[Field], dotted: &str) -> bool {
 pub(crate) fn readable(kind: EntityKind, keys: &[&str]) -> bool {
     let dotted = keys.join(".");
     // Into these one may look as deep as one likes.
-    let open = ["links", "enrichment", "decided", "origin", "hints", "thread", "aliases", "derived.urls"];
+    let open = [
+        "links",
+        "enrichment",
+        "decided",
+        "origin",
+        "hints",
+        "thread",
+        "aliases",
+        "derived.urls",
+        "derived.customer_links",
+        "derived.addressed",
+    ];
     if keys.is_empty() || open.iter().any(|open| dotted == *open || dotted.starts_with(&format!("{open}."))) {
         return true;
     }

@@ -12,7 +12,7 @@ use crate::house::House;
 use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_item, fetch_lane};
 use crate::mapping::{Drawn, FromMapping};
 use crate::recognise::name_customer;
-use crate::schema::{Alias, Body, Customer, Entity, EntityId, EntityKind, Origin, Path, Turn};
+use crate::schema::{Alias, Body, Customer, Entity, EntityId, EntityKind, Feedback, Origin, Path, Status, Turn};
 
 pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
     let refused = |field: Option<String>, cause: String| {
@@ -24,6 +24,9 @@ pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input:
     let drawn = mapping.draw(body).map_err(|error| refused(Some(error.field.clone()), error.to_string()))?;
     if drawn.skip {
         return Ok(());
+    }
+    if drawn.taken_back {
+        return Ok(take_back(house, tx, input)?);
     }
     if let Some(part_of) = &mapping.part_of {
         let parent = drawn
@@ -309,6 +312,54 @@ fn withdraw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input
     }
     tx.put_entity(&entity)?;
     follow(house, tx, &entity, Some(&before), When::Now)
+}
+
+/// What a mapping draws of a record that its source takes back.
+const TAKEN_BACK: &str = "withdrawn";
+
+/// Its source takes back what it gave (a reaction was removed, a label): as if it had never been said, unless somebody has worked on
+/// it meanwhile. Then it stays, and the log says why. What was never drawn needs no taking back.
+fn take_back(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
+    let (connection, key) = (&input.connection, &input.record.key);
+    let Some(id) = tx.linked(connection, &key.collection, &key.id)? else { return Ok(()) };
+    let Some(before) = tx.entity(id)? else { return Ok(()) };
+    let mut base = tx.base(id, connection, &key.collection)?;
+    if matches!((input.record.version, base.version), (Some(new), Some(old)) if new.0 < old) {
+        return Ok(());
+    }
+    if base.drawn.insert(TAKEN_BACK.into(), Value::Bool(true)) == Some(Value::Bool(true)) {
+        return Ok(()); // Heard already, and decided then.
+    }
+    base.version = input.record.version.map(|version| version.0).or(base.version);
+    tx.put_base(id, connection, &key.collection, &base)?;
+    let mut entity = before.clone();
+    let Body::Feedback(feedback) = &mut entity.body else { return Ok(()) };
+    let from_here =
+        feedback.origin.as_ref().is_some_and(|origin| origin.connection == *connection && origin.id == key.id);
+    if !from_here || feedback.withdrawn {
+        return Ok(());
+    }
+    let line = |what, note: String| Entry {
+        note: Some(note),
+        old: Some(Value::Bool(false)),
+        ..entry(house.now(), connection, what, Some(TAKEN_BACK.into()), Some(Value::Bool(true)))
+    };
+    if let Some(work) = work_on(feedback) {
+        return tx.log(id, &line(What::Conflict, format!("the source takes it back; it stays, because {work}")));
+    }
+    feedback.withdrawn = true;
+    tx.log(id, &line(What::Drawn, "the source takes it back, and nobody has worked on it".into()))?;
+    tx.put_entity(&entity)?;
+    follow(house, tx, &entity, Some(&before), When::Now)
+}
+
+/// What people have made of a piece of feedback, if they have. What models said and where it was copied to is no work of theirs.
+fn work_on(feedback: &Feedback) -> Option<String> {
+    if feedback.status != Status::New {
+        return Some(format!("its status is {}", feedback.status.name()));
+    }
+    let decided: Vec<&str> = feedback.decided.keys().map(String::as_str).collect();
+    (!decided.is_empty()).then(|| format!("somebody has decided {}", decided.join(", ")))
 }
 
 /// A part (a comment) becomes a turn of its parent's thread; it waits if the parent is not known yet.

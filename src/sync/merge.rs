@@ -154,8 +154,9 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
         restore: base.restore,
         found: false,
     };
-    // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person.
-    let lately = look.base.written_at.is_some_and(|at| look.now - at < REACTION);
+    // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person. Where their
+    // value becomes the item's, that goes round only if it is put back; else the next edit comes from a person somewhere.
+    let lately = lens.flow == Flow::Push && look.base.written_at.is_some_and(|at| look.now - at < REACTION);
     // Or it is what we replaced: seen only when no replica can lag any more.
     let again = base.was.as_ref().is_some_and(|was| was.theirs == theirs && look.now < was.until + REACTION);
     merged.rewritten |=

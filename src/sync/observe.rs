@@ -8,7 +8,7 @@ use connectors::{Record, Sink};
 use serde_json::{Map, Value};
 
 use super::desired::{DesireError, desired};
-use super::follow::{follow, item, rank};
+use super::follow::{follow, item, rank, records};
 use super::merge::{Look, Merged, merge};
 use super::rebind;
 use crate::house::House;
@@ -91,6 +91,7 @@ pub fn observe(
         stopped(house, tx, entity, connection, collection, link)?;
     } else if input.record.url.is_some() && link.url != input.record.url {
         tx.put_link(entity.id, connection, collection, &Link { url: input.record.url.clone(), ..link })?;
+        records(house, tx, entity, When::Now)?;
     }
     if merged.base != base {
         merged.base.looked_at = Some(input.seen_at).max(base.looked_at);

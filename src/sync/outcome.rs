@@ -66,7 +66,8 @@ pub(super) fn stored(
     if found || !receipt.replaced.is_empty() {
         look_closer(name, tx, planned, &base, receipt, now)?;
     }
-    if creates {
+    // An address that changes (a title may be part of it) is shown elsewhere.
+    if creates || before.is_some_and(|before| before.url != link.url) {
         linked(house, tx, planned)?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The program as people meet it: the real binary, its words, its exit codes, its signals, its doors.
 
 mod app;
+mod auth;
 mod backfill;
 mod check;
 mod commands;

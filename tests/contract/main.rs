@@ -8,17 +8,26 @@ mod app;
 mod bigquery;
 mod ga4;
 mod github;
+mod granola;
 mod intercom;
 mod linear;
+mod notion;
+mod oauth;
 mod posthog;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
+mod salesforce;
 mod segment;
+mod slack;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
+mod typeform;
 mod usage;
+mod vectors;
+#[path = "../support/vault.rs"]
+mod vault;
 
 use std::path::{Path, PathBuf};
 

@@ -32,6 +32,12 @@ pub(super) struct People {
     pub(super) trashed: BTreeSet<String>,
     /// Linear issues whose state somebody moved.
     pub(super) moved: BTreeSet<String>,
+    /// There are Notion and Salesforce, too.
+    pub(super) four: bool,
+    /// Pages that people threw away: `Loopd ID` values that may have no page.
+    pub(super) trashed_pages: BTreeSet<String>,
+    /// A field is hidden in Salesforce.
+    pub(super) hidden: bool,
     contacts: Vec<String>,
     companies: u64,
     said: BTreeMap<&'static str, u64>,
@@ -48,6 +54,9 @@ const BUGS: [&str; 6] = [
 
 impl People {
     pub(super) fn act(&mut self, town: &mut Town, rng: &mut Rng) {
+        if self.four && rng.chance(0.5) {
+            return self.act_in_more_places(town, rng);
+        }
         match rng.below(21) {
             0..=4 => self.open_issue(town, rng),
             5 => self.edit_issue(town, rng),
@@ -64,12 +73,12 @@ impl People {
         }
     }
 
-    fn one<T: Clone>(rng: &mut Rng, of: impl IntoIterator<Item = T>) -> Option<T> {
+    pub(super) fn one<T: Clone>(rng: &mut Rng, of: impl IntoIterator<Item = T>) -> Option<T> {
         let all: Vec<T> = of.into_iter().collect();
         all.get(usize::try_from(rng.below(all.len() as u64)).ok()?).cloned()
     }
 
-    fn say(&mut self, what: &'static str) -> u64 {
+    pub(super) fn say(&mut self, what: &'static str) -> u64 {
         let count = self.said.entry(what).or_default();
         *count += 1;
         *count

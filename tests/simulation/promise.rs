@@ -60,6 +60,13 @@ fn once_each(town: &Town, people: &People) {
         assert!(doubles.is_empty(), "{table} has doubles: {doubles:?}");
     }
     let rows = town.world.airtable(|desk, _| desk.rows(BASE, "Feedback"));
+    let pages = town.world.notion(|desk, _| desk.rows("Feedback"));
+    for source in ["Feedback", "Customers", "Themes"] {
+        let doubles = town.world.notion(|desk, _| desk.doubles(source, "Loopd ID"));
+        assert!(doubles.is_empty(), "{source} in Notion has doubles: {doubles:?}");
+    }
+    let doubles = town.world.salesforce(|desk, _| desk.doubles("Loopd_Feedback__c", "Loopd_ID__c"));
+    assert!(doubles.is_empty(), "Salesforce has doubles: {doubles:?}");
     let issues = people.issues.iter().map(|number| ("github", "issue", format!("{REPO}#{number}")));
     let conversations = people.conversations.iter().map(|id| ("intercom", "conversation", id.to_string()));
     for (connection, collection, outside) in issues.chain(conversations) {
@@ -67,6 +74,12 @@ fn once_each(town: &Town, people: &People) {
         let count = rows.iter().filter(|row| row["fields"]["Loopd ID"] == id.as_str()).count();
         let expected = usize::from(!people.deleted_rows.contains(&id));
         assert_eq!(count, expected, "rows of {connection} {outside} ({id})");
+        if people.four {
+            let count =
+                pages.values().filter(|page| page.get("Loopd ID").is_some_and(|held| *held == id.as_str())).count();
+            let expected = usize::from(!people.trashed_pages.contains(&id));
+            assert_eq!(count, expected, "pages of {connection} {outside} ({id})");
+        }
     }
     let urls = town.world.linear(|desk, _| desk.doubles());
     assert!(urls.is_empty(), "one source became several issues: {urls:?}");
@@ -100,6 +113,13 @@ fn outside(town: &Town, typed: &Typed) -> Option<Value> {
             .world
             .airtable(|desk, _| desk.row(BASE, typed.table, &typed.record))
             .map(|row| row["fields"][typed.field].clone()),
+        "notion" => {
+            let row = town.world.notion(|desk, _| desk.row(&typed.record));
+            (!row.is_empty()).then(|| row.get(typed.field).cloned().unwrap_or_default())
+        }
+        "salesforce" => {
+            town.world.salesforce(|desk, _| desk.row(typed.table, &typed.record)).map(|row| row[typed.field].clone())
+        }
         _ => town.world.linear(|desk, _| desk.issue(&typed.record)).map(|issue| issue[typed.field].clone()),
     }
 }
@@ -163,6 +183,11 @@ fn converged(town: &Town) {
                     town.world.airtable(|desk, _| desk.row(BASE, table, &link.id)).map(|row| row["fields"].clone())
                 }
                 ("linear", "issue") => town.world.linear(|desk, _| desk.issue(&link.id)),
+                ("notion", _) => {
+                    let row = town.world.notion(|desk, _| desk.row(&link.id));
+                    (!row.is_empty()).then(|| Value::Object(row))
+                }
+                ("salesforce", object) => town.world.salesforce(|desk, _| desk.row(object, &link.id)),
                 _ => continue,
             };
             let Some(there) = there else {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use connectors::http::{Broken, Transport};
+use connectors::http::{Broken, Transport, Wire};
 use connectors::{Clock, Kind};
 use http::{Request, Response};
 use loopd::config::{Config, World as Machine};
@@ -40,6 +40,8 @@ impl Machine for NoMachine {
             "INTERCOM_TOKEN" => Vendor::Intercom.token().to_owned(),
             "AIRTABLE_TOKEN" => Vendor::Airtable.token().to_owned(),
             "LINEAR_TOKEN" => Vendor::Linear.token().to_owned(),
+            "NOTION_TOKEN" => Vendor::Notion.token().to_owned(),
+            "SALESFORCE_SECRET" => sandbox::salesforce::CLIENT_SECRET.to_owned(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
             _ => return None,
         })
@@ -117,6 +119,31 @@ to = "linear.customer"
     )
 }
 
+/// Beside those four: Notion and Salesforce, so that one item lives in up to four places.
+pub fn two_more() -> String {
+    let routes = loopd::config::routes(&[Kind::Notion, Kind::Salesforce]);
+    let (page, client) = (sandbox::notion::PAGE, sandbox::salesforce::CLIENT_ID);
+    format!(
+        r#"
+[connection.notion]
+kind = "notion"
+page = "{page}"
+token = {{ env = "NOTION_TOKEN" }}
+webhook = true
+webhook_secret = {{ env = "NOTION_HOOK" }}
+
+[connection.salesforce]
+kind = "salesforce"
+base_url = "https://salesforce.example.com"
+client_id = "{client}"
+client_secret = {{ env = "SALESFORCE_SECRET" }}
+quota = {{ calls = 600, per_seconds = 60, burst = 200 }}
+
+{routes}
+"#
+    )
+}
+
 /// A room, and when it wants to work again.
 pub type Waiting = (Box<dyn Stage>, Option<DateTime<Utc>>);
 
@@ -150,6 +177,10 @@ impl Transport for Breakable {
             return Ok(Response::builder().status(500).body(Bytes::new()).expect("a response"));
         }
         self.inner.send(request, timeout).await
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        self.inner.dial(url).await
     }
 }
 
@@ -201,6 +232,11 @@ impl Town {
         Self::with(seed, "")
     }
 
+    /// One in which an item lives in up to four places.
+    pub fn of_four(seed: u64) -> Self {
+        Self::with(seed, &two_more())
+    }
+
     pub fn with(seed: u64, extra: &str) -> Self {
         Self::furnished(seed, extra, BTreeMap::new())
     }
@@ -224,7 +260,7 @@ impl Town {
         let broken = Arc::default();
         let house = house(&world, &clock, &store, &files, &broken);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        for connection in ["airtable", "linear"] {
+        for connection in house.connections.keys() {
             runtime.block_on(crate::furnish::setup(&house, &clock, connection));
         }
         let rooms = rooms(&house).into_iter().map(|room| (room, None)).collect();

@@ -29,6 +29,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use app::read_public_key;
 pub use desk::{Edit, NewIssue};
 pub use model::{Comment, Issue, Repo};
 
