@@ -66,7 +66,16 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
     let members = members(ledger, id)?;
     let open = members.iter().filter(|feedback| !matches!(feedback.status, Status::Shipped | Status::WontDo)).count();
     let days = customer.customer_since.map(|since| (now.date_naive() - since).num_days().max(0));
-    Ok(json!({ "days_as_customer": days, "feedback_count": members.len(), "open_count": open }))
+    let merged_into = match &customer.merged {
+        Some(merge) => ledger.entity(merge.into)?.as_ref().map(crate::customers::called),
+        None => None,
+    };
+    Ok(json!({
+        "days_as_customer": days,
+        "feedback_count": members.len(),
+        "open_count": open,
+        "merged_into": merged_into,
+    }))
 }
 
 fn of_theme(ledger: &Ledger, id: EntityId) -> Result<Value, LedgerError> {

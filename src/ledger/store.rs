@@ -48,11 +48,15 @@ pub enum Tree {
     Bindings,
     /// What is wrong right now, per connection.
     Conditions,
+    /// Pairs of customers who may be one, and what a person said of them; each pair stands both ways round.
+    Pairs,
+    /// Customers by what is left of their names when case, signs and legal forms are taken away.
+    Alike,
     Meta,
 }
 
 impl Tree {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Inbox,
         Self::Raw,
         Self::Seen,
@@ -75,6 +79,8 @@ impl Tree {
         Self::Review,
         Self::Bindings,
         Self::Conditions,
+        Self::Pairs,
+        Self::Alike,
         Self::Meta,
     ];
 
@@ -102,6 +108,8 @@ impl Tree {
             Self::Review => "review",
             Self::Bindings => "bindings",
             Self::Conditions => "conditions",
+            Self::Pairs => "pairs",
+            Self::Alike => "alike",
             Self::Meta => "meta",
         }
     }
