@@ -3,7 +3,9 @@
 mod backfill;
 mod check;
 mod commands;
+mod customers;
 mod hooks;
+mod import;
 mod ledger;
 mod manager;
 mod reload;

@@ -20,6 +20,7 @@ mod full_loop;
 mod linear_changes;
 mod locked_out;
 mod odd_input;
+mod one_customer;
 mod repair;
 mod retention;
 mod rows_refused;
