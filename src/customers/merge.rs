@@ -212,13 +212,24 @@ pub fn move_items(house: &House, merged: EntityId) -> Result<(), LedgerError> {
                 }
                 let mut feedback = feedback.clone();
                 feedback.customer = Some(to);
-                feedback.merged_from.push(merged);
+                feedback.merged_from.extend(passed(tx, merged)?);
                 change_customer(house, tx, &before, feedback, What::Merged)?;
             }
             Ok(())
         })?;
     }
     Ok(())
+}
+
+/// Those through whom something of this customer's comes to where it lives now, itself first.
+fn passed(tx: &mut Tx<'_>, merged: EntityId) -> Result<Vec<EntityId>, LedgerError> {
+    let mut passed = Vec::new();
+    let mut at = merged;
+    while let Some(merge) = tx.entity(at)?.and_then(|entity| entity.as_customer()?.merged.clone()) {
+        passed.push(at);
+        at = merge.into;
+    }
+    Ok(passed)
 }
 
 /// An item is another customer's now.
@@ -355,7 +366,7 @@ fn give_back(
 }
 
 /// The domains that a customer has by itself: its sources' and its people's.
-fn own_domains(house: &House, tx: &mut Tx<'_>, customer: &Entity) -> Result<BTreeSet<String>, LedgerError> {
+pub(crate) fn own_domains(house: &House, tx: &mut Tx<'_>, customer: &Entity) -> Result<BTreeSet<String>, LedgerError> {
     let mut own: BTreeSet<String> = BTreeSet::new();
     if let Some(Value::Array(said)) = word_of_sources(house, tx, customer.id, "domains")? {
         own.extend(said.iter().filter_map(Value::as_str).map(str::to_owned));

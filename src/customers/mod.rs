@@ -14,8 +14,8 @@ mod part;
 mod show;
 
 pub use doubt::{Doubtful, Evidence, answer, doubtful, doubts_open};
-pub(crate) use merge::goes_after;
 pub use merge::{Merged, merge, move_items, undo};
+pub(crate) use merge::{goes_after, own_domains};
 pub use names::{add_name, remove_name};
 pub use part::{Parted, part, sort_items};
 pub use show::{Card, Line, card, lines, meant};

@@ -143,6 +143,12 @@ fn pass_on(
     said_before: &BTreeMap<String, Value>,
     drawn: &Drawn,
 ) -> Result<(), Whole> {
+    let listed = |said: Option<&Value>| -> Vec<String> {
+        said.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let says = listed(drawn.fields.iter().find(|(path, _)| path.dotted() == "domains").map(|(_, said)| said));
+    let gone: Vec<String> =
+        listed(said_before.get("domains")).into_iter().filter(|domain| !says.contains(domain)).collect();
     let mut from = entity.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into);
     while let Some(id) = from {
         let Some(before) = tx.entity(id)? else { return Ok(()) };
@@ -151,10 +157,14 @@ fn pass_on(
         drawn.fields.retain(|path, _| path.dotted() != "domains");
         let (changed, lines) = overlay(house, by, &before, said_before, &drawn, false)?;
         let mut after = changed.unwrap_or_else(|| before.clone());
-        gather(tx, &mut after)?;
         if let Body::Customer(customer) = &mut after.body {
+            if !gone.is_empty() {
+                let own = customers::own_domains(house, tx, &before)?;
+                customer.domains.retain(|domain| own.contains(domain) || !gone.contains(domain));
+            }
             set_tier(house, customer);
         }
+        gather(tx, &mut after)?;
         for line in &lines {
             tx.log(id, line)?;
         }

@@ -196,6 +196,32 @@ fn what_the_merged_ones_source_says_goes_on_to_the_other() {
 }
 
 #[test]
+fn a_domain_that_the_merged_ones_source_says_no_more_is_nobodys() {
+    tell(|town, mid| {
+        import(
+            town,
+            "id,name,domain,owner\nl,Lumen,lumen.example.com,\ne,Energy,energy.example.com old.example.com,Ada\n",
+        );
+        minutes(town, 3);
+        let of = |id: &str| EntityId::derive("csv", "customers", id);
+        merge(town, of("l"), of("e"));
+        mid(town);
+        minutes(town, 10);
+        let shown = |town: &Town| row(town, "Customers", of("l")).1;
+        assert_eq!(shown(town)["Domains"], "lumen.example.com, energy.example.com, old.example.com");
+        assert_eq!(shown(town)["Owner"], "Ada", "what the one lacks it has from the other");
+        import(town, "id,name,domain,owner\ne,Energy,energy.example.com,Bo\n");
+        mid(town);
+        much_later(town, 1);
+        assert_eq!(shown(town)["Domains"], "lumen.example.com, energy.example.com");
+        assert_eq!(shown(town)["Owner"], "Bo");
+        let whose = |text: &str| town.house.ledger.transact(|tx| tx.customer_by(&alias(text))).expect("memory");
+        assert_eq!((whose("domain:energy.example.com"), whose("domain:old.example.com")), (Some(of("l")), None));
+        no_dead(town);
+    });
+}
+
+#[test]
 fn a_merge_that_is_undone_leaves_everything_as_it_was() {
     tell(|town, mid| {
         let Two { lumen, energy, issue, talk } = two(town);
