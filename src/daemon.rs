@@ -55,8 +55,10 @@ pub struct Materials {
 
 /// Opens every connection. Calls nobody.
 pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Result<House, BuildError> {
-    if config.mappings.from_for(import::CONNECTION, import::COLLECTION).is_none() {
-        config.mappings.from.extend(import::mapping());
+    for mapping in import::mappings() {
+        if config.mappings.from_for(import::CONNECTION, &mapping.collection).is_none() {
+            config.mappings.from.push(mapping);
+        }
     }
     let mut connections = BTreeMap::new();
     for (name, connection) in &config.connections {

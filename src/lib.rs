@@ -31,6 +31,7 @@
 //! - [`schema`] is what loopd knows: feedback, customers, themes. [`view`] is what a mapping sees of it.
 //! - [`mapping`] compiles what ops write: what flows where, which way, and who wins.
 //! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
+//! - [`customers`] holds what people judge of customers: who may be one, who is, who is not.
 //! - [`recognise`] says whose a piece of feedback is; [`follow`] what is to be looked at again when an entity has changed.
 //! - [`vault`] keeps the grants of people who signed in for a connection.
 //! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it
@@ -42,6 +43,7 @@ pub mod backfill;
 pub mod cli;
 pub mod close;
 pub mod config;
+pub mod customers;
 pub mod daemon;
 pub mod delay;
 pub mod demo;

@@ -77,6 +77,10 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
     let open: Vec<&Feedback> =
         members.iter().map(|(_, feedback)| feedback).filter(|feedback| is_open(feedback)).collect();
     let days = customer.customer_since.map(|since| (now.date_naive() - since).num_days().max(0));
+    let merged_into = match &customer.merged {
+        Some(merge) => ledger.entity(merge.into)?.as_ref().map(crate::customers::called),
+        None => None,
+    };
     let mut addressed: Vec<(Option<DateTime<Utc>>, EntityId, &Feedback)> = Vec::new();
     for (id, feedback) in members.iter().filter(|(_, feedback)| feedback.status == Status::Shipped) {
         addressed.push((shipped_at(ledger, *id, feedback)?, *id, feedback));
@@ -98,6 +102,7 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
         "addressed_count": addressed.len(),
         "last_addressed_at": addressed.first().and_then(|(at, ..)| *at),
         "addressed": shown,
+        "merged_into": merged_into,
     }))
 }
 

@@ -26,8 +26,10 @@ use crate::intake::Current;
 use crate::ledger::{NoProbe, portable};
 use crate::report::{Size, Status, Why};
 
+mod customers;
 mod desk;
 
+pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome, Question};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,8 +88,20 @@ pub enum Ask {
         streams: Vec<String>,
     },
     Import {
+        kind: crate::import::Kind,
+        file: String,
+        /// The first of the file's rows are among these.
+        first: bool,
         rows: Vec<crate::import::Row>,
+        bad: Vec<crate::import::Bad>,
     },
+    /// What that would do.
+    Rehearse {
+        kind: crate::import::Kind,
+        rows: Vec<crate::import::Row>,
+        bad: Vec<crate::import::Bad>,
+    },
+    Customers(AskCustomers),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +127,8 @@ pub enum Answer {
     Imported {
         news: usize,
     },
+    Rehearsed(Box<crate::import::Report>),
+    Customers(Box<AnswerCustomers>),
     /// It cannot be answered, and why.
     No(String),
 }
@@ -134,9 +150,12 @@ impl Ask {
             | Self::Export
             // The message waits in its queue; who sends it opens the connection.
             | Self::Approve { .. }
-            | Self::Drop { .. } => true,
+            | Self::Drop { .. }
+            // What follows from it is queued.
+            | Self::Customers(_) => true,
             Self::SetBack { .. }
             | Self::Import { .. }
+            | Self::Rehearse { .. }
             | Self::Retry { .. }
             // An item that ships by it is answered where it came from.
             | Self::Restore { .. }
@@ -172,7 +191,16 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Standing { connection, streams } => {
             Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
-        Ask::Import { rows } => Answer::Imported { news: crate::import::take_in(house, &rows)? },
+        Ask::Customers(ask) => Answer::Customers(Box::new(customers::answer(house, ask)?)),
+        Ask::Rehearse { kind, rows, bad } => {
+            Answer::Rehearsed(Box::new(crate::import::rehearse(house, kind, &rows, &bad)?))
+        }
+        Ask::Import { kind, file, first, rows, bad } => {
+            if first {
+                crate::import::begin(house, &file)?;
+            }
+            Answer::Imported { news: crate::import::take_in(house, kind, &file, &rows, &bad)? }
+        }
     })
 }
 

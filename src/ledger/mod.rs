@@ -40,8 +40,8 @@ use tokio::sync::Notify;
 pub use memory_store::{MemoryStore, Overlay};
 pub use place::stands;
 pub use records::{
-    Base, Condition, Dead, Effect, Entry, FieldBase, GENERATIONS, Input, Known, Letter, Link, LinkState, MessageState,
-    Outgoing, Position, Question, Seen, StoredEntity, Via, Waiting, Was, What,
+    Base, Condition, Dead, Doubt, DoubtState, Effect, Entry, FieldBase, GENERATIONS, Input, Known, Letter, Link,
+    LinkState, MessageState, Outgoing, Position, Question, Seen, StoredEntity, Via, Waiting, Was, What,
 };
 pub use sled_store::{FreeSpace, RESERVE, SledStore};
 pub use store::{Batch, Row, Store, StoreError, Tree};

@@ -56,11 +56,15 @@ pub enum Tree {
     Members,
     /// The events that were counted, by their ids.
     Counted,
+    /// Pairs of customers who may be one, and what a person said of them; each pair stands both ways round.
+    Pairs,
+    /// Customers by what is left of their names when case, signs and legal forms are taken away.
+    Alike,
     Meta,
 }
 
 impl Tree {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Inbox,
         Self::Raw,
         Self::Seen,
@@ -87,6 +91,8 @@ impl Tree {
         Self::UsageOf,
         Self::Members,
         Self::Counted,
+        Self::Pairs,
+        Self::Alike,
         Self::Meta,
     ];
 
@@ -118,6 +124,8 @@ impl Tree {
             Self::UsageOf => "usage_of",
             Self::Members => "members",
             Self::Counted => "counted",
+            Self::Pairs => "pairs",
+            Self::Alike => "alike",
             Self::Meta => "meta",
         }
     }

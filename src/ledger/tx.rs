@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    Base, Condition, Dead, Effect, Entry, Input, Letter, Link, Outgoing, Position, Question, Seen, StoredEntity,
+    Base, Condition, Dead, Doubt, Effect, Entry, Input, Letter, Link, Outgoing, Position, Question, Seen, StoredEntity,
     Waiting,
 };
 use super::store::{Batch, Bytes, Store, Tree};
@@ -317,7 +317,42 @@ impl<'a> Tx<'a> {
         self.remove(Tree::Waiting, key);
     }
 
+    /// What is known of these two being one.
+    pub fn doubt(&mut self, a: EntityId, b: EntityId) -> Result<Option<Doubt>, LedgerError> {
+        self.read(Tree::Pairs, keys::pair(a, b))
+    }
+
+    pub fn put_doubt(&mut self, a: EntityId, b: EntityId, doubt: &Doubt) -> Result<(), LedgerError> {
+        self.write(Tree::Pairs, keys::pair(a, b), doubt)?;
+        self.write(Tree::Pairs, keys::pair(b, a), doubt)
+    }
+
+    /// The customer's name comes down to this.
+    pub fn put_alike(&mut self, core: &str, customer: EntityId) -> Result<(), LedgerError> {
+        self.write(Tree::Alike, keys::alike(core, customer), &())
+    }
+
+    pub fn drop_alike(&mut self, core: &str, customer: EntityId) {
+        self.remove(Tree::Alike, keys::alike(core, customer));
+    }
+
     // Links
+
+    /// The record becomes another entity's, with what was agreed on about it.
+    pub fn hand_over(
+        &mut self,
+        from: EntityId,
+        to: EntityId,
+        connection: &str,
+        collection: &str,
+    ) -> Result<(), LedgerError> {
+        let Some(link) = self.link(from, connection, collection)? else { return Ok(()) };
+        let base = self.base(from, connection, collection)?;
+        self.remove(Tree::Links, keys::entity(from, &[connection, collection]));
+        self.remove(Tree::Bases, keys::entity(from, &[connection, collection]));
+        self.put_link(to, connection, collection, &link)?;
+        self.put_base(to, connection, collection, &base)
+    }
 
     pub fn link(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Option<Link>, LedgerError> {
         self.read(Tree::Links, keys::entity(entity, &[connection, collection]))

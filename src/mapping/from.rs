@@ -140,6 +140,7 @@ impl Hint {
         for value in values {
             match value {
                 Value::Null => {}
+                Value::String(text) if self.kind == AliasKind::Domain => aliases.extend(Alias::of_domain(&text)),
                 Value::String(text) => aliases.extend(Alias::new(self.kind, &text)),
                 Value::Number(number) => aliases.extend(Alias::new(self.kind, &number.to_string())),
                 other => {

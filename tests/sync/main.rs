@@ -22,6 +22,7 @@ mod linear_changes;
 mod locked_out;
 mod notion;
 mod odd_input;
+mod one_customer;
 mod repair;
 mod retention;
 mod rows_refused;
