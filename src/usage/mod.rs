@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub use room::Room;
 
 use crate::ledger::{Holder, Ledger, LedgerError, People};
-use crate::schema::{Alias, AliasKind, Customer, EntityId};
+use crate::schema::{Alias, AliasKind, Customer, Entity, EntityId};
 
 /// How many days a period has, in what a mapping sees.
 pub const PERIOD: i64 = 30;
@@ -33,11 +33,27 @@ pub fn customer_of(ledger: &Ledger, account: &str) -> Result<Option<EntityId>, L
     Ok(None)
 }
 
+/// The customer and all that were merged into it.
+fn family(ledger: &Ledger, customer: &Customer) -> Result<Vec<Customer>, LedgerError> {
+    let (mut family, mut seen, mut next) = (vec![customer.clone()], BTreeSet::new(), customer.absorbed.clone());
+    while let Some(id) = next.pop() {
+        let member = if seen.insert(id) { ledger.entity(id)? } else { None };
+        if let Some(member) = member.as_ref().and_then(Entity::as_customer) {
+            next.extend(&member.absorbed);
+            family.push(member.clone());
+        }
+    }
+    Ok(family)
+}
+
 /// The accounts that are this customer's and have been used.
 fn accounts(ledger: &Ledger, id: EntityId, customer: &Customer) -> Result<Vec<Holder>, LedgerError> {
-    let aliases = customer.aliases.iter().map(|alias| alias.value.as_str());
-    let names = aliases.chain(customer.domains.iter().map(String::as_str)).chain(customer.name.as_deref());
-    let candidates: BTreeSet<Holder> = names.filter_map(Holder::account).collect();
+    let mut candidates: BTreeSet<Holder> = BTreeSet::new();
+    for member in family(ledger, customer)? {
+        let aliases = member.aliases.iter().map(|alias| alias.value.as_str());
+        let names = aliases.chain(member.domains.iter().map(String::as_str)).chain(member.name.as_deref());
+        candidates.extend(names.filter_map(Holder::account));
+    }
     let mut accounts = Vec::new();
     for holder in candidates {
         let Holder::Account(name) = &holder else { continue };

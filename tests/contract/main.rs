@@ -25,9 +25,9 @@ mod spec;
 mod support;
 mod typeform;
 mod usage;
-mod vectors;
 #[path = "../support/vault.rs"]
 mod vault;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 
