@@ -50,7 +50,7 @@ fn family(ledger: &Ledger, customer: &Customer) -> Result<Vec<Customer>, LedgerE
 fn accounts(ledger: &Ledger, id: EntityId, customer: &Customer) -> Result<Vec<Holder>, LedgerError> {
     let mut candidates: BTreeSet<Holder> = BTreeSet::new();
     for member in family(ledger, customer)? {
-        let aliases = member.aliases.iter().map(|alias| alias.value.as_str());
+        let aliases = member.aliases.iter().chain(&member.given).map(|alias| alias.value.as_str());
         let names = aliases.chain(member.domains.iter().map(String::as_str)).chain(member.name.as_deref());
         candidates.extend(names.filter_map(Holder::account));
     }

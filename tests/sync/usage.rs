@@ -3,6 +3,8 @@
 use connectors::Clock;
 use http::HeaderMap;
 use loopd::intake::{admit, receive_at};
+use loopd::report::usage::Wanted;
+use loopd::schema::EntityId;
 use serde_json::{Value, json};
 
 use crate::story::{minutes, no_dead, tell_in};
@@ -94,9 +96,42 @@ fn a_customer_who_becomes_known_later_has_used_it_before() {
         assert_eq!((&row["fields"]["Name"], &row["fields"]["Uses in 30 Days"]), (&json!("Lumen"), &json!(1)));
         let day = town.clock.now().date_naive();
         let found =
-            loopd::report::usage::usage(&town.house.ledger, &Default::default(), town.clock.now()).expect("memory");
+            loopd::report::usage::usage(&town.house.ledger, &Wanted::default(), town.clock.now()).expect("memory");
         assert_eq!(found.rows.len(), 1);
         assert_eq!((found.rows[0].account.as_deref(), found.rows[0].events), (Some("Lumen"), 1));
         assert!(found.rows[0].customer.is_some() && found.to == day);
+    });
+}
+
+#[test]
+fn what_two_customers_used_is_one_customers_when_they_are_merged_and_parted_again() {
+    tell_in(town, |town, mid| {
+        for (account, uses) in [("G-1", 2), ("G-2", 3)] {
+            let name = json!({"name": format!("Company {account}")});
+            let belongs =
+                json!({"type": "group", "userId": account, "groupId": account, "traits": name, "messageId": account});
+            send(town, &[belongs]);
+            let events: Vec<Value> = (0..uses).map(|n| track(&format!("{account} {n}"), account)).collect();
+            send(town, &events);
+        }
+        minutes(town, 3);
+        let uses = |town: &Town| -> Vec<(String, u64)> {
+            let found = loopd::report::usage::usage(&town.house.ledger, &Wanted::default(), town.clock.now());
+            let rows = found.expect("memory").rows.into_iter();
+            rows.map(|row| (row.account.unwrap_or_default(), row.events)).collect()
+        };
+        let two = vec![("Company G-2".to_owned(), 3), ("Company G-1".to_owned(), 2)];
+        assert_eq!(uses(town), two);
+        let id = |group: &str| EntityId::derive("segment", "group", group);
+        loopd::customers::merge(&town.house, id("G-1"), id("G-2"), "cli (ada)").expect("memory").expect("they can be");
+        mid(town);
+        minutes(town, 3);
+        assert_eq!(uses(town), [("Company G-1".to_owned(), 5)]);
+        assert_eq!(crate::story::row(town, "Customers", id("G-1")).1["Uses in 30 Days"], json!(5));
+        loopd::customers::undo(&town.house, id("G-2"), "cli (ada)").expect("memory").expect("it was merged");
+        minutes(town, 3);
+        assert_eq!(uses(town), two);
+        assert_eq!(crate::story::row(town, "Customers", id("G-1")).1["Uses in 30 Days"], json!(2));
+        no_dead(town);
     });
 }

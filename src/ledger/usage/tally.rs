@@ -12,6 +12,7 @@ use super::{
 use crate::ledger::store::Tree;
 use crate::ledger::tx::Tx;
 use crate::ledger::{LedgerError, keys};
+use crate::schema::domain::is_mail_provider;
 use crate::schema::{Alias, AliasKind};
 
 /// What is counted in one transaction. Who belongs where comes first ([`Tally::join`]), then the events
@@ -36,6 +37,12 @@ struct Connection {
 const HOPS: usize = 3;
 /// How old the note of when a person was last met may become.
 const WEEK: TimeDelta = TimeDelta::days(7);
+
+/// The domain of an address, unless it is a mail provider's.
+fn company_of(address: &str) -> Option<String> {
+    let domain = Alias::new(AliasKind::Domain, address)?.value;
+    (!is_mail_provider(&domain)).then(|| bounded(&domain))
+}
 
 impl Tally {
     fn connection<'a>(&'a mut self, tx: &mut Tx<'_>, name: &str) -> Result<&'a mut Connection, LedgerError> {
@@ -68,8 +75,8 @@ impl Tally {
                 }
                 Belongs::Email(_) if before.told => {}
                 Belongs::Email(address) => {
-                    let Some(domain) = Alias::new(AliasKind::Domain, address) else { continue };
-                    after.account = Some(bounded(&domain.value));
+                    let Some(domain) = company_of(address) else { continue };
+                    after.account = Some(domain);
                 }
                 Belongs::Person(name) if *name == member.user => continue,
                 Belongs::Person(name) => after.person = Some(bounded(name)),
@@ -224,8 +231,8 @@ impl Tally {
         if let Some(account @ Holder::Account(_)) = home {
             return Ok((account, person));
         }
-        if let Some(domain) = usage.email.as_deref().and_then(|email| Alias::new(AliasKind::Domain, email)) {
-            return Ok((Holder::Account(bounded(&domain.value)), person));
+        if let Some(domain) = usage.email.as_deref().and_then(company_of) {
+            return Ok((Holder::Account(domain), person));
         }
         // Strangers are many, and few of them ever say who they are.
         let is_person =
