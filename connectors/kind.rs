@@ -118,6 +118,11 @@ impl Kind {
         matches!(self, Self::App | Self::Segment)
     }
 
+    /// All that it tells is how often things were used: it has no records, and so nothing that a mapping could draw from.
+    pub fn is_counted_only(self) -> bool {
+        matches!(self, Self::BigQuery | Self::Ga4 | Self::PostHog)
+    }
+
     /// The credentials that a connection of this kind takes.
     pub fn secrets(self) -> &'static [SecretSpec] {
         match self {

@@ -10,9 +10,11 @@ pub mod airtable;
 pub mod app;
 pub mod bigquery;
 pub mod clock;
+mod days;
 pub mod fault;
 pub mod ga4;
 pub mod github;
+mod google;
 pub mod granola;
 pub mod http;
 pub mod intercom;
@@ -107,12 +109,18 @@ pub struct Page {
     pub records: Vec<Record>,
     /// How often things were used; most sources tell nothing of it.
     pub usage: Vec<Usage>,
+    /// The days that are all told with this page.
+    pub whole: Option<Whole>,
     pub next: Next,
 }
 
 impl Page {
     pub fn of(records: Vec<Record>, next: Next) -> Self {
-        Self { records, usage: Vec::new(), next }
+        Self { records, usage: Vec::new(), whole: None, next }
+    }
+
+    pub fn of_usage(usage: Vec<Usage>, next: Next) -> Self {
+        Self { records: Vec::new(), usage, whole: None, next }
     }
 }
 
@@ -325,6 +333,8 @@ pub struct Delivery {
     pub pull: Vec<String>,
     /// How often things were used.
     pub usage: Vec<Usage>,
+    /// Who belongs where.
+    pub members: Vec<Member>,
     /// What the sender must read in our answer, besides its 2xx.
     pub reply: Option<Reply>,
     /// What a person has to do now (paste a token that came with this request), told by `status` until the next attach.
@@ -340,13 +350,17 @@ pub struct Reply {
     pub names: Option<Key>,
 }
 
-/// How often an account used a feature on a day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How often somebody used a feature on a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// The vendor's name of the account: a group id, a domain, a customer's number. `None`: not known yet.
+    /// The vendor's name of the account: a group id, a domain, a customer's number. `None`: it follows from who it was.
     pub account: Option<String>,
-    /// The vendor's name of the person, where it has one.
+    /// The vendor's name of a known person.
     pub user: Option<String>,
+    /// The vendor's name of somebody who has not said who they are.
+    pub anonymous: Option<String>,
+    /// Of the person; its domain names the account where nothing else does.
+    pub email: Option<String>,
     /// The event's name.
     pub feature: String,
     /// In UTC, or in the vendor's own time zone where it only tells days.
@@ -355,13 +369,45 @@ pub struct Usage {
 }
 
 /// Whether a number adds to what is known, or is what is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// One more, known by this id: told twice, it counts once.
     Once(String),
-    /// The total of that day as the vendor has it now; it takes the place of an earlier one.
-    Total(u64),
+    /// A number that the vendor has added up. What one pull brings of an account, feature and day adds up over its users,
+    /// and takes the place of what an earlier pull brought.
+    Total {
+        count: u64,
+        /// When the pull began, in milliseconds since 1970.
+        pull: i64,
+    },
+}
+
+/// The days, both included, of which a pull has now brought everything: what an earlier pull brought of them and this one
+/// did not is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub from: NaiveDate,
+    pub to: NaiveDate,
+    /// As in [`Counted::Total`].
+    pub pull: i64,
+}
+
+/// Whose a person is, as it has just become known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The vendor's name of the person.
+    pub user: String,
+    pub of: Belongs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Belongs {
+    /// To this account.
+    Account(String),
+    /// To the account of this address' domain, unless another is known.
+    Email(String),
+    /// It is another name of this person.
+    Person(String),
 }
 
 /// Calls made so far, for `status`, metrics and the demo's table.
@@ -505,6 +551,22 @@ pub trait Sink: Send + Sync {
 /// Receiving. Pure: verify, then parse; nothing of an unverified body reaches the engine.
 pub trait Webhook: Send + Sync {
     fn open(&self, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal>;
+
+    /// For senders whose path is given and who name the connection by a key: the paths below our address that they use,
+    /// besides the connection's own.
+    fn fixed_paths(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether a request at one of [`Webhook::fixed_paths`] bears this connection's key.
+    fn is_ours(&self, _path: &str, _raw: Request<'_>) -> bool {
+        false
+    }
+
+    /// [`Webhook::open`], of a request at one of [`Webhook::fixed_paths`].
+    fn open_at(&self, _path: &str, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal> {
+        self.open(raw, now)
+    }
 
     /// Its senders have no secret to sign with, only a public key, and post to paths of ours instead of `/hooks/NAME`.
     fn public(&self) -> Option<&dyn Public> {

@@ -121,6 +121,14 @@ impl Origins {
         !self.any && self.listed.is_empty()
     }
 
+    /// A page that belongs to one of them, so that it may be shown to people as a link: a stranger who sends in somebody's
+    /// name must not choose where they click. Where no origins are listed, any page is as good as another.
+    pub fn admits_page(&self, url: &str) -> bool {
+        let Ok(uri) = url.parse::<Uri>() else { return false };
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
+        matches!(scheme, "http" | "https") && (self.is_empty() || self.admits(&format!("{scheme}://{authority}")))
+    }
+
     /// Compared whole: `https://app.example.com.evil.example` and `https://evilexample.com` are other hosts.
     pub fn admits(&self, origin: &str) -> bool {
         if self.any {
@@ -142,11 +150,6 @@ impl Origins {
 fn is_host(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     !text.is_empty() && text.chars().all(plain)
-}
-
-/// A URL that leads to a page: what may be shown to people as a link. Never `javascript:` or a file.
-pub fn is_page(url: &str) -> bool {
-    url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")))
 }
 
 /// One address (`192.0.2.7`) or a block of them (`10.0.0.0/8`, `2001:db8::/32`).
@@ -280,10 +283,26 @@ mod tests {
     }
 
     #[test]
-    fn only_pages_are_pages() {
-        assert!(is_page("https://app.example.com/orders?a=b"));
-        for bad in ["javascript:alert(1)", "file:///etc/passwd", "/orders", "app.example.com", "data:text/html,x", ""] {
-            assert!(!is_page(bad), "{bad}");
+    fn a_link_leads_to_a_page_of_ours() {
+        let listed = origins(&["https://app.example.com", "https://*.example.org"]);
+        assert!(
+            listed.admits_page("https://app.example.com/orders?a=b") && listed.admits_page("https://a.example.org/")
+        );
+        for bad in [
+            "https://evil.example/",
+            "https://ada:secret@app.example.com/",
+            "https://app.example.com@evil.example/",
+            "http://app.example.com/",
+        ] {
+            assert!(!listed.admits_page(bad), "{bad}");
+        }
+        for any in [origins(&[]), origins(&["*"])] {
+            assert!(any.admits_page("https://anything.example/x"));
+            for bad in
+                ["javascript:alert(1)", "file:///etc/passwd", "/orders", "app.example.com", "data:text/html,x", ""]
+            {
+                assert!(!any.admits_page(bad), "{bad}");
+            }
         }
     }
 }

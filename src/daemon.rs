@@ -29,6 +29,7 @@ use crate::normalize::{Normalize, redrive};
 use crate::reconcile::Reconcile;
 use crate::sync::Sync;
 use crate::upkeep::Upkeep;
+use crate::usage;
 use crate::vault::Vaults;
 
 /// Why the house cannot be built from its configuration.
@@ -54,8 +55,10 @@ pub struct Materials {
 
 /// Opens every connection. Calls nobody.
 pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Result<House, BuildError> {
-    if config.mappings.from_for(import::CONNECTION, import::COLLECTION).is_none() {
-        config.mappings.from.extend(import::mapping());
+    for mapping in import::mappings() {
+        if config.mappings.from_for(import::CONNECTION, &mapping.collection).is_none() {
+            config.mappings.from.push(mapping);
+        }
     }
     let mut connections = BTreeMap::new();
     for (name, connection) in &config.connections {
@@ -111,6 +114,7 @@ pub fn rooms(house: &Arc<House>) -> Vec<Box<dyn Stage>> {
             rooms.push(Box::new(Close::new(house.clone(), name.clone())));
         }
     }
+    rooms.push(Box::new(usage::Room::new(house.clone())));
     rooms.push(Box::new(Upkeep::new(house.clone())));
     rooms
 }

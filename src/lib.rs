@@ -22,6 +22,7 @@
 //! - [`sync`] compares what each outside record should be with what was agreed, and writes the difference.
 //! - [`close`] prepares the answer to the customer, and sends it when a person says so.
 //! - [`reconcile`] lets a changed configuration reach what is in the ledger already.
+//! - [`usage`] says whose an account of the usage analytics is, and lets its customer's records show new numbers.
 //! - [`upkeep`] forgets what has outlived its retention.
 //! - [`report`] answers people's questions about all of it, and changes nothing.
 //!
@@ -30,6 +31,7 @@
 //! - [`schema`] is what loopd knows: feedback, customers, themes. [`view`] is what a mapping sees of it.
 //! - [`mapping`] compiles what ops write: what flows where, which way, and who wins.
 //! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
+//! - [`customers`] holds what people judge of customers: who may be one, who is, who is not.
 //! - [`recognise`] says whose a piece of feedback is; [`follow`] what is to be looked at again when an entity has changed.
 //! - [`vault`] keeps the grants of people who signed in for a connection.
 //! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it
@@ -41,6 +43,7 @@ pub mod backfill;
 pub mod cli;
 pub mod close;
 pub mod config;
+pub mod customers;
 pub mod daemon;
 pub mod delay;
 pub mod demo;
@@ -66,6 +69,7 @@ pub mod sync;
 pub mod telemetry;
 pub mod trial;
 pub mod upkeep;
+pub mod usage;
 pub mod vault;
 pub mod view;
 pub mod web;

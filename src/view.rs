@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::ledger::{Ledger, LedgerError, Link};
 use crate::schema::{Body, Customer, Entity, EntityId, EntityKind, Feedback, Status};
+use crate::usage;
 
 /// The view of an entity (its shape is in docs/mappings.md).
 pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Value, LedgerError> {
@@ -30,6 +31,9 @@ pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Valu
         map.insert("kind".into(), json!(entity.kind().name()));
         map.insert("links".into(), Value::Object(shown));
         map.insert("derived".into(), derived);
+        if let Body::Customer(customer) = &entity.body {
+            map.insert("usage".into(), usage::of_customer(ledger, entity.id, customer, now)?);
+        }
     }
     Ok(view)
 }
@@ -73,6 +77,10 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
     let open: Vec<&Feedback> =
         members.iter().map(|(_, feedback)| feedback).filter(|feedback| is_open(feedback)).collect();
     let days = customer.customer_since.map(|since| (now.date_naive() - since).num_days().max(0));
+    let merged_into = match &customer.merged {
+        Some(merge) => ledger.entity(merge.into)?.as_ref().map(crate::customers::called),
+        None => None,
+    };
     let mut addressed: Vec<(Option<DateTime<Utc>>, EntityId, &Feedback)> = Vec::new();
     for (id, feedback) in members.iter().filter(|(_, feedback)| feedback.status == Status::Shipped) {
         addressed.push((shipped_at(ledger, *id, feedback)?, *id, feedback));
@@ -94,6 +102,7 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
         "addressed_count": addressed.len(),
         "last_addressed_at": addressed.first().and_then(|(at, ..)| *at),
         "addressed": shown,
+        "merged_into": merged_into,
     }))
 }
 

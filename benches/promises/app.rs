@@ -85,7 +85,8 @@ fn house(path: &Path) -> Arc<House> {
     let ledger = Ledger::over(store, Arc::new(NoProbe)).expect("an empty ledger");
     let classifier = classifier(&config);
     let transport = Arc::new(|_: &str| Arc::new(Nobody) as Arc<dyn Transport>);
-    let materials = Materials { ledger, clock: Arc::new(SystemClock::new()), transport, classifier, vaults: loopd::vault::none() };
+    let materials =
+        Materials { ledger, clock: Arc::new(SystemClock::new()), transport, classifier, vaults: loopd::vault::none() };
     Arc::new(build(config, &machine, materials).expect("a good configuration"))
 }
 

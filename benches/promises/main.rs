@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth, usage
 //! cargo bench -- --json             # and one object on the last line
 //! ```
 //!
@@ -22,6 +22,7 @@ mod memory;
 mod slack;
 mod throughput;
 mod timeline;
+mod usage;
 mod works;
 
 #[path = "../../tests/support/furnish.rs"]
@@ -47,7 +48,7 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
     ("app", app::run),
@@ -56,6 +57,7 @@ const BENCHES: [(&str, Bench); 8] = [
     ("memory", memory::run),
     ("cycle", cycle::run),
     ("growth", growth::run),
+    ("usage", usage::run),
 ];
 
 fn main() {

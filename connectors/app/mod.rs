@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use self::said::Said;
 use self::settings::Settings;
-use crate::public::{Asset, Bounds, Origins, is_page};
+use crate::public::{Asset, Bounds, Origins};
 use crate::{
     CollectionSpec, Connector, Delivery, Fault, Fields, Identity, Key, Meter, Outside, Pace, Public, Record, Refusal,
     Reply, Request, SecretSpec, Secrets, SettingsError, Shape, Webhook,
@@ -134,7 +134,7 @@ impl Webhook for App {
                 key: key.clone(),
                 version: None,
                 body: Some(Value::Object(said.body)),
-                url: url.filter(|url| is_page(url)),
+                url: url.filter(|url| self.settings.origins().admits_page(url)),
                 edits: Vec::new(),
             }],
             reply: Some(Reply { content_type: "application/json", body: ACCEPTED.into(), names: Some(key) }),

@@ -50,7 +50,7 @@ impl Said {
             "thumbs" => lacks(rating.is_some(), "rating", "send \"up\" or \"down\"")?,
             "search" => lacks(query, "query", "send what was searched for")?,
             "cancellation" => {
-                lacks(text || reason, "text", "send what the person answered, or the reason that they chose")?
+                lacks(text || reason, "text", "send what the person answered, or the reason that they chose")?;
             }
             _ => lacks(text, "text", "send what the person wrote")?,
         }

@@ -11,13 +11,13 @@ use crate::testing::outside;
 
 const KEY: &str = "pk_my_app_1";
 
-fn app(settings: Value) -> App {
+fn app(settings: &Value) -> App {
     let outside = outside().2;
-    open(&settings, &Secrets::new(), &outside).expect("good settings")
+    open(settings, &Secrets::new(), &outside).expect("good settings")
 }
 
 fn plain() -> App {
-    app(json!({"key": KEY, "origins": ["https://app.example.com"]}))
+    app(&json!({"key": KEY, "origins": ["https://app.example.com"]}))
 }
 
 fn now() -> DateTime<Utc> {
@@ -235,7 +235,7 @@ fn a_piece_has_one_name_wherever_it_is_written() {
 
 #[test]
 fn the_key_is_in_the_header_or_in_the_body() {
-    let two = app(json!({"keys": [KEY, "pk_my_app_2"]}));
+    let two = app(&json!({"keys": [KEY, "pk_my_app_2"]}));
     let body = |key: &str| serde_json::to_vec(&json!({"key": key, "text": "a"})).expect("JSON");
     assert!(send(&two, &[], &body(KEY)).is_ok() && send(&two, &[], &body("pk_my_app_2")).is_ok());
     for (headers, body) in [
@@ -295,7 +295,7 @@ fn a_time_that_cannot_be_is_not_believed() {
 fn a_page_loses_its_query_and_only_a_page_is_a_link() {
     let seen = |settings: Value, url: &str| {
         let body = serde_json::to_vec(&json!({"key": KEY, "text": "a", "url": url})).expect("JSON");
-        let record = send(&app(settings), &[], &body).expect("good").records.remove(0);
+        let record = send(&app(&settings), &[], &body).expect("good").records.remove(0);
         (record.url, record.body.expect("a body")["url"].as_str().map(str::to_owned))
     };
     let short = Some("https://app.example.com/orders".to_owned());
@@ -314,7 +314,7 @@ fn a_page_loses_its_query_and_only_a_page_is_a_link() {
 #[test]
 fn the_product_of_the_connection_is_written_into_the_record() {
     let body = serde_json::to_vec(&json!({"key": KEY, "text": "a"})).expect("JSON");
-    let record = send(&app(json!({"key": KEY, "product": "Console"})), &[], &body).expect("good").records.remove(0);
+    let record = send(&app(&json!({"key": KEY, "product": "Console"})), &[], &body).expect("good").records.remove(0);
     assert_eq!(record.body.expect("a body")["product"], "Console");
 }
 
@@ -339,7 +339,7 @@ fn settings_that_cannot_be_meant_are_told_with_their_key() {
 
 #[tokio::test]
 async fn a_probe_calls_nobody_and_tells_what_is_open() {
-    let notes = |settings: Value| async move { app(settings).probe().await.expect("it is ours").notes.join(" ") };
+    let notes = |settings: Value| async move { app(&settings).probe().await.expect("it is ours").notes.join(" ") };
     assert!(notes(json!({"key": KEY})).await.contains("no browser may send"));
     assert!(notes(json!({"key": KEY, "origins": ["*"]})).await.contains("any page"));
     assert_eq!(notes(json!({"key": KEY, "origins": ["https://app.example.com"]})).await, "");

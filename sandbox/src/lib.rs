@@ -15,6 +15,7 @@ pub mod bigquery;
 pub mod faults;
 pub mod ga4;
 pub mod github;
+pub mod google;
 pub mod granola;
 pub mod intercom;
 pub mod linear;
@@ -30,9 +31,11 @@ pub mod slack;
 #[cfg(test)]
 mod testing;
 pub mod typeform;
+mod used;
 mod wire;
 pub mod world;
 
 pub use faults::{FailKind, Faults, Rng};
 pub use server::{Ports, Served, serve};
+pub use used::Used;
 pub use world::{Books, Clock, Context, Outgoing, Phase, Reply, StandIn, Vendor, World};

@@ -27,6 +27,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("linear.customer.toml", include_str!("../../mappings/linear.customer.toml")),
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
+    ("segment.group.toml", include_str!("../../mappings/segment.group.toml")),
     ("typeform.response.toml", include_str!("../../mappings/typeform.response.toml")),
     ("notion.customers.toml", include_str!("../../mappings/notion.customers.toml")),
     ("notion.feedback.toml", include_str!("../../mappings/notion.feedback.toml")),
@@ -128,6 +129,7 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
         close: parsed.close,
         customers: parsed.customers,
         enrich: parsed.enrich,
+        usage: parsed.usage,
         warnings: Vec::new(),
     };
     problems.extend(super::check::wiring(&config, &unread));

@@ -2,7 +2,7 @@
 //!
 //! The law: pure. A key that the user's file leaves out is read from `config.example.toml`, by the same code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -11,10 +11,11 @@ use connectors::public::Network;
 use super::connection::{self, Connection, read_schedule, read_zone};
 use super::{
     AuthConfig, CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route,
-    SyncConfig, Term, Tier,
+    Rules, SyncConfig, Term, Tier, UsageConfig,
 };
 use crate::mapping::source::{Item, Section};
 use crate::mapping::{Template, expression, read_ends, read_entity};
+use crate::schema::{Alias, AliasKind};
 
 /// Everything but the mappings.
 pub(super) struct Parsed {
@@ -27,6 +28,7 @@ pub(super) struct Parsed {
     pub(super) close: CloseConfig,
     pub(super) customers: CustomersConfig,
     pub(super) enrich: EnrichConfig,
+    pub(super) usage: UsageConfig,
     pub(super) vocabularies: BTreeMap<String, Vec<Term>>,
     pub(super) connections: BTreeMap<String, Connection>,
     /// Connections that cannot be read, by name: what leads to them is no mistake of its own.
@@ -83,6 +85,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     let close = read_close(&root.section("close"))?;
     let customers = read_customers(&root.section("customers"), folder)?;
     let enrich = read_enrich(&root.section("enrich"))?;
+    let usage = read_usage(&root.section("usage"))?;
     let vocabularies = read_vocabularies(&root.section("vocabularies"));
     let mappings = root.section("mappings");
     let builtin_mappings = mappings.read("builtin", Item::boolean)?;
@@ -106,6 +109,7 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
         close,
         customers,
         enrich,
+        usage,
         vocabularies,
         connections: read,
         unread,
@@ -254,6 +258,51 @@ fn read_close(over: &Over<'_, '_>) -> Option<CloseConfig> {
     Some(config)
 }
 
+fn read_rules(over: &Over<'_, '_>) -> Option<Rules> {
+    let kinds = |item: &Item<'_, '_>| {
+        let kind = |item: &Item<'_, '_>| {
+            let name = item.string()?;
+            let kind = AliasKind::parse(&name);
+            if kind.is_none() {
+                let known: Vec<&str> = AliasKind::ALL.iter().map(|kind| kind.name()).collect();
+                item.note(
+                    format!("a customer is not recognised by `{name}`"),
+                    format!("there are {}", known.join(", ")),
+                );
+            }
+            kind
+        };
+        Some(item.list()?.iter().filter_map(kind).collect::<Vec<_>>())
+    };
+    let domains = |item: &Item<'_, '_>| {
+        let domain = |item: &Item<'_, '_>| {
+            let text = item.string()?;
+            let domain = Alias::new(AliasKind::Domain, &text).map(|alias| alias.value);
+            if domain.is_none() {
+                item.note(format!("`{text}` is no domain that could be somebody's"), "write it as \"example.com\"");
+            }
+            domain
+        };
+        Some(item.list()?.iter().filter_map(domain).collect::<BTreeSet<_>>())
+    };
+    let rules = Rules {
+        matching: over.read("match", kinds)?,
+        doubtful: over.read("doubtful", kinds)?,
+        free_mail: over.read("free_mail", domains)?,
+        companies: over.read("companies", domains)?,
+        own_domains: over.read("own_domains", domains)?,
+    };
+    if let Some(twice) = rules.matching.iter().find(|kind| rules.doubtful.contains(kind))
+        && let Some(item) = over.get("doubtful").or_else(|| over.get("match"))
+    {
+        item.note(
+            format!("{} is certain and doubtful at once", twice.name()),
+            "name it in `customers.match` or in `customers.doubtful`",
+        );
+    }
+    Some(rules)
+}
+
 fn read_customers(over: &Over<'_, '_>, folder: &Path) -> Option<CustomersConfig> {
     let mut tiers = over.read("tiers", |item| {
         let read = |item: &Item<'_, '_>| {
@@ -282,6 +331,7 @@ fn read_customers(over: &Over<'_, '_>, folder: &Path) -> Option<CustomersConfig>
         create_unknown: over.read("create_unknown", Item::boolean)?,
         tiers,
         csv: optional(over, "csv").map(|path| folder.join(path)),
+        rules: read_rules(over)?,
     };
     over.done();
     Some(config)
@@ -297,6 +347,13 @@ fn read_enrich(over: &Over<'_, '_>) -> Option<EnrichConfig> {
         Some(threshold)
     })?;
     let config = EnrichConfig { enabled: over.read("enabled", Item::boolean)?, threshold };
+    over.done();
+    Some(config)
+}
+
+fn read_usage(over: &Over<'_, '_>) -> Option<UsageConfig> {
+    let config =
+        UsageConfig { days: count(over, "days", 61..=3650)?, dedupe_days: count(over, "dedupe_days", 1..=365)? };
     over.done();
     Some(config)
 }

@@ -521,3 +521,36 @@ fn conditions_that_contradict_themselves_or_name_nothing_are_errors() {
     assert!(!route(r#".tags.severity == "high" or .tags.severity == "low""#).iter().any(|told| told.contains("never")));
     has(&route(r#".tgas.category == "bug""#), "has no `.tgas.category`");
 }
+
+#[test]
+fn the_rules_of_recognition_are_read_and_held_against_each_other() {
+    let rules = good(
+        "[customers]\nmatch = [\"domain\", \"company_id\"]\nfree_mail = [\"mail.example.com\"]\ncompanies = [\"gmx.de\"]\nown_domains = [\"ours.example.com\"]\n",
+    )
+    .customers
+    .rules;
+    let alias = |text: &str| crate::schema::Alias::parse(text).expect("an alias");
+    let names =
+        ["name:lumen", "company_id:7", "github_org:lumen", "domain:b.example.com", "domain:a.example.com"].map(alias);
+    let order: Vec<String> = rules.order(&names).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        order,
+        ["domain:b.example.com", "domain:a.example.com", "company_id:7", "name:lumen"],
+        "kinds in order, others not at all"
+    );
+    assert!(rules.is_certain(&names[1]) && !rules.is_certain(&names[0]));
+    for (domain, named) in [
+        ("gmail.com", false),
+        ("mail.example.com", false),
+        ("gmx.de", true),
+        ("ours.example.com", false),
+        ("mail.ours.example.com", false),
+        ("yours.example.com", true),
+    ] {
+        assert_eq!(rules.admits(&alias(&format!("domain:{domain}"))), named, "{domain}");
+    }
+    let told = |text: &str| wrong(&format!("[customers]\n{text}\n")).join(" ");
+    assert!(told("match = [\"domain\", \"fax\"]").contains("there are domain, company_id"));
+    assert!(told("match = [\"domain\"]\ndoubtful = [\"domain\"]").contains("certain and doubtful at once"));
+    assert!(told("own_domains = [\"co.uk\"]").contains("no domain that could be somebody's"));
+}

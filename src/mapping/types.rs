@@ -81,6 +81,7 @@ const FEEDBACK: &[Field] = &[
     field("enrichment", Type::Engine, Set::Engine),
     field("decided", Type::Engine, Set::Engine),
     field("withdrawn", Type::Flag, Set::Engine),
+    field("merged_from", Type::Engine, Set::Engine),
 ];
 
 const CUSTOMER: &[Field] = &[
@@ -101,6 +102,15 @@ const CUSTOMER: &[Field] = &[
     field("customer_since", Type::Day, Set::Anyone),
     field("decided", Type::Engine, Set::Engine),
     field("withdrawn", Type::Flag, Set::Engine),
+    field("given", Type::Engine, Set::Engine),
+    field("refused", Type::Engine, Set::Engine),
+    field("absorbed", Type::Engine, Set::Engine),
+    field("merged.into", Type::Engine, Set::Engine),
+    field("merged.at", Type::Engine, Set::Engine),
+    field("merged.by", Type::Engine, Set::Engine),
+    field("merged.took", Type::Engine, Set::Engine),
+    field("merged.handed", Type::Engine, Set::Engine),
+    field("parted_from", Type::Entity(EntityKind::Customer), Set::Engine),
 ];
 
 const THEME: &[Field] = &[
@@ -161,6 +171,14 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.addressed_count",
             "derived.last_addressed_at",
             "derived.addressed",
+            "usage.last_seen",
+            "usage.events_30d",
+            "usage.previous_30d",
+            "usage.active_users",
+            "usage.active_features",
+            "usage.top_feature",
+            "usage.trend",
+            "derived.merged_into",
         ],
         EntityKind::Theme => &["id", "short_id", "kind", "links", "derived.count", "derived.customers", "derived.arr"],
     }

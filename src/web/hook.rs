@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{Web, body, public};
@@ -25,7 +25,7 @@ pub(super) async fn receive(State(web): State<Arc<Web>>, Path(connection): Path<
         Ok(held) => held,
         Err(turned) => {
             web.counts.refused(name, turned.label());
-            return turned.status().into_response();
+            return again(turned.status().into_response());
         }
     };
     let raw = connectors::Request { headers: &parts.headers, body: &held.bytes };
@@ -47,7 +47,15 @@ pub(super) async fn receive(State(web): State<Arc<Web>>, Path(connection): Path<
         Err(rejection) => {
             tracing::debug!(connection = name, reason = rejection.label(), "a webhook of {name} was refused");
             web.counts.refused(name, rejection.label());
-            StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST).into_response()
+            again(StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST).into_response())
         }
     }
+}
+
+/// An answer that says "not now" says when.
+pub(super) fn again(mut answer: Response) -> Response {
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    answer
 }

@@ -6,9 +6,11 @@
 mod address;
 mod body;
 mod hook;
+mod keyed;
 mod limits;
 mod listen;
 mod metrics;
+mod places;
 mod public;
 
 use std::collections::BTreeMap;
@@ -32,8 +34,13 @@ use crate::house::House;
 use crate::intake::{Current, Door};
 use crate::ledger::{FreeSpace, Tree};
 
-/// Bytes of webhook bodies that may be in memory at once, in KiB.
+/// Bytes of webhook bodies that may be in memory at once beyond the first [`body::PIECE`] of each, in KiB.
 const BODIES_KIB: usize = 64 * 1024;
+
+/// Readings of the ledger that may be under way for `/readyz`, and for `/metrics`: whoever asks more often waits, without
+/// holding a thread.
+const LOOKS: usize = 4;
+const SCRAPES: usize = 1;
 
 /// What the handlers share.
 pub struct Web {
@@ -49,6 +56,8 @@ pub struct Web {
     clock: Arc<dyn Clock>,
     buckets: limits::Buckets,
     scraped: metrics::Scraped,
+    looks: Semaphore,
+    scrapes: Semaphore,
 }
 
 impl Web {
@@ -65,6 +74,8 @@ impl Web {
             clock: house.clock.clone(),
             buckets: limits::Buckets::default(),
             scraped: metrics::Scraped::default(),
+            looks: Semaphore::new(LOOKS),
+            scrapes: Semaphore::new(SCRAPES),
         })
     }
 
@@ -95,7 +106,7 @@ impl Web {
 /// When the address cannot be listened on.
 pub async fn serve(web: &Arc<Web>, address: SocketAddr) -> std::io::Result<Listening> {
     let listener = TcpListener::bind(address).await?;
-    Listening::start(listener, web.routes())
+    Listening::start(listener, web.clone(), web.routes())
 }
 
 /// Webhooks received, and refused by reason, per connection.
@@ -122,6 +133,8 @@ impl Counts {
 }
 
 async fn ready(State(web): State<Arc<Web>>) -> Response {
+    let shared = web.clone();
+    let _turn = shared.looks.acquire().await;
     let answer = tokio::task::spawn_blocking(move || readiness(&web)).await;
     let (ready, body) = answer.unwrap_or_else(|_| (false, json!({"ready": false, "why": "a bug"})));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -159,6 +172,8 @@ fn readiness(web: &Web) -> (bool, Value) {
 }
 
 async fn scrape(State(web): State<Arc<Web>>) -> Response {
+    let shared = web.clone();
+    let _turn = shared.scrapes.acquire().await;
     let answer = tokio::task::spawn_blocking(move || metrics::text(&web)).await;
     match answer {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

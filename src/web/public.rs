@@ -17,10 +17,10 @@ use connectors::{Public, Refusal};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::Web;
 use super::address::{Peer, client, household};
 use super::body::{self, Turned};
 use super::limits::Who;
+use super::{Web, keyed};
 use crate::house::{Connection, House};
 use crate::intake::{self, Rejection};
 
@@ -40,12 +40,18 @@ pub(super) async fn answer(State(web): State<Arc<Web>>, request: Request) -> Res
     let house = web.house();
     let open: Vec<Open<'_>> = house.connections.values().filter_map(public).collect();
     let path = request.uri().path();
+    if keyed::serves(&house, path) {
+        return keyed::answer(&web, &house, request).await;
+    }
     let asset = open.iter().flat_map(|(_, public)| public.assets()).find(|asset| asset.path == path);
     if let Some(asset) = asset {
         return file(*asset, &request);
     }
     let open: Vec<Open<'_>> = open.into_iter().filter(|(_, public)| public.paths().contains(&path)).collect();
-    let Some((_, first)) = open.first() else { return StatusCode::NOT_FOUND.into_response() };
+    let Some((_, first)) = open.first() else {
+        // There may be something tomorrow: no cache is to remember that there was nothing.
+        return (StatusCode::NOT_FOUND, [(header::CACHE_CONTROL, "no-store")]).into_response();
+    };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let answer = match *request.method() {
         Method::OPTIONS => preflight(&open, origin.as_ref(), first.headers()),
@@ -199,7 +205,8 @@ fn file(asset: Asset, request: &Request) -> Response {
         (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin")),
     ];
     if *request.method() != Method::GET && *request.method() != Method::HEAD {
-        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
+        let told = [(header::ALLOW, "GET, HEAD"), (header::CACHE_CONTROL, "no-store")];
+        return (StatusCode::METHOD_NOT_ALLOWED, told).into_response();
     }
     let digest: String = Sha256::digest(asset.body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{digest}\"");
@@ -265,7 +272,7 @@ impl Problem {
             Turned::Slow => {
                 Self::of(status, "the body came too slowly").mend("send it again, with the same idempotency key")
             }
-            Turned::Cut => Self::of(status, "the body was cut off")
+            Turned::Cut | Turned::Broken => Self::of(status, "the body was cut off")
                 .field("body")
                 .mend("send it again, with the same idempotency key"),
             Turned::Busy => Self::unable(),
@@ -283,7 +290,7 @@ impl From<&Rejection> for Problem {
     fn from(rejection: &Rejection) -> Self {
         let status = rejection.status();
         match rejection {
-            Rejection::Unknown => Self::of(status, "there is nothing here"),
+            Rejection::Unknown | Rejection::Key => Self::of(status, "there is nothing here"),
             Rejection::Unavailable => Self::unable(),
             Rejection::Refused(Refusal::Invalid { field, why, mend }) => {
                 Self::of(status, format!("{field} {why}")).field(field).mend(mend)

@@ -2,7 +2,7 @@
 
 use crate::support::{GITHUB, Place};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "demo",
     "init",
     "check",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 18] = [
     "dead",
     "close",
     "review",
+    "customers",
     "test",
     "backfill",
     "import",
@@ -83,7 +84,7 @@ fn looking_makes_no_ledger() {
     let place = Place::with(GITHUB);
     place.write("customers.csv", "name,domain\nExample,example.com\n");
     let there = || std::fs::read_dir(place.path()).expect("a folder").count();
-    let looks: [&[&str]; 15] = [
+    let looks: [&[&str]; 17] = [
         &["status"],
         &["status", "--json"],
         &["dead"],
@@ -93,6 +94,8 @@ fn looking_makes_no_ledger() {
         &["close", "approve", "abc"],
         &["review"],
         &["review", "decide", "7", "ours"],
+        &["customers"],
+        &["customers", "merge", "a", "b"],
         &["why", "FB-000000"],
         &["ledger", "verify"],
         &["ledger", "size"],
@@ -121,6 +124,9 @@ fn an_empty_ledger_can_be_looked_at() {
     place.loopd(&["dead", "show", "7"]).ends(1).says("loopd dead");
     place.loopd(&["dead", "retry", "7"]).ends(1).says("no such dead letter");
     place.loopd(&["dead", "retry", "--all"]).ends(0).says("Nothing to do");
+    place.loopd(&["customers"]).ends(0).says("No customers are known");
+    place.loopd(&["customers", "review"]).ends(0).says("No pair of customers is in doubt");
+    place.loopd(&["customers", "show", "Lumen"]).ends(1).says("no customer is known as Lumen").says("KIND:NAME");
     place.loopd(&["close"]).ends(0).says("No message waits");
     place.loopd(&["close", "approve", "abc"]).ends(1).says("no such message");
     place.loopd(&["review"]).ends(0).says("No conflict waits");

@@ -5,21 +5,26 @@
 
 mod airtable;
 mod app;
+mod bigquery;
+mod ga4;
 mod github;
 mod granola;
 mod intercom;
 mod linear;
 mod notion;
 mod oauth;
+mod posthog;
 mod pull;
 #[path = "../support/recording.rs"]
 mod recording;
 mod salesforce;
+mod segment;
 mod slack;
 mod spec;
 #[path = "../support/mod.rs"]
 mod support;
 mod typeform;
+mod usage;
 #[path = "../support/vault.rs"]
 mod vault;
 mod vectors;
@@ -58,7 +63,8 @@ fn no_vendor_lacks_a_part() {
             format!("a stand-in: sandbox::Vendor named {name}"),
         );
         need(
-            mappings.iter().any(|file| file.starts_with(&format!("{name}.")) && file.ends_with(".toml")),
+            mappings.iter().any(|file| file.starts_with(&format!("{name}.")) && file.ends_with(".toml"))
+                || kind.is_counted_only(),
             format!("mappings/{name}.COLLECTION.toml"),
         );
         need(repository().join(format!("docs/vendors/{name}.md")).exists(), format!("docs/vendors/{name}.md"));

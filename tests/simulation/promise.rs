@@ -24,6 +24,7 @@ pub(super) fn check(town: &mut Town, people: &People) {
     }
     nothing_moves_by_itself(town, people);
     converged(town);
+    nobody_is_left_behind(town);
     for vendor in Vendor::ALL {
         assert_eq!(town.world.books(vendor).throttled, 0, "{} had to say \"too many\"", vendor.name());
     }
@@ -140,6 +141,37 @@ fn stands_or_is_told(town: &Town, people: &People, typed: &Typed) {
     let counts = [What::Edited, What::Conflict, What::EditedThere, What::Overtaken];
     let logged = history.iter().any(|entry| counts.contains(&entry.what) && told(entry));
     assert!(logged, "an edit is lost: {typed:#?}\nnow stands: {now}\nhistory: {history:#?}");
+}
+
+/// What is a customer's is that of the one in which it lives: items, and names.
+fn nobody_is_left_behind(town: &Town) {
+    let ledger = &town.house.ledger;
+    let lives = |id: EntityId| {
+        let entity = ledger.entity(id).expect("memory").expect("it is there");
+        entity.as_customer().is_some_and(|customer| !customer.is_merged())
+    };
+    let mut entities: Vec<Entity> = Vec::new();
+    let all = ledger.each_entity(|entity| {
+        entities.push(entity);
+        Ok(())
+    });
+    all.expect("memory");
+    for entity in entities {
+        if let Some(customer) = entity.as_feedback().and_then(|feedback| feedback.customer) {
+            assert!(lives(customer), "{} is that of one who was merged", entity.short_id());
+        }
+        let Some(customer) = entity.as_customer() else { continue };
+        for alias in &customer.aliases {
+            let owner = ledger.transact(|tx| tx.customer_by(alias)).expect("memory");
+            assert!(owner.is_none_or(lives), "{alias} leads to one who was merged");
+            assert!(owner.is_some() || !town.house.config.customers.rules.admits(alias), "{alias} leads to nobody");
+        }
+        for absorbed in &customer.absorbed {
+            let other = ledger.entity(*absorbed).expect("memory").expect("it is there");
+            let into = other.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into);
+            assert_eq!(into, Some(entity.id), "both sides of a merge say the same");
+        }
+    }
 }
 
 /// No status comes from Linear that nobody set there.

@@ -7,7 +7,7 @@
 //! Way of a request: `route` takes it apart, this file checks who asks and finds the repository, `issues`, `labels`, `hooks`
 //! and `app` answer; `change` is the only place where an issue changes.
 
-mod app;
+pub(crate) mod app;
 mod change;
 mod desk;
 mod errors;
