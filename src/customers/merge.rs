@@ -395,7 +395,8 @@ pub(crate) fn goes_after(
     let others: BTreeSet<EntityId> = family.iter().map(|member| member.id).chain(parted).collect();
     let mut due = None;
     for other in others.into_iter().filter(|other| *other != entity.id) {
-        let live = house.ledger.link(other, connection, collection)?.is_some_and(|link| link.is_live());
+        let live = house.ledger.link(other, connection, collection)?.is_some_and(|link| link.is_live())
+            || house.ledger.effect(other, connection, collection)?.is_some();
         let slot = house.ledger.slot(&sync_lane(connection), &item(other, collection))?;
         if let (true, Some(slot)) = (live, slot) {
             due = due.max(Some(slot.due));
