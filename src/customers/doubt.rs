@@ -14,6 +14,8 @@ use crate::schema::{Alias, AliasKind, Customer, Entity, EntityId};
 
 /// Namesakes that are looked at, at most: where more go by one name, it says nothing.
 const NAMESAKES: usize = 12;
+/// Pairs that are looked at where only their number is asked for.
+const LOOKED_AT: usize = 200;
 /// What is shorter says nothing.
 const SHORTEST: usize = 3;
 /// What companies are called by law, and what says nothing about which one it is.
@@ -216,16 +218,21 @@ pub fn doubtful(house: &House) -> Result<Vec<Doubtful>, LedgerError> {
     Ok(found)
 }
 
-/// How many wait.
+/// How many wait. Where they are many, those that have lost their reason since are counted too: it is asked for often.
 ///
 /// # Errors
 /// A ledger that cannot be read.
 pub fn doubts_open(house: &House) -> Result<usize, LedgerError> {
-    let mut open = 0;
-    for (a, b, doubt) in house.ledger.doubts()? {
-        open += usize::from(doubt.state == DoubtState::Open && !reasons(house, a, b)?.is_empty());
+    let mut open = house.ledger.doubts()?;
+    open.retain(|(.., doubt)| doubt.state == DoubtState::Open);
+    if open.len() > LOOKED_AT {
+        return Ok(open.len());
     }
-    Ok(open)
+    let mut waiting = 0;
+    for (a, b, _) in open {
+        waiting += usize::from(!reasons(house, a, b)?.is_empty());
+    }
+    Ok(waiting)
 }
 
 /// Why these two wait. Empty where they do not: one was merged or withdrawn, or nothing speaks for it any more.

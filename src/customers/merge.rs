@@ -12,14 +12,16 @@ use serde_json::Value;
 
 use super::part::note_parting;
 use super::{
-    VALUES, called, customer_mut, doubt, family, family_names, gather, is_nothing, line, set_tier, survivor,
-    value_line, with_values, word_of_sources,
+    VALUES, called, customer_mut, doubt, family_names, gather, is_nothing, line, set_tier, survivor, value_line,
+    with_values, word_of_sources,
 };
 use crate::follow::{follow, item, records};
 use crate::house::House;
-use crate::ledger::{ENRICH, Entry, LedgerError, LinkState, Tx, What, When, sync_lane};
+use crate::ledger::{Base, ENRICH, Entry, LedgerError, LinkState, Tx, What, When, sync_lane};
 use crate::schema::{Body, Customer, Entity, EntityId, EntityKind, Merge, Stood};
 
+/// Relations that are followed, at most.
+const MOST_KIN: usize = 256;
 /// Items that one piece moves.
 const PIECE: usize = 64;
 
@@ -376,30 +378,67 @@ pub(crate) fn own_domains(house: &House, tx: &mut Tx<'_>, customer: &Entity) -> 
     Ok(own)
 }
 
-/// When the last of those whose record should be written before this one's is due, where any is queued: what can be only
-/// one's (a domain, at some vendors) is given up before it is taken.
+/// When the last of those is due whose record holds what this one's is to take and can be only one's (a domain, at some
+/// vendors): it is given up before it is taken. `wanted`: what the record should hold; `base`: what it is known to hold.
 ///
 /// # Errors
 /// A ledger that cannot be read.
 pub(crate) fn goes_after(
     house: &House,
     entity: &Entity,
-    connection: &str,
-    collection: &str,
+    (connection, collection): (&str, &str),
+    wanted: &BTreeMap<String, Value>,
+    base: &Base,
 ) -> Result<Option<DateTime<Utc>>, LedgerError> {
-    if entity.as_customer().is_none() {
+    // Who lives on in another only gives up.
+    if entity.as_customer().is_none_or(Customer::is_merged) {
         return Ok(None);
     }
-    let family = house.ledger.transact(|tx| family(tx, entity.id))?;
-    let parted = family.iter().filter_map(|member| member.as_customer()?.parted_from);
-    let others: BTreeSet<EntityId> = family.iter().map(|member| member.id).chain(parted).collect();
+    let has = |field: &str| texts(base.fields.get(field).map(|field| &field.theirs));
+    let takes: BTreeMap<&str, BTreeSet<String>> = wanted
+        .iter()
+        .filter(|(_, value)| value.is_array())
+        .map(|(field, value)| (field.as_str(), &texts(Some(value)) - &has(field)))
+        .filter(|(_, takes)| !takes.is_empty())
+        .collect();
+    if takes.is_empty() {
+        return Ok(None);
+    }
     let mut due = None;
-    for other in others.into_iter().filter(|other| *other != entity.id) {
-        let live = house.ledger.link(other, connection, collection)?.is_some_and(|link| link.is_live());
-        let slot = house.ledger.slot(&sync_lane(connection), &item(other, collection))?;
-        if let (true, Some(slot)) = (live, slot) {
+    for other in kin(house, entity)? {
+        let there = house.ledger.base(other, connection, collection)?.unwrap_or_default();
+        let effect = house.ledger.effect(other, connection, collection)?;
+        let holds = takes.iter().any(|(field, takes)| {
+            let stands = texts(there.fields.get(*field).map(|field| &field.theirs));
+            let written = texts(effect.as_ref().and_then(|effect| effect.write.fields.get(*field)));
+            !takes.is_disjoint(&stands) || !takes.is_disjoint(&written)
+        });
+        if holds && let Some(slot) = house.ledger.slot(&sync_lane(connection), &item(other, collection))? {
             due = due.max(Some(slot.due));
         }
     }
     Ok(due)
+}
+
+fn texts(value: Option<&Value>) -> BTreeSet<String> {
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_lowercase).collect()
+}
+
+/// Customers with whom this one was ever one, or was ever taken for one.
+fn kin(house: &House, entity: &Entity) -> Result<BTreeSet<EntityId>, LedgerError> {
+    let mut kin = BTreeSet::new();
+    let mut next = vec![entity.id];
+    while let Some(id) = next.pop() {
+        if kin.len() > MOST_KIN || !kin.insert(id) {
+            continue;
+        }
+        let Some(known) = house.ledger.entity(id)? else { continue };
+        let Some(customer) = known.as_customer() else { continue };
+        next.extend(customer.absorbed.iter().chain(&customer.parted_from));
+        next.extend(customer.merged.as_ref().map(|merge| merge.into));
+        // Also those that were parted from it: each pair of which a person has said anything is kept.
+        next.extend(house.ledger.doubted_with(id)?);
+    }
+    kin.remove(&entity.id);
+    Ok(kin)
 }

@@ -192,7 +192,8 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
         return Ok(None);
     }
     if now - planned.claim.slot.since < IN_ORDER
-        && let Some(due) = crate::customers::goes_after(house, &entity, name, &collection)?
+        && let Some(due) =
+            crate::customers::goes_after(house, &entity, (name, &collection), &wanted.fields, &planned.base)?
     {
         let again = due.max(now) + TimeDelta::seconds(1);
         house.ledger.transact(|tx| tx.requeue(&lane, &planned.claim.item, |slot| slot.due = again))?;
