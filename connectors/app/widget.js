@@ -3,7 +3,7 @@
 'use strict'
 const doc = document, script = doc.currentScript, set = script.dataset, early = window.loopd
 if (early && early.ready) return
-const url = script.src.replace(/widget\.js([?#].*)?$/, 'feedback'), store = 'loopd:' + set.key
+const url = set.url || script.src.replace(/widget\.js([?#].*)?$/, 'feedback'), store = 'loopd:' + set.key
 const words = {
  label: 'Feedback', title: 'Your feedback', question: 'What could be better?', send: 'Send', close: 'Close',
  error: 'What were you trying to do?', search: 'What were you looking for?', cancellation: 'Why are you leaving?',
