@@ -28,6 +28,8 @@ pub(super) fn field_metadata(shape: &CollectionShape, field: &FieldShape, is_key
         field.options.iter().map(|option| json!({ "valueName": option, "label": option, "default": false })).collect();
     let set = json!({ "restricted": false, "valueSetDefinition": { "sorted": false, "value": values } });
     let mut metadata = match field.kind {
+        // Whether activities take external ids is not told; they are looked for by this one.
+        _ if is_key && is_activity(&shape.name) => json!({ "type": "Text", "length": 64 }),
         _ if is_key => {
             json!({ "type": "Text", "length": 64, "externalId": true, "unique": true, "caseSensitive": true })
         }

@@ -197,7 +197,13 @@ async fn the_days_calls_are_watched_and_some_are_left_to_others() {
         desk.set_limit(10_000);
         desk.use_up(cx, 9_480);
     });
-    assert!(bench.write(FEEDBACK, &one).await[0].is_ok(), "the answer to this one tells");
+    let first = bench.write(FEEDBACK, &one).await.remove(0);
+    assert!(
+        first.is_ok(),
+        "the answer to this one tells: {first:?} {:?} {}",
+        bench.world.books(Vendor::Salesforce),
+        bench.sent.seen().len()
+    );
     let before = bench.world.books(Vendor::Salesforce).calls;
     let verdict = bench.salesforce.sink().expect("it writes").write(FEEDBACK, &one).await.remove(0);
     assert!(matches!(verdict, Err(Fault::Later { after: Some(_), .. })), "{verdict:?}");
@@ -381,7 +387,7 @@ async fn tasks_may_keep_what_was_addressed() {
     let fields = json!({ "Subject": "Addressed: export", "Status": "Completed", "WhatId": [acme] });
     bench.world.fail_next_operation(Vendor::Salesforce, "POST collection", 1, FailKind::CutAfter);
     let lost = bench.write("Task", &[create(1, &fields)]).await.remove(0);
-    assert!(matches!(lost, Err(Fault::Unknown { .. })), "{lost:?}");
+    assert!(matches!(lost, Err(Fault::Unknown { .. })), "{lost:?} {:?}", bench.sent.lines(0));
     // A task's key is no external id: it is looked for, and found.
     let sink = bench.salesforce.sink().expect("it writes");
     let found = bench.patient(async || sink.find("Task", &[id(1), id(2)]).await).await.expect("finds");

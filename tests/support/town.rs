@@ -42,6 +42,7 @@ impl Machine for NoMachine {
             "LINEAR_TOKEN" => Vendor::Linear.token().to_owned(),
             "NOTION_TOKEN" => Vendor::Notion.token().to_owned(),
             "SALESFORCE_SECRET" => sandbox::salesforce::CLIENT_SECRET.to_owned(),
+            "SALESFORCE_TOKEN" => Vendor::Salesforce.token().to_owned(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
             _ => return None,
         })

@@ -25,6 +25,7 @@ mod odd_input;
 mod repair;
 mod retention;
 mod rows_refused;
+mod salesforce;
 mod signed_in;
 mod slack;
 mod story;

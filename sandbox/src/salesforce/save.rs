@@ -122,7 +122,12 @@ impl Salesforce {
     }
 
     /// The fields of a body by their own names, as they will be stored.
-    pub(super) fn read_cells(&self, access: &Access, object: &str, body: &Map<String, Value>) -> Answer<Map<String, Value>> {
+    pub(super) fn read_cells(
+        &self,
+        access: &Access,
+        object: &str,
+        body: &Map<String, Value>,
+    ) -> Answer<Map<String, Value>> {
         let of = self.seen(access, object)?;
         let mut cells = Map::new();
         for (name, value) in body.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("attributes")) {
