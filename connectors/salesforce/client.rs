@@ -173,12 +173,6 @@ impl Client {
         Ok(Rows { at, ..rows_of(&body)? })
     }
 
-    /// A query of metadata.
-    pub(super) async fn query_tooling(&self, soql: &str) -> Result<Vec<Value>, Failure> {
-        let answer = self.send(Call::get(self.path("tooling/query")).query("q", soql), Verb::Read).await?;
-        Ok(rows_of(&answer)?.rows)
-    }
-
     fn watch(&self, answer: &Answer) {
         let Some((used, allowed)) = answer.header("sforce-limit-info").and_then(usage) else { return };
         self.used.store(used, Ordering::Relaxed);

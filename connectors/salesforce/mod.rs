@@ -35,7 +35,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::client::{Client, Verb};
+use self::client::{Client, Failure, Verb};
 use self::org::{Described, Org, Table};
 use self::settings::{Settings, SignIn};
 use self::types::{ACCOUNT, OPPORTUNITY, text};
@@ -77,10 +77,9 @@ pub struct Salesforce {
     stale: AtomicBool,
     /// What ops would want to know, as of the last attach.
     unmet: Mutex<Vec<String>>,
-    describing: Unfinished<BTreeMap<String, Option<Described>>>,
+    /// What work of several calls was told before the quota stopped it.
+    told: Unfinished<Told>,
     looking: Unfinished<(usize, BTreeMap<String, Value>)>,
-    /// Whose session it is, for the permission set.
-    whoami: crate::memo::Memo<Value>,
 }
 
 /// # Errors
@@ -104,9 +103,8 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Sa
         suspects: Mutex::default(),
         stale: AtomicBool::new(false),
         unmet: Mutex::default(),
-        describing: Unfinished::default(),
+        told: Unfinished::default(),
         looking: Unfinished::default(),
-        whoami: crate::memo::Memo::default(),
         settings,
     })
 }
@@ -208,48 +206,99 @@ impl Salesforce {
         Ok(table)
     }
 
-    /// The object as it is now; `None`: there is none, or none for this user.
-    async fn describe(&self, object: &str) -> Result<Option<Described>, Fault> {
-        match self.client.send(Call::get(self.client.path(&format!("sobjects/{object}/describe"))), Verb::Read).await {
-            Ok(answer) => Ok(Some(Described::read(&answer))),
-            Err(failure) if failure.is_absence() => Ok(None),
-            Err(failure) => Err(failure.fault),
+    /// A call, unless this work has made it before the quota stopped it; `null` where there is no such thing, or none for us.
+    async fn ask(&self, told: &mut Told, call: Call, verb: Verb) -> Result<Value, Failure> {
+        let name = format!("{} {} {:?} {:?}", call.method, call.target, call.query, call.body);
+        if let Some(known) = told.get(&name) {
+            return Ok(known.clone());
         }
+        let answer = match self.client.send(call, verb).await {
+            Err(failure) if verb == Verb::Read && failure.is_absence() => Value::Null,
+            answer => answer?,
+        };
+        told.insert(name, answer.clone());
+        Ok(answer)
     }
 
-    /// All that `shape` names; what the quota interrupts is gone on with.
-    async fn describe_all(&self, names: &[String]) -> Result<BTreeMap<String, Option<Described>>, Fault> {
-        let work = names.join(" ");
-        let mut found = self.describing.take(&*self.clock, &work).unwrap_or_default();
+    /// Work of several calls begins, or goes on where the quota stopped it.
+    fn begin(&self, work: &str) -> Told {
+        self.told.take(&*self.clock, work).unwrap_or_default()
+    }
+
+    /// It ended, or was put off: only then is what was told so far kept, for what failed may have changed what was told.
+    fn end<T>(&self, work: &str, told: Told, done: Result<T, Fault>) -> Result<T, Fault> {
+        if matches!(done, Err(Fault::Later { .. })) {
+            self.told.put(&*self.clock, work, told);
+        }
+        done
+    }
+
+    async fn rows(&self, told: &mut Told, below: &str, soql: &str) -> Result<Vec<Value>, Failure> {
+        let answer = self.ask(told, Call::get(self.client.path(below)).query("q", soql), Verb::Read).await?;
+        Ok(types::array(&answer, "records").to_vec())
+    }
+
+    /// Objects as they are now; `None`: there is none, or none for this user.
+    async fn describe(&self, told: &mut Told, names: &[String]) -> Result<BTreeMap<String, Option<Described>>, Fault> {
+        let mut found = BTreeMap::new();
         for name in names {
-            if found.contains_key(name) {
-                continue;
-            }
-            match self.describe(name).await {
-                Ok(described) => drop(found.insert(name.clone(), described)),
-                Err(fault) => {
-                    self.describing.put(&*self.clock, &work, found);
-                    return Err(fault);
-                }
-            }
+            let path = self.client.path(&format!("sobjects/{name}/describe"));
+            let answer = self.ask(told, Call::get(path), Verb::Read).await?;
+            found.insert(name.clone(), (!answer.is_null()).then(|| Described::read(&answer)));
         }
         Ok(found)
     }
 
     /// Who signed in (`userinfo`); `null` where the session may not say.
-    async fn whoami(&self) -> Result<Value, Fault> {
-        if let Some(known) = self.whoami.get(&*self.clock) {
-            return Ok(known);
+    async fn whoami(&self, told: &mut Told) -> Result<Value, Fault> {
+        match self.ask(told, Call::get("/services/oauth2/userinfo"), Verb::Read).await {
+            Ok(who) => Ok(who),
+            Err(failure) if failure.status == 403 && failure.code != "REQUEST_LIMIT_EXCEEDED" => Ok(Value::Null),
+            Err(failure) => Err(failure.fault),
         }
-        let who = match self.client.send(Call::get("/services/oauth2/userinfo"), Verb::Read).await {
-            Ok(who) => who,
-            Err(failure) if matches!(failure.status, 403 | 404) => Value::Null,
-            Err(failure) => return Err(failure.fault),
+    }
+
+    async fn identity(&self, told: &mut Told) -> Result<Identity, Fault> {
+        let who = self.whoami(told).await?;
+        let soql = "SELECT Id, Name, IsSandbox, OrganizationType FROM Organization LIMIT 1";
+        let org = self.rows(told, "query", soql).await?.first().cloned().unwrap_or_default();
+        let name = text(&org, "Name").unwrap_or_else(|| "the org".into());
+        let kind = text(&org, "OrganizationType").unwrap_or_default();
+        let sandbox = if org.get("IsSandbox").and_then(Value::as_bool) == Some(true) { ", a sandbox" } else { "" };
+        let user = text(&who, "preferred_username").or_else(|| text(&who, "email"));
+        let mut notes = Vec::new();
+        if who.is_null() {
+            notes.push("who signed in cannot be told: the scope `id` is missing".into());
+        }
+        let scopes = match self.client.session() {
+            Some(session) => session.grant().await?.scopes,
+            None => Vec::new(),
         };
-        self.whoami.put(&*self.clock, who.clone());
-        Ok(who)
+        if !scopes.is_empty() && !scopes.iter().any(|scope| matches!(scope.as_str(), "api" | "full")) {
+            notes.push("the scope `api` is missing: nothing can be read or written".into());
+        }
+        if let Some((used, allowed)) = self.client.usage() {
+            notes.push(format!("{used} of {allowed} API calls of the last 24 hours are used"));
+        }
+        let bound = self.org();
+        if bound.objects.is_empty() {
+            let found = self.describe(told, &org::wanted(&Shape::default(), &self.settings)).await?;
+            let gone = found.iter().filter(|(_, there)| there.is_none());
+            notes.extend(gone.map(|(name, _)| format!("there is no object {name} that this user sees")));
+            notes.extend(org::unmet(&self.settings, &found));
+        }
+        notes.extend(bound.notes());
+        let name = match user {
+            Some(user) => format!("{name} ({kind}{sandbox}) as {user}"),
+            None => format!("{name} ({kind}{sandbox})"),
+        };
+        let account = text(&org, "Id").or_else(|| text(&who, "organization_id")).unwrap_or_default();
+        Ok(Identity { account, name, scopes, notes })
     }
 }
+
+/// Answers by the calls that brought them.
+type Told = BTreeMap<String, Value>;
 
 #[async_trait]
 impl Connector for Salesforce {
@@ -278,43 +327,9 @@ impl Connector for Salesforce {
     }
 
     async fn probe(&self) -> Result<Identity, Fault> {
-        let who = self.whoami().await?;
-        let rows =
-            self.client.query("SELECT Id, Name, IsSandbox, OrganizationType FROM Organization LIMIT 1").await?.rows;
-        self.whoami.forget();
-        let org = rows.first().cloned().unwrap_or_default();
-        let name = text(&org, "Name").unwrap_or_else(|| "the org".into());
-        let kind = text(&org, "OrganizationType").unwrap_or_default();
-        let sandbox = if org.get("IsSandbox").and_then(Value::as_bool) == Some(true) { ", a sandbox" } else { "" };
-        let user = text(&who, "preferred_username").or_else(|| text(&who, "email"));
-        let mut notes = Vec::new();
-        if who.is_null() {
-            notes.push("who signed in cannot be told: the scope `id` is missing".into());
-        }
-        let scopes = match self.client.session() {
-            Some(session) => session.grant().await?.scopes,
-            None => Vec::new(),
-        };
-        if !scopes.is_empty() && !scopes.iter().any(|scope| matches!(scope.as_str(), "api" | "full")) {
-            notes.push("the scope `api` is missing: nothing can be read or written".into());
-        }
-        if let Some((used, allowed)) = self.client.usage() {
-            notes.push(format!("{used} of {allowed} API calls of the last 24 hours are used"));
-        }
-        let org_now = self.org();
-        if org_now.objects.is_empty() {
-            let found = self.describe_all(&org::wanted(&Shape::default(), &self.settings)).await?;
-            let gone = found.iter().filter(|(_, there)| there.is_none());
-            notes.extend(gone.map(|(name, _)| format!("there is no object {name} that this user sees")));
-            notes.extend(org::unmet(&self.settings, &found));
-        }
-        notes.extend(org_now.notes());
-        let name = match user {
-            Some(user) => format!("{name} ({kind}{sandbox}) as {user}"),
-            None => format!("{name} ({kind}{sandbox})"),
-        };
-        let account = text(&org, "Id").or_else(|| text(&who, "organization_id")).unwrap_or_default();
-        Ok(Identity { account, name, scopes, notes })
+        let mut told = self.begin("probe");
+        let done = self.identity(&mut told).await;
+        self.end("probe", told, done)
     }
 
     async fn attach(&self, shape: &Shape, _callback: Option<&str>, known: Option<&Value>) -> Result<Value, Fault> {
@@ -324,7 +339,10 @@ impl Connector for Salesforce {
             // What was bound before the restart serves until Salesforce has answered.
             self.bind(known);
         }
-        let found = self.describe_all(&org::wanted(shape, &self.settings)).await?;
+        let names = org::wanted(shape, &self.settings);
+        let mut told = self.begin("attach");
+        let found = self.describe(&mut told, &names).await;
+        let found = self.end("attach", told, found)?;
         let org = org::bind(shape, &self.settings, &found);
         *self.unmet.lock().unwrap_or_else(PoisonError::into_inner) = org::unmet(&self.settings, &found);
         let before = self.org();

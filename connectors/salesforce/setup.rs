@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Salesforce;
 use super::client::{Failure, Verb};
 use super::metadata::{
     by_hand_field, by_hand_object, field_metadata, is_activity, is_kin, label, no_external_id, no_standard_field,
@@ -18,6 +17,7 @@ use super::org::Described;
 use super::settings::DEFAULT_KEY;
 use super::soql::{among, quoted};
 use super::types::{ACCOUNT, OPPORTUNITY, array, object, text};
+use super::{Salesforce, Told};
 use crate::http::Call;
 use crate::{Change, CollectionShape, Fault, FieldKind, FieldShape, Setup, Shape};
 
@@ -50,9 +50,9 @@ impl Setup for Salesforce {
     async fn plan(&self, wanted: &Shape) -> Result<Vec<Change>, Fault> {
         let shapes = self.shapes(wanted);
         let names: Vec<String> = shapes.iter().map(|shape| shape.name.clone()).collect();
-        let found = self.describe_all(&names).await?;
-        // What is there and hidden is not to be made again.
-        let hidden = self.hidden(&shapes, &found).await?;
+        let mut told = self.begin("plan");
+        let looked = self.look_around(&mut told, &names, &shapes).await;
+        let (found, hidden) = self.end("plan", told, looked)?;
         let (mut objects, mut fields, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let (mut show, mut work): (Vec<(String, String)>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
         for shape in &shapes {
@@ -117,19 +117,10 @@ impl Setup for Salesforce {
     async fn apply(&self, change: &Change) -> Result<(), Fault> {
         let step = Step::deserialize(&change.detail)
             .map_err(|_| Fault::rejected("not a change that Salesforce's setup planned"))?;
-        match step {
-            Step::Object { name } => {
-                let body = json!({ "FullName": name, "Metadata": object_metadata(&name) });
-                self.make("CustomObject", body, &by_hand_object(&name)).await
-            }
-            Step::Field { object, name, metadata } => {
-                let home = if is_activity(&object) { "Activity" } else { &object };
-                let body = json!({ "FullName": format!("{home}.{name}"), "Metadata": metadata });
-                self.make("CustomField", body, &by_hand_field(&object, &name, &metadata)).await
-            }
-            Step::Options { object, name, options } => self.add_values(&object, &name, &options).await,
-            Step::Show { objects, fields } => self.grant(&objects, &fields).await,
-        }
+        let work = format!("apply {}", change.detail);
+        let mut told = self.begin(&work);
+        let done = self.take_step(&mut told, step).await;
+        self.end(&work, told, done)
     }
 }
 
@@ -181,8 +172,37 @@ impl Salesforce {
         shapes
     }
 
+    async fn take_step(&self, told: &mut Told, step: Step) -> Result<(), Fault> {
+        match step {
+            Step::Object { name } => {
+                let body = json!({ "FullName": name, "Metadata": object_metadata(&name) });
+                self.make(told, "CustomObject", body, &by_hand_object(&name)).await
+            }
+            Step::Field { object, name, metadata } => {
+                let home = if is_activity(&object) { "Activity" } else { &object };
+                let body = json!({ "FullName": format!("{home}.{name}"), "Metadata": metadata });
+                self.make(told, "CustomField", body, &by_hand_field(&object, &name, &metadata)).await
+            }
+            Step::Options { object, name, options } => self.add_values(told, &object, &name, &options).await,
+            Step::Show { objects, fields } => self.grant(told, &objects, &fields).await,
+        }
+    }
+
+    /// What is there and seen, and what is there and hidden: that is not to be made again.
+    async fn look_around(
+        &self,
+        told: &mut Told,
+        names: &[String],
+        shapes: &[CollectionShape],
+    ) -> Result<(BTreeMap<String, Option<Described>>, Hidden), Fault> {
+        let found = self.describe(told, names).await?;
+        let hidden = self.hidden(told, shapes, &found).await?;
+        Ok((found, hidden))
+    }
+
     async fn hidden(
         &self,
+        told: &mut Told,
         shapes: &[CollectionShape],
         found: &BTreeMap<String, Option<Described>>,
     ) -> Result<Hidden, Fault> {
@@ -197,7 +217,7 @@ impl Salesforce {
             let mut table = if is_activity(&shape.name) { "Activity".to_owned() } else { shape.name.clone() };
             if let Some(own) = shape.name.strip_suffix("__c") {
                 let soql = format!("SELECT Id FROM CustomObject WHERE DeveloperName = {}", quoted(own));
-                let Some(rows) = self.metadata(&soql).await? else { return Ok(hidden) };
+                let Some(rows) = self.metadata(told, &soql).await? else { return Ok(hidden) };
                 let Some(id) = rows.first().and_then(|row| text(row, "Id")) else { continue };
                 if found.get(&shape.name).and_then(Option::as_ref).is_none() {
                     hidden.objects.insert(shape.name.clone());
@@ -205,7 +225,7 @@ impl Salesforce {
                 table = id;
             }
             let soql = format!("SELECT Id, DeveloperName FROM CustomField WHERE TableEnumOrId = {}", quoted(&table));
-            let Some(rows) = self.metadata(&soql).await? else { return Ok(hidden) };
+            let Some(rows) = self.metadata(told, &soql).await? else { return Ok(hidden) };
             let names = rows.iter().filter_map(|row| text(row, "DeveloperName")).map(|name| format!("{name}__c"));
             hidden.fields.insert(shape.name.clone(), names.collect());
         }
@@ -213,8 +233,8 @@ impl Salesforce {
     }
 
     /// `None`: this user may not look at metadata; then what is hidden passes for missing, and making it says that it is there.
-    async fn metadata(&self, soql: &str) -> Result<Option<Vec<Value>>, Fault> {
-        match self.client.query_tooling(soql).await {
+    async fn metadata(&self, told: &mut Told, soql: &str) -> Result<Option<Vec<Value>>, Fault> {
+        match self.rows(told, "tooling/query", soql).await {
             Ok(rows) => Ok(Some(rows)),
             Err(failure) if matches!(failure.status, 400 | 403 | 404) && failure.code != "REQUEST_LIMIT_EXCEEDED" => {
                 Ok(None)
@@ -256,9 +276,9 @@ impl Salesforce {
     }
 
     /// Makes a piece of metadata; what is there already is made. What this user may not make is told with the clicks that do.
-    async fn make(&self, kind: &str, body: Value, by_hand: &str) -> Result<(), Fault> {
+    async fn make(&self, told: &mut Told, kind: &str, body: Value, by_hand: &str) -> Result<(), Fault> {
         let call = Call::post(self.client.path(&format!("tooling/sobjects/{kind}")), body);
-        match self.client.send(call, Verb::Write).await {
+        match self.ask(told, call, Verb::Write).await {
             Ok(_) => Ok(()),
             Err(failure) if is_there_already(&failure) => Ok(()),
             Err(failure) => Err(match failure.fault {
@@ -271,11 +291,15 @@ impl Salesforce {
     }
 
     /// Adds values to a picklist that takes no others, keeping those that it has.
-    async fn add_values(&self, of: &str, name: &str, options: &[String]) -> Result<(), Fault> {
+    async fn add_values(&self, told: &mut Told, of: &str, name: &str, options: &[String]) -> Result<(), Fault> {
         let table = match of.strip_suffix("__c") {
             Some(own) => {
                 let soql = format!("SELECT Id FROM CustomObject WHERE DeveloperName = {}", quoted(own));
-                self.client.query_tooling(&soql).await?.first().and_then(|row| text(row, "Id")).unwrap_or_default()
+                self.rows(told, "tooling/query", &soql)
+                    .await?
+                    .first()
+                    .and_then(|row| text(row, "Id"))
+                    .unwrap_or_default()
             }
             None if is_activity(of) => "Activity".into(),
             None => of.to_owned(),
@@ -286,11 +310,11 @@ impl Salesforce {
             quoted(&table),
             quoted(own)
         );
-        let rows = self.client.query_tooling(&soql).await?;
+        let rows = self.rows(told, "tooling/query", &soql).await?;
         let by_hand = options_by_hand(of, name, options);
         let id = rows.first().and_then(|row| text(row, "Id")).ok_or_else(|| Fault::rejected(by_hand.clone()))?;
         let path = self.client.path(&format!("tooling/sobjects/CustomField/{id}"));
-        let known = self.client.send(Call::get(path.clone()), Verb::Read).await?;
+        let known = self.ask(told, Call::get(path.clone()), Verb::Read).await?;
         let mut metadata = object(&known["Metadata"]);
         let values = metadata
             .get_mut("valueSet")
@@ -305,7 +329,7 @@ impl Salesforce {
             }
         }
         let body = json!({ "FullName": format!("{of}.{name}"), "Metadata": metadata });
-        self.client.send(Call::patch(path, body), Verb::Write).await.map_err(|failure| match failure.fault {
+        self.ask(told, Call::patch(path, body), Verb::Write).await.map_err(|failure| match failure.fault {
             Fault::Rejected { why, .. } | Fault::Locked { why } => {
                 Fault::rejected(format!("{why}. By hand: {by_hand}"))
             }
@@ -315,17 +339,17 @@ impl Salesforce {
     }
 
     /// The permission set with rights on objects and fields, given to whoever works for loopd.
-    async fn grant(&self, objects: &[String], fields: &[(String, String)]) -> Result<(), Fault> {
+    async fn grant(&self, told: &mut Told, objects: &[String], fields: &[(String, String)]) -> Result<(), Fault> {
         let name = &self.settings.permission_set;
         let soql = format!("SELECT Id FROM PermissionSet WHERE Name = {}", quoted(name));
-        let known = self.client.query(&soql).await?.rows.first().and_then(|row| text(row, "Id"));
+        let known = self.rows(told, "query", &soql).await?.first().and_then(|row| text(row, "Id"));
         let set = match known {
             Some(set) => set,
             None => {
                 let body =
                     json!({ "Name": name, "Label": name, "Description": "What loopd made, and what it works with" });
                 let made =
-                    self.client.send(Call::post(self.client.path("sobjects/PermissionSet"), body), Verb::Write).await?;
+                    self.ask(told, Call::post(self.client.path("sobjects/PermissionSet"), body), Verb::Write).await?;
                 text(&made, "id")
                     .ok_or_else(|| Fault::unknown("Salesforce does not say which permission set it made"))?
             }
@@ -341,30 +365,30 @@ impl Salesforce {
                 "PermissionsModifyAllRecords": false,
             })
         });
-        self.insert_rows("the rights on objects", &rights.collect::<Vec<_>>()).await?;
+        self.insert_rows(told, "the rights on objects", &rights.collect::<Vec<_>>()).await?;
         let shown = fields.iter().map(|(object, field)| {
             json!({
                 "attributes": { "type": "FieldPermissions" }, "ParentId": set, "SobjectType": object,
                 "Field": format!("{object}.{field}"), "PermissionsRead": true, "PermissionsEdit": true,
             })
         });
-        self.insert_rows("the rights on fields", &shown.collect::<Vec<_>>()).await?;
-        let given = self.users().await?.into_iter().map(|user| {
+        self.insert_rows(told, "the rights on fields", &shown.collect::<Vec<_>>()).await?;
+        let given = self.users(told).await?.into_iter().map(|user| {
             json!({ "attributes": { "type": "PermissionSetAssignment" }, "AssigneeId": user, "PermissionSetId": set })
         });
-        self.insert_rows("the assignment", &given.collect::<Vec<_>>()).await
+        self.insert_rows(told, "the assignment", &given.collect::<Vec<_>>()).await
     }
 
     /// This user, and those whom the settings name.
-    async fn users(&self) -> Result<Vec<String>, Fault> {
-        let mut users: Vec<String> = text(&self.whoami().await?, "user_id").into_iter().collect();
+    async fn users(&self, told: &mut Told) -> Result<Vec<String>, Fault> {
+        let mut users: Vec<String> = text(&self.whoami(told).await?, "user_id").into_iter().collect();
         if users.is_empty() {
             let why = "who signed in cannot be told (the scope `id` is missing): assign the permission set by hand in Setup > Users > Permission Sets";
             return Err(Fault::rejected(why));
         }
         if !self.settings.assign_to.is_empty() {
             let soql = format!("SELECT Id, Username FROM User WHERE {}", among("Username", &self.settings.assign_to));
-            let rows = self.client.query(&soql).await?.rows;
+            let rows = self.rows(told, "query", &soql).await?;
             let known: Vec<String> =
                 rows.iter().filter_map(|row| text(row, "Username")).map(|name| name.to_lowercase()).collect();
             if let Some(unknown) = self.settings.assign_to.iter().find(|name| !known.contains(&name.to_lowercase())) {
@@ -378,10 +402,10 @@ impl Salesforce {
     }
 
     /// Inserts rows of which some may be there already.
-    async fn insert_rows(&self, what: &str, rows: &[Value]) -> Result<(), Fault> {
+    async fn insert_rows(&self, told: &mut Told, what: &str, rows: &[Value]) -> Result<(), Fault> {
         for part in rows.chunks(200) {
             let body = json!({ "allOrNone": false, "records": part });
-            let told = self.client.send(Call::post(self.client.path("composite/sobjects"), body), Verb::Write).await?;
+            let told = self.ask(told, Call::post(self.client.path("composite/sobjects"), body), Verb::Write).await?;
             let verdicts = told.as_array().cloned().unwrap_or_default();
             for verdict in
                 verdicts.iter().filter(|verdict| verdict.get("success").and_then(Value::as_bool) != Some(true))

@@ -364,7 +364,7 @@ async fn what_the_sign_in_names_is_where_calls_go() {
         &json!({ "access_token": "t", "token_type": "Bearer", "instance_url": "https://moved.my.salesforce.com" }),
     );
     script.answer_with(200, &[("sforce-limit-info", "api-usage=99000/100000")], &json!({ "user_id": "u" }));
-    let _ = salesforce.whoami().await.expect("an answer");
+    let _ = salesforce.whoami(&mut super::Told::default()).await.expect("an answer");
     let hosts: Vec<_> =
         script.take_asked().iter().map(|request| request.uri().host().unwrap_or_default().to_owned()).collect();
     assert_eq!(hosts, ["acme.my.salesforce.com", "moved.my.salesforce.com"]);
