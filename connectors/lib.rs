@@ -36,7 +36,6 @@ pub mod slack;
 #[cfg(test)]
 mod testing;
 pub mod typeform;
-mod unbuilt;
 mod unfinished;
 mod wire;
 
