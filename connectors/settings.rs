@@ -23,10 +23,14 @@ pub(crate) fn read<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsE
 /// The top-level key that an error is about: the one it quotes, or else the one without which it changes.
 fn culprit<T: DeserializeOwned>(settings: &Value, why: &str) -> Option<String> {
     let table = settings.as_object()?;
+    let lacks = why.starts_with("missing field `");
     let without = |key: &String| {
         let mut rest = table.clone();
         rest.remove(key);
-        T::deserialize(&Value::Object(rest)).err().is_none_or(|error| error.to_string() != why)
+        // That this one is missing, too, once it is taken out, says nothing against it.
+        let own = format!("missing field `{key}`");
+        let left = T::deserialize(&Value::Object(rest)).err().map(|error| error.to_string());
+        left.is_none_or(|left| left != why && !(lacks && left == own))
     };
     table.keys().find(|key| without(key)).cloned().or_else(|| {
         let quoted = why.strip_prefix("missing field `").or_else(|| why.strip_prefix("unknown field `"))?;
@@ -130,6 +134,8 @@ mod tests {
         for (settings, key) in [
             (json!({"name": "a", "nmae": 1}), "nmae"),
             (json!({}), "name"),
+            (json!({"start": "2026-01-31"}), "name"),
+            (json!({"name": "a", "quota": {"calls": 1}}), "quota"),
             (json!({"name": "a", "start": "soon"}), "start"),
             (json!({"name": "a", "quota": {"calls": 0, "per_seconds": 1}}), "quota"),
         ] {

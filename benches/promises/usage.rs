@@ -11,6 +11,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connectors::clock::SystemClock;
+use connectors::http::Transport;
 use http::HeaderMap;
 use loopd::house::House;
 use loopd::intake::{Door, receive_at};
@@ -21,8 +22,10 @@ use serde_json::json;
 use crate::Size;
 use crate::figures::{Aim, Figures};
 use crate::machine::{Timer, folder, free_space, resident_mb};
+use crate::support::TestClock;
+use crate::throughput::Direct;
 use crate::town::{SECRET, config};
-use crate::works::house;
+use crate::works::{house, vendors};
 
 const SEGMENT: &str = r#"
 [connection.segment]
@@ -45,7 +48,9 @@ pub(crate) fn run(wanted: Size, figures: &mut Figures) {
 /// A house whose only work is to count, over a new ledger.
 fn open(path: &Path) -> Arc<House> {
     let store = Arc::new(SledStore::open(path, free_space()).expect("a new ledger"));
-    house(store, Arc::new(SystemClock::new()), &config(SEGMENT), |vendor| panic!("nobody calls {}", vendor.name()))
+    let world = vendors(&TestClock::new());
+    let way_out = move |vendor| -> Arc<dyn Transport> { Arc::new(Direct { world: world.clone(), vendor }) };
+    house(store, Arc::new(SystemClock::new()), &config(SEGMENT), way_out)
 }
 
 /// Seconds for an event.

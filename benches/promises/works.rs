@@ -58,11 +58,9 @@ pub(crate) fn house(
     let ledger = Ledger::over(store, Arc::new(NoProbe)).expect("an empty or whole ledger");
     let classifier = classifier(&config);
     let transport = Arc::new(move |name: &str| {
-        let vendor = Vendor::ALL
-            .into_iter()
-            .find(|vendor| vendor.name() == name)
-            .expect("connections are named as their vendor");
-        transport(vendor)
+        // Connections are named as their vendor; one that is only ever sent to calls nobody, and any way out will do.
+        let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name);
+        transport(vendor.unwrap_or(Vendor::GitHub))
     });
     Arc::new(
         build(config, &machine, Materials { ledger, clock, transport, classifier, vaults: loopd::vault::none() })
