@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::ledger::{Ledger, LedgerError};
-use crate::schema::{Body, Customer, Entity, EntityId, Feedback, Status};
+use crate::schema::domain::is_mail_provider;
+use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, Feedback, Status};
 
 /// The view of an entity (its shape is in docs/mappings.md).
 pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Value, LedgerError> {
@@ -30,6 +31,9 @@ pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Valu
             (format!("{connection}.{collection}"), json!({"id": link.id, "url": link.url}))
         })
         .collect();
+    if let Body::Customer(customer) = &entity.body {
+        view["domains"] = json!(own_domains(ledger, entity.id, customer)?);
+    }
     if let Value::Object(map) = &mut view {
         map.insert("id".into(), json!(entity.id));
         map.insert("short_id".into(), json!(entity.short_id()));
@@ -76,6 +80,26 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
         "open_count": open,
         "merged_into": merged_into,
     }))
+}
+
+/// The domains that lead to this customer. One that another had first is that one's, whatever a source says of both: some
+/// vendors let only one have it. Who was merged has none.
+fn own_domains(ledger: &Ledger, id: EntityId, customer: &Customer) -> Result<Vec<String>, LedgerError> {
+    let mut own = Vec::new();
+    for domain in &customer.domains {
+        let owner = match Alias::new(AliasKind::Domain, domain) {
+            Some(alias) => ledger.customer_by(&alias)?,
+            None => None,
+        };
+        let is_own = match owner {
+            Some(owner) => owner == id,
+            None => !customer.is_merged() && !is_mail_provider(domain),
+        };
+        if is_own {
+            own.push(domain.clone());
+        }
+    }
+    Ok(own)
 }
 
 fn of_theme(ledger: &Ledger, id: EntityId) -> Result<Value, LedgerError> {
