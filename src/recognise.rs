@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use crate::customers::{self, alike, family_names, names_of, raise, survivor};
-use crate::follow::follow;
+use crate::follow::{follow, records};
 use crate::house::House;
 use crate::ledger::{ENRICH, Entry, LedgerError, Tx, What, When};
 use crate::schema::{Alias, AliasKind, Body, Entity, EntityId, EntityKind};
@@ -56,7 +56,14 @@ fn free(house: &House, tx: &mut Tx<'_>, alias: &Alias, customer: EntityId) -> Re
     }
     tx.unname_customer(alias);
     match customers::heir(house, tx, customer, alias)? {
-        Some(heir) => take_name(house, tx, alias, heir),
+        Some(heir) => {
+            take_name(house, tx, alias, heir)?;
+            // It shows the name from now on.
+            match tx.entity(heir)? {
+                Some(heir) => records(house, tx, &heir, When::Now),
+                None => Ok(()),
+            }
+        }
         None => Ok(()),
     }
 }

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::ledger::{Ledger, LedgerError, Link};
-use crate::schema::{Body, Customer, Entity, EntityId, EntityKind, Feedback, Status};
+use crate::schema::domain::is_mail_provider;
+use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, Status};
 use crate::usage;
 
 /// The view of an entity (its shape is in docs/mappings.md).
@@ -25,6 +26,9 @@ pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Valu
         Body::Theme(_) => of_theme(ledger, entity.id)?,
     };
     let shown = shown(links);
+    if let Body::Customer(customer) = &entity.body {
+        view["domains"] = json!(own_domains(ledger, entity.id, customer)?);
+    }
     if let Value::Object(map) = &mut view {
         map.insert("id".into(), json!(entity.id));
         map.insert("short_id".into(), json!(entity.short_id()));
@@ -178,6 +182,26 @@ fn title(feedback: &Feedback) -> Option<String> {
 }
 
 const TITLE: usize = 120;
+
+/// The domains that lead to this customer. One that another had first is that one's, whatever a source says of both: some
+/// vendors let only one have it. Who was merged has none.
+fn own_domains(ledger: &Ledger, id: EntityId, customer: &Customer) -> Result<Vec<String>, LedgerError> {
+    let mut own = Vec::new();
+    for domain in &customer.domains {
+        let owner = match Alias::new(AliasKind::Domain, domain) {
+            Some(alias) => ledger.customer_by(&alias)?,
+            None => None,
+        };
+        let is_own = match owner {
+            Some(owner) => owner == id,
+            None => !customer.is_merged() && !is_mail_provider(domain),
+        };
+        if is_own {
+            own.push(domain.clone());
+        }
+    }
+    Ok(own)
+}
 
 fn of_theme(ledger: &Ledger, id: EntityId) -> Result<Value, LedgerError> {
     let members: Vec<Feedback> = members(ledger, id)?.into_iter().map(|(_, feedback)| feedback).collect();

@@ -277,7 +277,7 @@ fn check_finds_missing_secrets_settings_and_streams() {
     has(&checked(&Desk::default(), LOOP), "connection.github.token: the environment has no T");
     has(
         &checked(&desk(), &LOOP.replace("team = \"ENG\"\ntoken = { env = \"T\" }", "team = \"ENG\"")),
-        "connection.linear.token: is missing",
+        "connection.linear.token: Linear needs an API key, an OAuth token, or a client_id to sign in with (`loopd auth`)",
     );
     let found = checked(&desk(), &LOOP.replace("repos =", "webhook = true\nrepos ="));
     has(&found, "connection.github.webhook_secret: is missing, and webhooks cannot be verified");

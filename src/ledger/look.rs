@@ -216,6 +216,11 @@ impl Ledger {
         Ok(ids)
     }
 
+    /// Whose name this is.
+    pub fn customer_by(&self, alias: &Alias) -> Result<Option<EntityId>, LedgerError> {
+        self.get(Tree::Aliases, &keys::texts(&[&alias.to_string()]))
+    }
+
     /// Every pair of customers that was ever in doubt, once.
     pub fn doubts(&self) -> Result<Vec<(EntityId, EntityId, Doubt)>, LedgerError> {
         let mut doubts = Vec::new();
