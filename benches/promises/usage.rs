@@ -67,7 +67,7 @@ fn measure(folder: &Path, name: &str, events: usize, figures: &mut Figures, tell
     assert_eq!(counts(&house).events, events as u64, "an acknowledged event was not counted");
     let million = 1e6 / events as f64;
     let mut add = |what: &str, value: f64, unit: &'static str, aim: Aim| {
-        figures.add("usage", format!("{} events: {what}", events), value, unit, aim);
+        figures.add("usage", format!("{events} events: {what}"), value, unit, aim);
     };
     add("counted and durable", events as f64 / seconds, "/s", Aim::AtLeast(10_000.0));
     if tell {

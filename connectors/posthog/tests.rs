@@ -50,7 +50,8 @@ fn what_is_in_a_row_cannot_leave_its_quotes() {
 
 #[tokio::test]
 async fn odd_answers_are_no_rows() {
-    let cases: [(Value, fn(&Fault) -> bool); 5] = [
+    type Is = fn(&Fault) -> bool;
+    let cases: [(Value, Is); 5] = [
         (json!({}), |fault| matches!(fault, Fault::Unknown { .. })),
         (json!({"results": null, "query_status": {"complete": false}}), |fault| matches!(fault, Fault::Later { .. })),
         (json!({"results": [["2026-11-23", "acme"]]}), |fault| matches!(fault, Fault::Unknown { .. })),

@@ -122,12 +122,10 @@ pub fn usage(ledger: &Ledger, wanted: &Wanted, now: DateTime<Utc>) -> Result<Usa
     Ok(Usage { from, to, compared_from, events: rows.iter().map(|row| row.events).sum(), rows })
 }
 
-/// How an owner is called, and all the names by which one may ask for it.
-fn told(
-    ledger: &Ledger,
-    owner: &Whose,
-    whose: &BTreeMap<Holder, Whose>,
-) -> Result<(Option<String>, Option<String>, Vec<String>), LedgerError> {
+/// How an account is called, its customer's short id, and all the names by which one may ask for it.
+type Told = (Option<String>, Option<String>, Vec<String>);
+
+fn told(ledger: &Ledger, owner: &Whose, whose: &BTreeMap<Holder, Whose>) -> Result<Told, LedgerError> {
     Ok(match owner {
         Whose::Nobody => (None, None, Vec::new()),
         Whose::Account(name) => (Some(name.clone()), None, vec![name.clone()]),

@@ -184,7 +184,7 @@ async fn tokens_are_renewed_and_a_key_that_is_not_taken_is_told() {
     bench.catch_up().await;
     assert_eq!(operations(&bench, "token"), 2, "an hour is over");
     bench.clock.advance(Duration::from_secs(600));
-    bench.world.bigquery(|desk, cx| desk.revoke_tokens(cx));
+    bench.world.bigquery(sandbox::bigquery::BigQuery::revoke_tokens);
     bench.catch_up().await;
     assert_eq!((operations(&bench, "token"), bench.sum()), (3, 1));
     bench.clock.advance(Duration::from_secs(2 * 3600));

@@ -194,7 +194,7 @@ fn check_names(root: &Value, schema: &str, body: &Value) {
         };
         match (inner, list) {
             (Some(inner), true) => {
-                value.as_array().expect("a list").iter().for_each(|one| check_names(root, inner, one))
+                value.as_array().expect("a list").iter().for_each(|one| check_names(root, inner, one));
             }
             (Some(inner), false) => check_names(root, inner, value),
             (None, _) => {

@@ -39,7 +39,7 @@ fn track(id: &str, user: &str) -> Value {
     json!({"type": "track", "event": "Export", "userId": user, "messageId": id})
 }
 
-fn group(user: &str, traits: Value) -> Value {
+fn group(user: &str, traits: &Value) -> Value {
     json!({"type": "group", "userId": user, "groupId": "G-1", "traits": traits, "messageId": format!("g {user} {traits}")})
 }
 
@@ -50,7 +50,7 @@ fn rows(town: &Town) -> Vec<Value> {
 #[test]
 fn a_customers_row_shows_what_was_used_and_is_written_seldom() {
     tell_in(town, |town, mid| {
-        send(town, &[track("early", "kim"), group("kim", json!({"name": "Acme Example", "plan": "pro"}))]);
+        send(town, &[track("early", "kim"), group("kim", &json!({"name": "Acme Example", "plan": "pro"}))]);
         mid(town);
         minutes(town, 3);
         let row = rows(town).into_iter().next().expect("the group is a customer");
@@ -62,7 +62,7 @@ fn a_customers_row_shows_what_was_used_and_is_written_seldom() {
         };
         let before = writes(town);
         // A call without the name takes no name away.
-        send(town, &[group("lou", json!({"employees": 5}))]);
+        send(town, &[group("lou", &json!({"employees": 5}))]);
         for burst in 0..60 {
             let events: Vec<Value> = (0..50).map(|n| track(&format!("{burst}-{n}"), ["kim", "lou"][n % 2])).collect();
             send(town, &events);
