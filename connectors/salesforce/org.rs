@@ -183,7 +183,7 @@ fn take(table: &mut Table, there: &Described, name: &str, object: &str) {
     match there.field(name) {
         Some((known, field)) if known == name => drop(table.fields.insert(name.to_owned(), field.clone())),
         Some((known, _)) => {
-            drop(table.missing.insert(name.to_owned(), format!("{object}: {name} is written {known} there")))
+            drop(table.missing.insert(name.to_owned(), format!("{object}: {name} is written {known} there")));
         }
         None => {
             let why = format!("{object} has no field {name} that this user sees");

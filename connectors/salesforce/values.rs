@@ -17,7 +17,7 @@ pub(super) fn canonical(field: Option<&Field>, value: Value) -> Value {
         "date" => day(value),
         "datetime" => moment(value),
         "multipicklist" => several(value),
-        "reference" | "id" => link(value),
+        "reference" | "id" => link(&value),
         kind if is_number(kind) => number(value, field.scale),
         "textarea" | "html" | "encryptedstring" => limited(as_text(value), field.length, true),
         _ => limited(as_text(value), field.length, false),
@@ -170,8 +170,8 @@ fn several(value: Value) -> Value {
 }
 
 /// A lookup holds one record's id.
-fn link(value: Value) -> Value {
-    let id = match &value {
+fn link(value: &Value) -> Value {
+    let id = match value {
         Value::String(id) => Some(long_id(id)),
         Value::Array(ids) => ids.iter().filter_map(Value::as_str).map(long_id).min(),
         _ => None,
