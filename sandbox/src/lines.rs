@@ -85,7 +85,12 @@ async fn converse(
         match timeout(LOOK, socket.next()).await {
             Err(_) => {}
             Ok(Some(Ok(Message::Text(text)))) => world.slack(|desk, cx| desk.line_heard(line, text.as_str(), cx)),
-            Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return,
+            Ok(Some(Ok(Message::Close(_)))) => {
+                // Its answer lies ready, and a client that waits for it calls its absence an error.
+                let _ = socket.flush().await;
+                return;
+            }
+            Ok(Some(Err(_)) | None) => return,
             Ok(Some(Ok(_))) => {}
         }
     }
