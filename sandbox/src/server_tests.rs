@@ -1,6 +1,8 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::DateTime;
+use futures::StreamExt;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -74,5 +76,23 @@ async fn it_delivers_webhooks() {
     while world.books(Vendor::Intercom).webhooks_sent == 0 {
         tokio::task::yield_now().await;
     }
+    served.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_line_that_is_hung_up_says_goodbye() {
+    let served = serve(world(), &Ports::new()).await.expect("serves");
+    let open = "POST /api/apps.connections.open HTTP/1.1\r\nhost: x\r\nauthorization: Bearer xapp-sandbox\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let answer = speak(served.base(Vendor::Slack), open).await;
+    let body = answer.split_once("\r\n\r\n").expect("a body").1;
+    let url = serde_json::from_str::<Value>(body).expect("JSON")["url"].as_str().expect("a URL").to_owned();
+    let address = url.trim_start_matches("ws://").split('/').next().expect("an address").to_owned();
+    let stream = TcpStream::connect(address).await.expect("connects");
+    let (mut line, _) = tokio_tungstenite::client_async(&url, stream).await.expect("a line");
+    let hello = line.next().await.expect("a frame").expect("a whole one");
+    assert!(hello.to_text().expect("a text").contains("\"hello\""), "{hello}");
+    line.close(None).await.expect("closes");
+    let goodbye = line.next().await.expect("an answer").expect("a frame, and no reset");
+    assert!(goodbye.is_close(), "{goodbye}");
     served.shutdown().await;
 }
