@@ -88,6 +88,29 @@ impl<T: StandIn> Room<T> {
         let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
         act(&mut self.stand_in, &mut cx)
     }
+
+    fn failure(
+        &mut self,
+        kind: FailKind,
+        request: &Request<Bytes>,
+        delay: Duration,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) -> Reply {
+        let status = match kind {
+            FailKind::CutBefore | FailKind::CutAfter => return Reply::Cut { committed: kind.committed(), delay },
+            FailKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            FailKind::BadGatewayAfter => StatusCode::BAD_GATEWAY,
+            FailKind::ServerError | FailKind::ErrorAfter | FailKind::Throttled => {
+                if let Some(own) = self.stand_in.broken() {
+                    let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
+                    return Reply::Answer { response: dated(self.stand_in.finish(request, own, &mut cx), now), delay };
+                }
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Reply::Answer { response: gateway_page(status), delay }
+    }
 }
 
 impl<T: StandIn> AnyRoom for Room<T> {
@@ -136,7 +159,7 @@ impl<T: StandIn> AnyRoom for Room<T> {
         *self.books.by_operation.entry(operation).or_default() += 1;
         if let Some(kind) = fail.filter(|kind| !kind.committed()) {
             self.books.failed += 1;
-            return (failure(kind, fate.delay), false);
+            return (self.failure(kind, request, fate.delay, now, outbox), false);
         }
 
         let read = self.stand_in.is_read(request);
@@ -155,7 +178,7 @@ impl<T: StandIn> AnyRoom for Room<T> {
         let reply = match fail {
             Some(kind) => {
                 self.books.lost_answers += 1;
-                failure(kind, fate.delay)
+                self.failure(kind, request, fate.delay, now, outbox)
             }
             None => Reply::Answer { response, delay: fate.delay },
         };
@@ -229,16 +252,6 @@ fn remember<T: Clone>(past: &mut VecDeque<(DateTime<Utc>, T)>, state: &T, faults
 fn dated(mut response: Response<Bytes>, now: DateTime<Utc>) -> Response<Bytes> {
     wire::set(response.headers_mut(), "date", &now.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
     response
-}
-
-fn failure(kind: FailKind, delay: Duration) -> Reply {
-    let status = match kind {
-        FailKind::CutBefore | FailKind::CutAfter => return Reply::Cut { committed: kind.committed(), delay },
-        FailKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        FailKind::BadGatewayAfter => StatusCode::BAD_GATEWAY,
-        FailKind::ServerError | FailKind::ErrorAfter | FailKind::Throttled => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    Reply::Answer { response: gateway_page(status), delay }
 }
 
 /// What stands before a vendor answers in HTML, whatever the client accepts.

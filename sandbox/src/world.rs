@@ -100,6 +100,11 @@ pub trait StandIn: Clone + Send {
         response
     }
 
+    /// The vendor's own 500, for faults, where its clients read one. `None`: what stands before it answers, in HTML.
+    fn broken(&self) -> Option<Response<Bytes>> {
+        None
+    }
+
     /// A last touch to every answer, from the live state even if the body is stale: quota headers.
     fn finish(
         &mut self,

@@ -179,6 +179,12 @@ impl StandIn for Notion {
         throttled(&quota::refusal(30_000))
     }
 
+    /// ("Status codes", read 2026-11-23.)
+    fn broken(&self) -> Option<Response<Bytes>> {
+        let message = "Unexpected error occurred.";
+        Some(Refusal::new(500, "internal_server_error", message).response())
+    }
+
     /// Up to eight tries in a day, ever more rarely (Notion "webhooks-events-delivery", read 2026-11-23; the steps are not
     /// published).
     fn retry_after(&self, attempt: u32) -> Option<Duration> {

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{Capability, PAGE};
+use crate::faults::FailKind;
 use crate::testing::{Bench, Got, body};
 use crate::world::Vendor;
 
@@ -170,6 +171,18 @@ fn the_181st_call_of_a_minute_is_refused() {
     assert_eq!((refused.header("retry-after"), &refused.body["additional_data"]["retry_after"]), ("40", &json!(40)));
     bench.wait(40);
     assert_eq!(ask(&bench, "GET", "/v1/users/me", None).status, 200);
+}
+
+#[test]
+fn what_breaks_says_so_in_its_own_words_and_its_edge_in_html() {
+    let bench = Bench::new(1);
+    bench.world.fail_next(Vendor::Notion, 1, FailKind::ServerError);
+    let broken = ask(&bench, "GET", "/v1/users/me", None);
+    assert_eq!((broken.status, broken.body["code"].as_str()), (500, Some("internal_server_error")));
+    assert_eq!(broken.body["request_id"], broken.header("x-notion-request-id"));
+    bench.world.fail_next(Vendor::Notion, 1, FailKind::Unavailable);
+    let edge = ask(&bench, "GET", "/v1/users/me", None);
+    assert_eq!((edge.status, edge.header("content-type"), &edge.body), (503, "text/html", &Value::Null));
 }
 
 #[test]

@@ -107,6 +107,13 @@ impl StandIn for Salesforce {
         over_the_limit().response()
     }
 
+    /// ("Status codes and error responses", read 2026-11-23.)
+    fn broken(&self) -> Option<Response<Bytes>> {
+        let message =
+            "An unexpected error occurred. Please include this ErrorId if you contact support: 1234567890-12345";
+        Some(refuse(500, "UNKNOWN_EXCEPTION", message).response())
+    }
+
     /// Salesforce sends nothing by itself here.
     fn retry_after(&self, _attempt: u32) -> Option<Duration> {
         None

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::model::{id_of, long, read_id};
 use super::{CLIENT_ID, CLIENT_SECRET, TOKEN};
+use crate::faults::FailKind;
 use crate::testing::{Bench, Got};
 use crate::wire;
 use crate::world::Vendor;
@@ -369,4 +370,13 @@ fn nothing_that_comes_in_makes_it_panic() {
             }
         }
     }
+}
+
+#[test]
+fn what_breaks_says_so_in_its_own_words() {
+    let org = Org::new();
+    org.0.world.fail_next(Vendor::Salesforce, 1, FailKind::ServerError);
+    let broken = org.get("limits");
+    assert_eq!(Org::code(&broken), (500, "UNKNOWN_EXCEPTION".to_owned()));
+    assert!(broken.header("sforce-limit-info").starts_with("api-usage="), "a call that failed is a call");
 }
