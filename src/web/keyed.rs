@@ -71,8 +71,10 @@ async fn receive(web: &Web, house: &House, request: Request) -> Response {
     }
 }
 
+/// Official SDKs read `code` and `message`, and call a refusal without both of them unknown.
 fn refusal(status: StatusCode, why: &str) -> Response {
-    let body = json!({"success": false, "message": why}).to_string();
+    let code = status.canonical_reason().unwrap_or("refused").to_ascii_lowercase().replace(' ', "_");
+    let body = json!({"success": false, "code": code, "message": why}).to_string();
     again(answered(status, "application/json", body))
 }
 

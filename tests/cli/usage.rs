@@ -130,6 +130,7 @@ fn what_cannot_be_taken_is_answered_as_senders_understand_it() {
         if status != 404 {
             let said: Value = serde_json::from_str(&answer.body).expect("JSON");
             assert_eq!(said["success"], false);
+            assert!(said["code"].is_string() && said["message"].is_string(), "{}", answer.body);
         }
     }
     let preflight = daemon.send("OPTIONS /v1/t HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n", b"");
