@@ -17,7 +17,7 @@ def refusal(call):
     raise AssertionError("it was not refused")
 
 
-def suite(test, open):
+def suite(test, open, _serve):
     sandbox = open()
     airtable = sandbox["vendors"]["airtable"]
     endpoint = airtable["base_url"].removesuffix("/v0")
