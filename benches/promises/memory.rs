@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use loopd::demo::{BASE, FEEDBACK, vendors, write_config};
+use loopd::demo::{BASE, FEEDBACK, Names, vendors, write_config};
 use sandbox::Vendor;
 
 use crate::Size;
@@ -36,7 +36,9 @@ pub(crate) fn run(size: Size, figures: &mut Figures) {
     let (world, served) = runtime.block_on(vendors(7, &[REPO.to_owned()])).expect("loopback");
     lift(&world);
     let address = free_address();
-    let path = write_config(folder.path(), &served, address, &[REPO.to_owned()]).expect("the bench's own folder");
+    let four = [Vendor::GitHub, Vendor::Intercom, Vendor::Airtable, Vendor::Linear];
+    let names = Names { repos: vec![REPO.to_owned()], ..Names::default() };
+    let path = write_config(folder.path(), &served, address, &four, &names).expect("the bench's own folder");
     lift_config(&path);
     for connection in ["airtable", "linear"] {
         let done = Command::new(LOOPD)

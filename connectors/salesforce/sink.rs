@@ -134,7 +134,7 @@ impl Sink for Salesforce {
             columns(&table).join(","),
             behind.unwrap_or_default()
         );
-        let page = self.client.query(&soql).await?;
+        let page = self.client.query(&soql).await.map_err(|failure| self.refused(collection, &failure))?;
         let last = page.rows.last().and_then(|row| text(row, "Id"));
         let next = last.filter(|_| page.next.is_some() || page.rows.len() >= LISTED).map(|id| Cursor(json!(id)));
         let ours = page.rows.iter().filter_map(|row| Some((text(row, &key)?, self.record(collection, &table, row))));
@@ -295,7 +295,7 @@ impl Salesforce {
     }
 
     /// The whole call was refused.
-    fn refused(&self, collection: &str, failure: &Failure) -> Fault {
+    pub(super) fn refused(&self, collection: &str, failure: &Failure) -> Fault {
         if let Some(column) = failure.unknown_column() {
             let known = self.org().objects.get(collection).is_some_and(|table| table.fields.contains_key(column));
             if known {

@@ -67,20 +67,7 @@ impl Source for Salesforce {
             // There is nothing yet to read there.
             return Ok(Page::of(Vec::new(), Next::CaughtUp(cursor(&at))));
         };
-        let page = match self.client.query(&soql).await {
-            Ok(page) => page,
-            Err(failure) => {
-                if let Some(column) = failure.unknown_column() {
-                    self.suspect(
-                        stream,
-                        vec![column.to_owned()],
-                        "the field is not there any more, or hidden from this user",
-                    );
-                    return Err(Fault::later(failure.message));
-                }
-                return Err(failure.fault);
-            }
-        };
+        let page = self.client.query(&soql).await.map_err(|failure| self.refused(stream, &failure))?;
         self.page(stream, at, page)
     }
 
@@ -102,7 +89,7 @@ impl Source for Salesforce {
         if !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) || !matches!(id.len(), 15 | 18) {
             return Ok(Some(gone()));
         }
-        let rows = self.client.query(&soql).await?.rows;
+        let rows = self.client.query(&soql).await.map_err(|failure| self.refused(&key.collection, &failure))?.rows;
         let Some(row) = rows.into_iter().next() else { return Ok(Some(gone())) };
         let mut records = self.drawn(&key.collection, &table, row);
         let found = match about {
@@ -132,7 +119,7 @@ impl Source for Salesforce {
             columns.join(","),
             filter.join(" AND ")
         );
-        let page = self.client.query(&soql).await?;
+        let page = self.client.query(&soql).await.map_err(|failure| self.refused(collection, &failure))?;
         let last = page.rows.last().and_then(|row| text(row, "Id"));
         let next = last.filter(|_| page.next.is_some() || page.rows.len() >= PAGE).map(|id| Cursor(json!(id)));
         let ids = page.rows.iter().flat_map(|row| {

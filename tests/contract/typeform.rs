@@ -36,7 +36,7 @@ impl Bench {
         let clock = TestClock::new();
         let world = World::new(7, clock.hands());
         world.typeform(|desk, cx| {
-            assert!(desk.add_form(FORM, "Customer survey", &questions(), &["company", "email"], cx))
+            assert!(desk.add_form(FORM, "Customer survey", &questions(), &["company", "email"], cx));
         });
         let (sent, typeform) = open(&world, &clock, more);
         clock.advance(Duration::from_secs(2));

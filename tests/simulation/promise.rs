@@ -217,7 +217,7 @@ fn converged(town: &Town) {
                 ("linear", "issue") => town.world.linear(|desk, _| desk.issue(&link.id)),
                 ("notion", _) => {
                     let row = town.world.notion(|desk, _| desk.row(&link.id));
-                    (!row.is_empty()).then(|| Value::Object(row))
+                    (!row.is_empty()).then_some(Value::Object(row))
                 }
                 ("salesforce", object) => town.world.salesforce(|desk, _| desk.row(object, &link.id)),
                 _ => continue,
