@@ -127,6 +127,11 @@ impl Granola {
         self.key_scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     }
 
+    /// Another quota, in calls in five seconds.
+    pub fn set_quota(&mut self, calls: usize) {
+        self.most = calls;
+    }
+
     /// The plan has no webhooks: 404.
     pub fn take_webhooks_away(&mut self) {
         self.no_webhooks = true;

@@ -44,6 +44,8 @@ pub struct Granola {
     endpoints: Vec<Endpoint>,
     inline_most: usize,
     no_webhooks: bool,
+    /// Calls that a window takes.
+    most: usize,
     /// The calls of the last five seconds.
     window: VecDeque<DateTime<Utc>>,
     /// What the subscriber said to the delivery that was just noted.
@@ -61,6 +63,7 @@ impl Default for Granola {
             endpoints: Vec::new(),
             inline_most: 500,
             no_webhooks: false,
+            most: CALLS,
             window: VecDeque::new(),
             last_status: None,
         }
@@ -76,7 +79,7 @@ impl StandIn for Granola {
         while self.window.front().is_some_and(|at| cx.now - *at >= WINDOW) {
             self.window.pop_front();
         }
-        if self.window.len() >= CALLS {
+        if self.window.len() >= self.most {
             return Err(too_many());
         }
         self.window.push_back(cx.now);

@@ -217,6 +217,11 @@ impl Slack {
         self.restricted = restricted;
     }
 
+    /// So many times the published limits.
+    pub fn set_lenience(&mut self, times: usize) {
+        self.lenience = times.max(1);
+    }
+
     pub fn set_scopes(&mut self, token: &str, scopes: &[&str]) {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         self.tokens.entry(token.to_owned()).and_modify(|token| token.scopes = scopes);

@@ -57,6 +57,8 @@ pub struct Slack {
     bot_user: String,
     /// The app is distributed outside the Marketplace: history once a minute, 15 messages.
     restricted: bool,
+    /// So many times the published limits are allowed.
+    lenience: usize,
     way: Option<Way>,
     lines: BTreeMap<u64, Line>,
     /// URLs that were handed out and not used yet.
@@ -93,6 +95,7 @@ impl Default for Slack {
             bot_id: "B0LOOPD".into(),
             bot_user: bot_user.clone(),
             restricted: false,
+            lenience: 1,
             way: None,
             lines: BTreeMap::new(),
             tickets: BTreeSet::new(),

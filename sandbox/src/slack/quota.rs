@@ -39,7 +39,7 @@ impl Slack {
             window.pop_front();
         }
         match window.front() {
-            Some(first) if window.len() >= calls => {
+            Some(first) if window.len() >= calls * self.lenience => {
                 let wait = (*first + TimeDelta::seconds(seconds) - now).num_milliseconds();
                 Err(u64::try_from(wait).unwrap_or(0).div_ceil(1000).max(1))
             }

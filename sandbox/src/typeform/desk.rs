@@ -98,6 +98,11 @@ impl Typeform {
         self.responses_at = Some(base.to_owned());
     }
 
+    /// Another quota, in calls a second.
+    pub fn set_quota(&mut self, calls: usize) {
+        self.most = calls;
+    }
+
     /// The plan has no webhooks: 403.
     pub fn forbid_webhooks(&mut self) {
         self.no_webhooks = true;

@@ -40,6 +40,8 @@ pub struct Typeform {
     /// The base at which responses are shown; `None`: at every.
     responses_at: Option<String>,
     no_webhooks: bool,
+    /// Calls that a window takes.
+    most: usize,
     /// The calls of the last second.
     window: VecDeque<DateTime<Utc>>,
     /// What the subscriber said to the delivery that was just noted.
@@ -56,6 +58,7 @@ impl Default for Typeform {
             lag: TimeDelta::zero(),
             responses_at: None,
             no_webhooks: false,
+            most: CALLS,
             window: VecDeque::new(),
             last_status: None,
         }
@@ -71,7 +74,7 @@ impl StandIn for Typeform {
         while self.window.front().is_some_and(|at| cx.now - *at >= WINDOW) {
             self.window.pop_front();
         }
-        if self.window.len() >= CALLS {
+        if self.window.len() >= self.most {
             return Err(too_many());
         }
         self.window.push_back(cx.now);
