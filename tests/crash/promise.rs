@@ -64,7 +64,7 @@ pub(crate) fn look(world: &World, people: &People, acknowledged: &Acknowledged) 
         ("Themes", "Loopd ID"),
     ] {
         let mut twice = world.airtable(|desk, _| desk.doubles(BASE, table, field));
-        twice.retain(|value, _| !value.to_string().contains(FORM));
+        twice.retain(|value, _| !value.contains(FORM));
         standing
             .doubled
             .extend(twice.into_iter().map(|(value, count)| format!("{count} rows of {table} with {field} {value}")));
@@ -76,7 +76,7 @@ pub(crate) fn look(world: &World, people: &People, acknowledged: &Acknowledged) 
         standing.doubled.push(format!("the Linear issue {id} is nobody's"));
     }
     let mut twice = world.linear(|desk, _| desk.doubles());
-    twice.retain(|url, _| !url.to_string().contains(FORM));
+    twice.retain(|url, _| !url.contains(FORM));
     standing.doubled.extend(twice.into_iter().map(|(url, count)| format!("{count} attachments of {url}")));
     once(&mut standing, "need", &world.linear(|desk, _| desk.needs()), &["issueId", "customerId"]);
     once(&mut standing, "Linear customer", &world.linear(|desk, _| desk.customers()), &["name"]);
