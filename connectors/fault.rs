@@ -55,6 +55,9 @@ pub enum Refusal {
     /// 400: signed, but not what the vendor documents.
     #[error("malformed: {0}")]
     Malformed(String),
+    /// 422: one field of it cannot be taken. For interfaces of ours, whose senders read what we answer.
+    #[error("{field}: {why}")]
+    Invalid { field: String, why: String, mend: String },
     /// 415: not JSON.
     #[error("unsupported content type")]
     ContentType,
@@ -69,6 +72,7 @@ impl Refusal {
         match self {
             Self::Forged(_) | Self::Stale { .. } => 401,
             Self::Malformed(_) => 400,
+            Self::Invalid { .. } => 422,
             Self::ContentType => 415,
             Self::NotReady(_) => 503,
         }
@@ -80,6 +84,7 @@ impl Refusal {
             Self::Forged(_) => "forged",
             Self::Stale { .. } => "stale",
             Self::Malformed(_) => "malformed",
+            Self::Invalid { .. } => "invalid",
             Self::ContentType => "content_type",
             Self::NotReady(_) => "not_ready",
         }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::fault::Fault;
+use crate::oauth::Tokens;
 use crate::quota::Quota;
 
 /// The most that one answer may hold, in bytes. Airtable's largest page (100 records of 100,000-character texts) fits.
@@ -26,6 +27,28 @@ pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
 #[async_trait]
 pub trait Transport: Send + Sync {
     async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Broken>;
+
+    /// Opens a WebSocket. The URL may hold a ticket: it is for no log.
+    async fn dial(&self, _url: &str) -> Result<Box<dyn Wire>, Broken> {
+        Err(Broken::NotSent("this way out opens no lines".into()))
+    }
+}
+
+/// A line that stays open, with texts in both directions.
+#[async_trait]
+pub trait Wire: Send {
+    /// What comes next, waited for as long as `patience`. `None`: nothing came. An error: the line is gone.
+    async fn next(&mut self, patience: Duration) -> Result<Option<Heard>, Broken>;
+
+    async fn say(&mut self, text: String) -> Result<(), Broken>;
+}
+
+/// What came over a [`Wire`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Text(String),
+    /// The other side is there: a ping, answered, or a pong.
+    Alive,
 }
 
 /// No answer came.
@@ -49,12 +72,22 @@ pub enum Auth {
     Bearer(SecretString),
     /// The bare token (Linear's personal keys).
     Raw(SecretString),
+    /// `Bearer` with the token of the moment.
+    Fresh(Arc<dyn Tokens>),
 }
 
 impl Auth {
+    /// The credential of the moment.
+    async fn now(&self) -> Result<Self, Fault> {
+        match self {
+            Self::Fresh(tokens) => Ok(Self::Bearer(tokens.token().await?)),
+            other => Ok(other.clone()),
+        }
+    }
+
     fn header(&self) -> Result<Option<HeaderValue>, Fault> {
         let text = match self {
-            Self::None => return Ok(None),
+            Self::None | Self::Fresh(_) => return Ok(None),
             Self::Bearer(token) => format!("Bearer {}", token.expose_secret().trim()),
             Self::Raw(token) => token.expose_secret().trim().to_owned(),
         };
@@ -87,12 +120,15 @@ pub struct Call {
     pub target: String,
     pub query: Vec<(String, String)>,
     pub headers: Vec<(HeaderName, String)>,
+    /// Sent as JSON.
     pub body: Option<Value>,
+    /// Sent as `application/x-www-form-urlencoded`, where there is no `body`.
+    pub form: Vec<(String, String)>,
 }
 
 impl Call {
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), query: Vec::new(), headers: Vec::new(), body: None }
+        Self { method, target: target.into(), query: Vec::new(), headers: Vec::new(), body: None, form: Vec::new() }
     }
     pub fn get(target: impl Into<String>) -> Self {
         Self::new(Method::GET, target)
@@ -102,6 +138,11 @@ impl Call {
     }
     pub fn patch(target: impl Into<String>, body: Value) -> Self {
         Self { body: Some(body), ..Self::new(Method::PATCH, target) }
+    }
+    /// A POST of a form.
+    pub fn form(target: impl Into<String>, form: &[(&str, &str)]) -> Self {
+        let form = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { form, ..Self::new(Method::POST, target) }
     }
     #[must_use]
     pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -121,9 +162,39 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    sent_with: Option<SentWith>,
+}
+
+/// The token that a call was made with, and who gets the next one.
+#[derive(Clone)]
+struct SentWith {
+    token: SecretString,
+    tokens: Arc<dyn Tokens>,
+}
+
+impl std::fmt::Debug for SentWith {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SentWith")
+    }
 }
 
 impl Answer {
+    /// One that came without a token that changes.
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body, sent_with: None }
+    }
+
+    /// For vendors that say otherwise than by 401 that the token is not good (Slack's `ok: false`, GraphQL's errors): the
+    /// token is refused. The fault tells the engine to make the call again with another token; it was certainly not
+    /// done. `None`: the credentials are at fault, or they do not change while we run.
+    pub fn token_refused(&self) -> Option<Fault> {
+        let sent = self.sent_with.as_ref()?;
+        sent.tokens.refused(&sent.token).then(|| Fault::Later {
+            after: Some(Duration::ZERO),
+            why: format!("HTTP {}: the token is not good any more; the call is made again with another", self.status),
+        })
+    }
+
     /// The body as `T`. An answer that is not what the vendor documents leaves the outcome unknown.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -190,6 +261,13 @@ impl Http {
         self
     }
 
+    /// Another host or path, where the vendor names it after signing in (Salesforce's `instance_url`).
+    #[must_use]
+    pub fn with_base(mut self, base: &str) -> Self {
+        base.trim_end_matches('/').clone_into(&mut self.base);
+        self
+    }
+
     pub fn quota(&self) -> &Quota {
         &self.quota
     }
@@ -198,9 +276,12 @@ impl Http {
         &self.base
     }
 
-    /// One attempt, through the quota.
+    /// One attempt, through the quota. Where the token of the moment is refused with 401, the call was not done and is
+    /// worth another with the next token ([`Fault::Later`], at once); where another token would fare no better, the 401 is
+    /// handed back for the connector to tell.
     pub async fn call(&self, call: Call) -> Result<Answer, Fault> {
-        let request = self.request(&call)?;
+        let auth = self.auth.now().await?;
+        let request = self.request(&call, &auth)?;
         let ticket =
             self.quota.take().map_err(|wait| Fault::Later { after: Some(wait), why: "our own quota".into() })?;
         let started = request.uri().path().to_owned();
@@ -210,7 +291,11 @@ impl Http {
         let answer = match sent {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
-                Ok(Answer { status: parts.status, headers: parts.headers, body })
+                let sent_with = match (&self.auth, auth) {
+                    (Auth::Fresh(tokens), Auth::Bearer(token)) => Some(SentWith { token, tokens: tokens.clone() }),
+                    _ => None,
+                };
+                Ok(Answer { status: parts.status, headers: parts.headers, body, sent_with })
             }
             Err(broken @ Broken::NotSent(_)) => Err(Fault::later(broken.to_string())),
             Err(broken) => Err(Fault::unknown(broken.to_string())),
@@ -219,17 +304,19 @@ impl Http {
             Ok(answer) => tracing::debug!(%method, path = %started, status = answer.status.as_u16(), "call"),
             Err(fault) => tracing::debug!(%method, path = %started, %fault, "call without an answer"),
         }
-        answer
+        let answer = answer?;
+        let refused = if answer.status == StatusCode::UNAUTHORIZED { answer.token_refused() } else { None };
+        refused.map_or(Ok(answer), Err)
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Bytes>, Fault> {
+    fn request(&self, call: &Call, auth: &Auth) -> Result<Request<Bytes>, Fault> {
         let uri = self.uri(call)?;
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
         let Some(headers) = request.headers_mut() else {
             return Err(Fault::locked(format!("base_url {} makes no URL with {}", self.base, call.target)));
         };
         headers.extend(self.headers.clone());
-        if let Some(value) = self.auth.header()? {
+        if let Some(value) = auth.header()? {
             headers.insert(header::AUTHORIZATION, value);
         }
         for (name, value) in &call.headers {
@@ -243,6 +330,12 @@ impl Http {
                 Bytes::from(
                     serde_json::to_vec(value).map_err(|error| Fault::rejected(format!("cannot be JSON: {error}")))?,
                 )
+            }
+            None if !call.form.is_empty() => {
+                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+                headers.insert(header::CONTENT_TYPE, form);
+                let pairs = call.form.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+                Bytes::from(pairs.collect::<Vec<_>>().join("&"))
             }
             None => Bytes::new(),
         };
@@ -299,6 +392,36 @@ pub fn encode(text: &str) -> String {
     out
 }
 
+/// The pairs of a form, decoded; what is not UTF-8 is shown as such.
+pub(crate) fn decode_form(body: &[u8]) -> Vec<(String, String)> {
+    let decode = |text: &[u8]| {
+        let mut out = Vec::with_capacity(text.len());
+        let mut at = 0;
+        while let Some(byte) = text.get(at) {
+            let escaped = (*byte == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+            let escaped = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+            match (escaped, byte) {
+                (Some(byte), _) => {
+                    out.push(byte);
+                    at += 2;
+                }
+                (None, b'+') => out.push(b' '),
+                (None, byte) => out.push(*byte),
+            }
+            at += 1;
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    body.split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let mut half = || decode(halves.next().unwrap_or_default());
+            (half(), half())
+        })
+        .collect()
+}
+
 /// The daemon's transport. Redirects are not followed (a credential must not travel); connectors see the 3xx.
 pub struct Reqwest {
     client: reqwest::Client,
@@ -346,6 +469,10 @@ impl Transport for Reqwest {
             body.extend_from_slice(&chunk);
         }
         parts.body(Bytes::from(body)).map_err(|error| Broken::NoAnswer(error.to_string()))
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        crate::wire::dial(url).await
     }
 }
 

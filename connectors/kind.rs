@@ -8,16 +8,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{Connector, Outside, airtable, github, intercom, linear};
+use crate::{
+    Connector, Outside, airtable, app, bigquery, ga4, github, granola, intercom, linear, notion, posthog, salesforce,
+    segment, slack, typeform,
+};
 
 /// A vendor. Its name in configuration is the variant in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Airtable,
+    App,
+    BigQuery,
+    Ga4,
     GitHub,
+    Granola,
     Intercom,
     Linear,
+    Notion,
+    PostHog,
+    Salesforce,
+    Segment,
+    Slack,
+    Typeform,
 }
 
 /// A credential that a connection of some kind takes.
@@ -58,15 +71,40 @@ impl SettingsError {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Airtable, Self::GitHub, Self::Intercom, Self::Linear];
+    pub const ALL: [Self; 14] = [
+        Self::Airtable,
+        Self::App,
+        Self::BigQuery,
+        Self::Ga4,
+        Self::GitHub,
+        Self::Granola,
+        Self::Intercom,
+        Self::Linear,
+        Self::Notion,
+        Self::PostHog,
+        Self::Salesforce,
+        Self::Segment,
+        Self::Slack,
+        Self::Typeform,
+    ];
 
     /// As in configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Airtable => "airtable",
+            Self::App => "app",
+            Self::BigQuery => "bigquery",
+            Self::Ga4 => "ga4",
             Self::GitHub => "github",
+            Self::Granola => "granola",
             Self::Intercom => "intercom",
             Self::Linear => "linear",
+            Self::Notion => "notion",
+            Self::PostHog => "posthog",
+            Self::Salesforce => "salesforce",
+            Self::Segment => "segment",
+            Self::Slack => "slack",
+            Self::Typeform => "typeform",
         }
     }
 
@@ -75,13 +113,33 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// It is only ever sent to us: there is no server that we would call, and so none that something could stand in for.
+    pub fn is_received_only(self) -> bool {
+        matches!(self, Self::App | Self::Segment)
+    }
+
+    /// All that it tells is how often things were used: it has no records, and so nothing that a mapping could draw from.
+    pub fn is_counted_only(self) -> bool {
+        matches!(self, Self::BigQuery | Self::Ga4 | Self::PostHog)
+    }
+
     /// The credentials that a connection of this kind takes.
     pub fn secrets(self) -> &'static [SecretSpec] {
         match self {
             Self::Airtable => airtable::SECRETS,
+            Self::App => app::SECRETS,
+            Self::BigQuery => bigquery::SECRETS,
+            Self::Ga4 => ga4::SECRETS,
             Self::GitHub => github::SECRETS,
+            Self::Granola => granola::SECRETS,
             Self::Intercom => intercom::SECRETS,
             Self::Linear => linear::SECRETS,
+            Self::Notion => notion::SECRETS,
+            Self::PostHog => posthog::SECRETS,
+            Self::Salesforce => salesforce::SECRETS,
+            Self::Segment => segment::SECRETS,
+            Self::Slack => slack::SECRETS,
+            Self::Typeform => typeform::SECRETS,
         }
     }
 }
@@ -101,8 +159,18 @@ pub fn open(
 ) -> Result<Arc<dyn Connector>, SettingsError> {
     Ok(match kind {
         Kind::Airtable => Arc::new(airtable::open(settings, secrets, outside)?),
+        Kind::App => Arc::new(app::open(settings, secrets, outside)?),
+        Kind::BigQuery => Arc::new(bigquery::open(settings, secrets, outside)?),
+        Kind::Ga4 => Arc::new(ga4::open(settings, secrets, outside)?),
         Kind::GitHub => Arc::new(github::open(settings, secrets, outside)?),
+        Kind::Granola => Arc::new(granola::open(settings, secrets, outside)?),
         Kind::Intercom => Arc::new(intercom::open(settings, secrets, outside)?),
         Kind::Linear => Arc::new(linear::open(settings, secrets, outside)?),
+        Kind::Notion => Arc::new(notion::open(settings, secrets, outside)?),
+        Kind::PostHog => Arc::new(posthog::open(settings, secrets, outside)?),
+        Kind::Salesforce => Arc::new(salesforce::open(settings, secrets, outside)?),
+        Kind::Segment => Arc::new(segment::open(settings, secrets, outside)?),
+        Kind::Slack => Arc::new(slack::open(settings, secrets, outside)?),
+        Kind::Typeform => Arc::new(typeform::open(settings, secrets, outside)?),
     })
 }

@@ -7,34 +7,50 @@
 //! To add a vendor: its folder here, one arm in [`Kind`], its stand-in in `sandbox`, a mapping. See CONTRIBUTING.md.
 
 pub mod airtable;
+pub mod app;
+pub mod bigquery;
 pub mod clock;
+mod days;
 pub mod fault;
+pub mod ga4;
 pub mod github;
+mod google;
+pub mod granola;
 pub mod http;
 pub mod intercom;
 mod json;
 mod kind;
 pub mod linear;
 mod memo;
+pub mod notion;
+pub mod oauth;
+pub mod posthog;
+pub mod public;
 pub mod quota;
 pub mod read_only;
+pub mod salesforce;
+pub mod segment;
 mod settings;
 pub mod signature;
+pub mod slack;
 #[cfg(test)]
 mod testing;
+pub mod typeform;
 mod unfinished;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use clock::Clock;
 pub use fault::{Fault, Refusal};
 pub use kind::{Kind, Need, SecretSpec, Secrets, SettingsError, open};
+pub use public::Public;
 
 /// Where a record lives at its vendor: a collection of that vendor (`issue`, `conversation`, `Feedback Items`)
 /// and the vendor's id within it.
@@ -90,7 +106,21 @@ pub struct Cursor(pub Value);
 #[derive(Clone, Debug)]
 pub struct Page {
     pub records: Vec<Record>,
+    /// How often things were used; most sources tell nothing of it.
+    pub usage: Vec<Usage>,
+    /// The days that are all told with this page.
+    pub whole: Option<Whole>,
     pub next: Next,
+}
+
+impl Page {
+    pub fn of(records: Vec<Record>, next: Next) -> Self {
+        Self { records, usage: Vec::new(), whole: None, next }
+    }
+
+    pub fn of_usage(usage: Vec<Usage>, next: Next) -> Self {
+        Self { records: Vec::new(), usage, whole: None, next }
+    }
 }
 
 /// Where to go on. Both carry the position *after* this page; it is stored in the same commit as the records.
@@ -290,7 +320,7 @@ pub struct Request<'a> {
 }
 
 /// A webhook request that is proven to be the vendor's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Delivery {
     /// The vendor's delivery id; the same on a redelivery. Used to count duplicates, not to refuse work.
     pub id: String,
@@ -300,6 +330,83 @@ pub struct Delivery {
     pub fetch: Vec<Key>,
     /// Streams to pull now.
     pub pull: Vec<String>,
+    /// How often things were used.
+    pub usage: Vec<Usage>,
+    /// Who belongs where.
+    pub members: Vec<Member>,
+    /// What the sender must read in our answer, besides its 2xx.
+    pub reply: Option<Reply>,
+    /// What a person has to do now (paste a token that came with this request), told by `status` until the next attach.
+    pub notice: Option<String>,
+}
+
+/// The body of our 2xx, where a vendor wants one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub content_type: &'static str,
+    pub body: String,
+    /// `{id}` in the body stands for the short id (`FB-7K3Q9X`) of the feedback that is drawn from this record.
+    pub names: Option<Key>,
+}
+
+/// How often somebody used a feature on a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The vendor's name of the account: a group id, a domain, a customer's number. `None`: it follows from who it was.
+    pub account: Option<String>,
+    /// The vendor's name of a known person.
+    pub user: Option<String>,
+    /// The vendor's name of somebody who has not said who they are.
+    pub anonymous: Option<String>,
+    /// Of the person; its domain names the account where nothing else does.
+    pub email: Option<String>,
+    /// The event's name.
+    pub feature: String,
+    /// In UTC, or in the vendor's own time zone where it only tells days.
+    pub day: NaiveDate,
+    pub count: Counted,
+}
+
+/// Whether a number adds to what is known, or is what is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// One more, known by this id: told twice, it counts once.
+    Once(String),
+    /// A number that the vendor has added up. What one pull brings of an account, feature and day adds up over its users,
+    /// and takes the place of what an earlier pull brought.
+    Total {
+        count: u64,
+        /// When the pull began, in milliseconds since 1970.
+        pull: i64,
+    },
+}
+
+/// The days, both included, of which a pull has now brought everything: what an earlier pull brought of them and this one
+/// did not is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub from: NaiveDate,
+    pub to: NaiveDate,
+    /// As in [`Counted::Total`].
+    pub pull: i64,
+}
+
+/// Whose a person is, as it has just become known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The vendor's name of the person.
+    pub user: String,
+    pub of: Belongs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Belongs {
+    /// To this account.
+    Account(String),
+    /// To the account of this address' domain, unless another is known.
+    Email(String),
+    /// It is another name of this person.
+    Person(String),
 }
 
 /// Calls made so far, for `status`, metrics and the demo's table.
@@ -322,6 +429,8 @@ pub struct Pace {
 pub struct Outside {
     pub transport: Arc<dyn http::Transport>,
     pub clock: Arc<dyn Clock>,
+    /// Where this connection's grant is kept, if its credentials change while it runs.
+    pub vault: Arc<dyn oauth::Vault>,
 }
 
 /// A connection to one account of one vendor.
@@ -367,10 +476,19 @@ pub trait Connector: Send + Sync {
     fn webhook(&self) -> Option<&dyn Webhook> {
         None
     }
+    /// A way in that we open ourselves, where the configuration asks for one.
+    fn listener(&self) -> Option<&dyn Listener> {
+        None
+    }
     fn messenger(&self) -> Option<&dyn Messenger> {
         None
     }
     fn setup(&self) -> Option<&dyn Setup> {
+        None
+    }
+
+    /// How a person signs in (`loopd auth`); `None`: the credentials in the settings are all that this connection has.
+    fn sign_in(&self) -> Option<&oauth::Session> {
         None
     }
 }
@@ -432,6 +550,55 @@ pub trait Sink: Send + Sync {
 /// Receiving. Pure: verify, then parse; nothing of an unverified body reaches the engine.
 pub trait Webhook: Send + Sync {
     fn open(&self, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal>;
+
+    /// For senders whose path is given and who name the connection by a key: the paths below our address that they use,
+    /// besides the connection's own.
+    fn fixed_paths(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether a request at one of [`Webhook::fixed_paths`] bears this connection's key.
+    fn is_ours(&self, _path: &str, _raw: Request<'_>) -> bool {
+        false
+    }
+
+    /// [`Webhook::open`], of a request at one of [`Webhook::fixed_paths`].
+    fn open_at(&self, _path: &str, raw: Request<'_>, now: DateTime<Utc>) -> Result<Delivery, Refusal> {
+        self.open(raw, now)
+    }
+
+    /// Its senders have no secret to sign with, only a public key, and post to paths of ours instead of `/hooks/NAME`.
+    fn public(&self) -> Option<&dyn Public> {
+        None
+    }
+}
+
+/// Hearing over a line that we open, where no webhook can reach us. The engine owns the loop: it dials, hears, puts on disk what
+/// came, and only then hands in its receipt. A line that ends is dialled anew.
+#[async_trait]
+pub trait Listener: Send + Sync {
+    async fn dial(&self) -> Result<Box<dyn http::Wire>, Fault>;
+
+    /// What a frame of the line says. Pure.
+    fn read(&self, frame: &str, now: DateTime<Utc>) -> Result<Frame, Refusal>;
+
+    /// The frame that tells the sender that a delivery is kept. `reply`: the body of [`Delivery::reply`], filled in.
+    fn receipt(&self, ticket: &str, reply: Option<&str>) -> String;
+}
+
+/// What came over a line.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    /// It is sent again until its receipt is there.
+    Delivery {
+        /// By which the sender knows it.
+        ticket: String,
+        delivery: Box<Delivery>,
+    },
+    /// The sender is about to end this line and asks for another, for this reason.
+    Over(String),
+    /// A greeting, or a sign of life.
+    Nothing,
 }
 
 /// Talking to the customer where they spoke.

@@ -40,12 +40,20 @@ pub fn only_reads(request: &Request<Bytes>) -> bool {
     if request.method() != Method::POST {
         return false;
     }
+    if gets_a_token(request.body()) {
+        return true;
+    }
     if let Some(document) = graphql(request.body()) {
         return !document.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "mutation");
     }
     // Airtable's long lists, Intercom's searches and lists, a GitHub App's token.
     let last = request.uri().path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     matches!(last, "listRecords" | "search" | "list" | "access_tokens")
+}
+
+/// A refresh, an assertion, client credentials: without a token, nothing can be read.
+fn gets_a_token(body: &[u8]) -> bool {
+    body.starts_with(b"grant_type=")
 }
 
 /// The document of a GraphQL request.
@@ -76,6 +84,8 @@ mod tests {
                 "/graphql",
                 r#"{"query": "mutation Make($input: IssueCreateInput!) { issueCreate(input: $input) { success } }"}"#,
             ),
+            (true, Method::POST, "/oauth2/v1/token", "grant_type=refresh_token&refresh_token=r"),
+            (false, Method::POST, "/oauth2/v1/revoke", "token=r&token_type_hint=refresh_token"),
             (false, Method::PATCH, "/v0/appA/tblB", r#"{"records": []}"#),
             (false, Method::POST, "/v0/bases/appA/webhooks", "{}"),
             (false, Method::POST, "/conversations/1/reply", "{}"),

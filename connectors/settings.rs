@@ -23,10 +23,14 @@ pub(crate) fn read<T: DeserializeOwned>(settings: &Value) -> Result<T, SettingsE
 /// The top-level key that an error is about: the one it quotes, or else the one without which it changes.
 fn culprit<T: DeserializeOwned>(settings: &Value, why: &str) -> Option<String> {
     let table = settings.as_object()?;
+    let lacks = why.starts_with("missing field `");
     let without = |key: &String| {
         let mut rest = table.clone();
         rest.remove(key);
-        T::deserialize(&Value::Object(rest)).err().is_none_or(|error| error.to_string() != why)
+        // That this one is missing, too, once it is taken out, says nothing against it.
+        let own = format!("missing field `{key}`");
+        let left = T::deserialize(&Value::Object(rest)).err().map(|error| error.to_string());
+        left.is_none_or(|left| left != why && !(lacks && left == own))
     };
     table.keys().find(|key| without(key)).cloned().or_else(|| {
         let quoted = why.strip_prefix("missing field `").or_else(|| why.strip_prefix("unknown field `"))?;
@@ -36,7 +40,11 @@ fn culprit<T: DeserializeOwned>(settings: &Value, why: &str) -> Option<String> {
 
 /// A base URL without a slash at its end.
 pub(crate) fn base_url(text: &str) -> Result<String, SettingsError> {
-    let bad = |why: &str| SettingsError::key("base_url", format!("{why}: {text}"));
+    base_url_of("base_url", text)
+}
+
+fn base_url_of(key: &str, text: &str) -> Result<String, SettingsError> {
+    let bad = |why: &str| SettingsError::key(key, format!("{why}: {text}"));
     let url: http::Uri = text.parse().map_err(|_| bad("is no URL"))?;
     match url.scheme_str() {
         Some("http" | "https") => {}
@@ -46,6 +54,28 @@ pub(crate) fn base_url(text: &str) -> Result<String, SettingsError> {
         return Err(bad("must hold no query"));
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// An endpoint's whole URL, or the default: at the vendor's own host, or at that of a `base_url` that was set. So a stand-in or
+/// a proxy is met for signing in, too, and no secret goes elsewhere than the calls do.
+pub(crate) fn endpoint(
+    key: &str,
+    given: Option<&str>,
+    base_url: &str,
+    vendors_base: &str,
+    (vendors, path): (&str, &str),
+) -> Result<String, SettingsError> {
+    if let Some(given) = given {
+        return base_url_of(key, given);
+    }
+    let origin = |url: &str| {
+        let url: http::Uri = url.parse().ok()?;
+        Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
+    };
+    match (origin(base_url), origin(vendors_base)) {
+        (Some(ours), Some(theirs)) if ours != theirs => Ok(format!("{ours}{path}")),
+        _ => Ok(format!("{vendors}{path}")),
+    }
 }
 
 /// A credential, if it was given and is not empty.
@@ -104,6 +134,8 @@ mod tests {
         for (settings, key) in [
             (json!({"name": "a", "nmae": 1}), "nmae"),
             (json!({}), "name"),
+            (json!({"start": "2026-01-31"}), "name"),
+            (json!({"name": "a", "quota": {"calls": 1}}), "quota"),
             (json!({"name": "a", "start": "soon"}), "start"),
             (json!({"name": "a", "quota": {"calls": 0, "per_seconds": 1}}), "quota"),
         ] {

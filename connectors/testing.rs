@@ -108,6 +108,6 @@ impl Transport for Script {
 pub(crate) fn outside() -> (Arc<Script>, Arc<StillClock>, Outside) {
     let script = Arc::new(Script::default());
     let clock = Arc::new(StillClock::default());
-    let outside = Outside { transport: script.clone(), clock: clock.clone() };
+    let outside = Outside { transport: script.clone(), clock: clock.clone(), vault: Arc::new(crate::oauth::NoVault) };
     (script, clock, outside)
 }

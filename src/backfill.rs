@@ -167,7 +167,9 @@ mod tests {
             dead: 0,
             messages: 0,
             questions: 0,
+            doubtful_customers: 0,
             ledger_bytes: 0,
+            usage: std::collections::BTreeMap::new(),
             conditions: vec![],
             needs: vec![],
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connectors::http::{Broken, Transport};
+use connectors::http::{Broken, Transport, Wire};
 use connectors::{Clock, Outside, SettingsError};
 use http::{Request, Response};
 use thiserror::Error;
@@ -23,12 +23,14 @@ use crate::enrich::stage::Enrich;
 use crate::enrich::{Classifier, Offline, Term, Vocabulary};
 use crate::house::{Connection, House, Stage, Step};
 use crate::import;
-use crate::intake::Poll;
+use crate::intake::{Listen, Poll};
 use crate::ledger::{Ledger, LedgerError, Probe};
 use crate::normalize::{Normalize, redrive};
 use crate::reconcile::Reconcile;
 use crate::sync::Sync;
 use crate::upkeep::Upkeep;
+use crate::usage;
+use crate::vault::Vaults;
 
 /// Why the house cannot be built from its configuration.
 #[derive(Debug, Error)]
@@ -48,17 +50,24 @@ pub struct Materials {
     pub clock: Arc<dyn Clock>,
     pub transport: WaysOut,
     pub classifier: Box<dyn Classifier>,
+    pub vaults: Vaults,
 }
 
 /// Opens every connection. Calls nobody.
 pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Result<House, BuildError> {
-    if config.mappings.from_for(import::CONNECTION, import::COLLECTION).is_none() {
-        config.mappings.from.extend(import::mapping());
+    for mapping in import::mappings() {
+        if config.mappings.from_for(import::CONNECTION, &mapping.collection).is_none() {
+            config.mappings.from.push(mapping);
+        }
     }
     let mut connections = BTreeMap::new();
     for (name, connection) in &config.connections {
         let secrets = config.secrets(name, world).map_err(|problem| BuildError::Secret(Box::new(problem)))?;
-        let outside = Outside { transport: (materials.transport)(name), clock: materials.clock.clone() };
+        let outside = Outside {
+            transport: (materials.transport)(name),
+            clock: materials.clock.clone(),
+            vault: (materials.vaults)(name),
+        };
         let connector = connectors::open(connection.kind, &connection.settings, &secrets, &outside)
             .map_err(|error| BuildError::Settings { connection: name.clone(), error })?;
         let callback = config.http.public_url.as_ref().map(|url| format!("{}/hooks/{name}", url.trim_end_matches('/')));
@@ -92,6 +101,8 @@ pub fn rooms(house: &Arc<House>) -> Vec<Box<dyn Stage>> {
     let names = || house.connections.keys().cloned();
     let mut rooms: Vec<Box<dyn Stage>> = Vec::new();
     rooms.extend(names().map(|name| Box::new(Poll::new(house.clone(), name)) as Box<dyn Stage>));
+    let listening = house.connections.values().filter(|connection| connection.connector.listener().is_some());
+    rooms.extend(listening.map(|heard| Box::new(Listen::new(house.clone(), heard.name.clone())) as Box<dyn Stage>));
     rooms.push(Box::new(Normalize::new(house.clone())));
     rooms.push(Box::new(Reconcile::new(house.clone())));
     rooms.push(Box::new(Enrich::new(house.clone())));
@@ -103,6 +114,7 @@ pub fn rooms(house: &Arc<House>) -> Vec<Box<dyn Stage>> {
             rooms.push(Box::new(Close::new(house.clone(), name.clone())));
         }
     }
+    rooms.push(Box::new(usage::Room::new(house.clone())));
     rooms.push(Box::new(Upkeep::new(house.clone())));
     rooms
 }
@@ -230,5 +242,9 @@ impl Transport for Probed {
         let answer = self.inner.send(request, timeout).await;
         self.probe.at("call.after");
         answer
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        self.inner.dial(url).await
     }
 }

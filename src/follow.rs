@@ -92,7 +92,7 @@ fn with_new_links(
     Ok(view)
 }
 
-/// Customers and themes show counts; feedback shows its customer's name and revenue.
+/// Customers and themes show counts, and how grave what is open is; feedback shows its customer's name and revenue.
 fn neighbours(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entity>) -> Result<(), LedgerError> {
     match &entity.body {
         Body::Feedback(feedback) => {
@@ -102,6 +102,9 @@ fn neighbours(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&E
                     || old.theme != feedback.theme
                     || old.status != feedback.status
                     || old.withdrawn != feedback.withdrawn
+                    || old.tags.category != feedback.tags.category
+                    || old.tags.severity != feedback.tags.severity
+                    || old.received_at != feedback.received_at
             });
             if moved {
                 let settle = When::Settled(TimeDelta::seconds(house.config.sync.counts_settle_seconds.into()));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use connectors::oauth::Session;
 use connectors::{Clock, CollectionSpec, Connector, Fault};
 use thiserror::Error;
 
@@ -113,8 +114,18 @@ impl Connection {
 
     /// Until when nobody should call: the connection is locked, or its vendor is in trouble.
     pub fn rests(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mended = self.is_mended(now);
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        if mended {
+            // Tried again now; that it was locked is forgotten when a call goes well.
+            gate.locked_until = Some(now);
+        }
         gate.locked_until.max(gate.rests_until).filter(|until| *until > now)
+    }
+
+    /// It is locked, and somebody has signed in since.
+    pub fn is_mended(&self, now: DateTime<Utc>) -> bool {
+        self.locked(now).is_some() && self.connector.sign_in().is_some_and(Session::has_news)
     }
 
     /// Takes over from the connection of the configuration before: what its vendor asked for holds for this one too.

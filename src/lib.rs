@@ -15,13 +15,14 @@
 //!
 //! # The rooms, in that order
 //!
-//! - [`intake`] polls, receives, and puts on disk what vendors say; it interprets nothing.
+//! - [`intake`] polls, receives, listens, and puts on disk what vendors say; it interprets nothing.
 //! - [`normalize`] draws entities from it with the `from` mappings, and merges what people changed in our records.
 //! - [`enrich`] recognises the customer and suggests tags.
 //! - [`review`] holds the conflicts that a person must decide.
 //! - [`sync`] compares what each outside record should be with what was agreed, and writes the difference.
 //! - [`close`] prepares the answer to the customer, and sends it when a person says so.
 //! - [`reconcile`] lets a changed configuration reach what is in the ledger already.
+//! - [`usage`] says whose an account of the usage analytics is, and lets its customer's records show new numbers.
 //! - [`upkeep`] forgets what has outlived its retention.
 //! - [`report`] answers people's questions about all of it, and changes nothing.
 //!
@@ -30,7 +31,9 @@
 //! - [`schema`] is what loopd knows: feedback, customers, themes. [`view`] is what a mapping sees of it.
 //! - [`mapping`] compiles what ops write: what flows where, which way, and who wins.
 //! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
+//! - [`customers`] holds what people judge of customers: who may be one, who is, who is not.
 //! - [`recognise`] says whose a piece of feedback is; [`follow`] what is to be looked at again when an entity has changed.
+//! - [`vault`] keeps the grants of people who signed in for a connection.
 //! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it
 //!   waits, and [`pause`] how a command does.
 //! - [`daemon`] wires them, and is the only loop that waits. [`cli`] and [`web`] are what people hold in their hands; [`telemetry`]
@@ -40,6 +43,7 @@ pub mod backfill;
 pub mod cli;
 pub mod close;
 pub mod config;
+pub mod customers;
 pub mod daemon;
 pub mod delay;
 pub mod demo;
@@ -65,5 +69,7 @@ pub mod sync;
 pub mod telemetry;
 pub mod trial;
 pub mod upkeep;
+pub mod usage;
+pub mod vault;
 pub mod view;
 pub mod web;

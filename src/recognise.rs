@@ -1,53 +1,45 @@
 //! Whose it is: customers by their names, and the feedback that waits for a name to become known.
 //!
-//! The law: a name belongs to one customer, the first that bore it. Feedback that nobody is known for waits, and is looked
-//! at again in the commit that makes one of its names known.
-
-use std::collections::BTreeSet;
+//! The law: a name belongs to one customer, the first that bore it, and leads to where that one lives. Another that states
+//! it is a doubt for a person. Feedback that nobody is known for waits, and is looked at again in the commit that makes one
+//! of its names known.
 
 use serde_json::Value;
 
-use crate::follow::follow;
+use crate::customers::{self, alike, family_names, names_of, raise, survivor};
+use crate::follow::{follow, records};
 use crate::house::House;
 use crate::ledger::{ENRICH, Entry, LedgerError, Tx, What, When};
 use crate::schema::{Alias, AliasKind, Body, Entity, EntityId, EntityKind};
 
 /// Makes a customer findable by its names, and wakes the feedback that waits for one of them. A name that it gave up goes
-/// to whoever else states it.
+/// to whoever else states it. `entity` is stored already.
 pub fn name_customer(
     house: &House,
     tx: &mut Tx<'_>,
     before: Option<&Entity>,
     entity: &Entity,
 ) -> Result<(), LedgerError> {
-    let names = names_of(entity);
-    for alias in before.map(names_of).unwrap_or_default().difference(&names) {
-        free(house, tx, alias, entity.id)?;
+    if entity.kind() != EntityKind::Customer {
+        return Ok(());
+    }
+    let names = names_of(house, entity);
+    let lives = survivor(tx, entity.id)?;
+    for alias in before.map(|before| names_of(house, before)).unwrap_or_default().difference(&names) {
+        free(house, tx, alias, lives)?;
     }
     for alias in &names {
         match tx.customer_by(alias)? {
-            Some(owner) if owner != entity.id => {
-                let what =
-                    format!("{alias} names two customers ({} and {}): it stays with the first", owner, entity.id);
-                tx.raise(CUSTOMERS, &alias.to_string(), &what, false, house.now())?;
-            }
+            Some(owner) if survivor(tx, owner)? != lives => raise(house, tx, owner, lives)?,
             Some(_) => {}
-            None => take_name(house, tx, alias, entity.id)?,
+            None => take_name(house, tx, alias, lives)?,
         }
     }
-    Ok(())
+    alike(house, tx, before, entity)
 }
 
-/// Whose conditions these are.
+/// Who speaks where no connection does.
 const CUSTOMERS: &str = "customers";
-
-/// All that a customer is recognised by.
-fn names_of(entity: &Entity) -> BTreeSet<Alias> {
-    let Some(customer) = entity.as_customer() else { return BTreeSet::new() };
-    let domains = customer.domains.iter().filter_map(|domain| Alias::new(AliasKind::Domain, domain));
-    let name = customer.name.as_deref().and_then(|name| Alias::new(AliasKind::Name, name));
-    customer.aliases.iter().cloned().chain(domains).chain(name).collect()
-}
 
 fn take_name(house: &House, tx: &mut Tx<'_>, alias: &Alias, customer: EntityId) -> Result<(), LedgerError> {
     tx.name_customer(alias, customer)?;
@@ -57,31 +49,23 @@ fn take_name(house: &House, tx: &mut Tx<'_>, alias: &Alias, customer: EntityId) 
     Ok(())
 }
 
-/// `customer` goes by this name no more.
+/// A customer, or one that was merged into it, goes by this name no more.
 fn free(house: &House, tx: &mut Tx<'_>, alias: &Alias, customer: EntityId) -> Result<(), LedgerError> {
-    let disputed = house.ledger.condition(CUSTOMERS, &alias.to_string())?.is_some();
-    let owned = tx.customer_by(alias)? == Some(customer);
-    if owned {
-        tx.unname_customer(alias);
-    }
-    if !disputed {
+    if tx.customer_by(alias)? != Some(customer) || family_names(house, tx, customer)?.contains(alias) {
         return Ok(());
     }
-    // Rare, and there is no index of who else would have had it.
-    let mut others = Vec::new();
-    for id in house.ledger.ids(EntityKind::Customer)? {
-        let states = |entity: Entity| names_of(&entity).contains(alias);
-        if id != customer && tx.entity(id)?.is_some_and(states) {
-            others.push(id);
+    tx.unname_customer(alias);
+    match customers::heir(house, tx, customer, alias)? {
+        Some(heir) => {
+            take_name(house, tx, alias, heir)?;
+            // It shows the name from now on.
+            match tx.entity(heir)? {
+                Some(heir) => records(house, tx, &heir, When::Now),
+                None => Ok(()),
+            }
         }
+        None => Ok(()),
     }
-    if let (true, Some(heir)) = (owned, others.first()) {
-        take_name(house, tx, alias, *heir)?;
-    }
-    if others.len() < 2 {
-        tx.clear(CUSTOMERS, &alias.to_string())?;
-    }
-    Ok(())
 }
 
 /// The customer by whose names a piece of feedback goes; notes what it waits for when there is none.
@@ -91,12 +75,13 @@ pub fn recognise(
     id: EntityId,
     hints: &[Alias],
 ) -> Result<Option<EntityId>, LedgerError> {
+    let hints = &house.config.customers.rules.order(hints);
     for alias in hints {
         if let Some(customer) = tx.customer_by(alias)? {
             for alias in hints {
                 tx.wait_no_more(alias, id);
             }
-            return Ok(Some(customer));
+            return Ok(Some(survivor(tx, customer)?));
         }
     }
     let domain = hints.iter().find(|alias| alias.kind == AliasKind::Domain);
@@ -106,7 +91,7 @@ pub fn recognise(
         if let Body::Customer(body) = &mut entity.body {
             body.name = Some(domain.value.clone());
             body.domains = vec![domain.value.clone()];
-            body.aliases = hints.to_vec();
+            body.aliases.clone_from(hints);
         }
         if tx.entity(customer)?.is_none() {
             tx.put_entity(&entity)?;
@@ -125,7 +110,7 @@ pub fn recognise(
             name_customer(house, tx, None, &entity)?;
             follow(house, tx, &entity, None, When::Now)?;
         }
-        return Ok(Some(customer));
+        return Ok(Some(survivor(tx, customer)?));
     }
     for alias in hints {
         tx.wait_for(alias, id)?;

@@ -71,7 +71,7 @@ impl Ground<'_> {
             Self::Kept(from) | Self::Seen(from) => {
                 let tiers =
                     (from.entity == EntityKind::Customer).then(|| format!("{:?}", house.config.customers.tiers));
-                digest(&(from.digest(), tiers))
+                digest(&(from.digest(), tiers, &house.config.customers.rules))
             }
         }
     }

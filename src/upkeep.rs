@@ -1,4 +1,4 @@
-//! The room that keeps the house: raw inputs and audit lines go when their retention ends, parts whose parent has not come
+//! The room that keeps the house: raw inputs, audit lines and usage go when their retention ends, parts whose parent has not come
 //! by then become dead letters, and what depends on the date alone (days as customer) is looked at once a day.
 
 use std::sync::Arc;
@@ -8,23 +8,28 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::follow::records;
 use crate::house::{House, Stage, Step, Stop};
-use crate::ledger::{LedgerError, When};
+use crate::ledger::{Expiry, LedgerError, When};
 use crate::schema::EntityKind;
 
 const LANE: &str = "upkeep";
 /// Rows that one step forgets.
 const PIECE: usize = 1000;
+/// How often what was counted is walked through: every id is looked at.
+const WALK: TimeDelta = TimeDelta::hours(12);
 /// The day on which the date was last passed on.
 const DAY: &str = "day passed on";
 
 pub struct Upkeep {
     house: Arc<House>,
     retired: Option<DateTime<Utc>>,
+    /// A walk over what was counted, a piece a step, and when the last one ended.
+    walk: Expiry,
+    walked: Option<DateTime<Utc>>,
 }
 
 impl Upkeep {
     pub fn new(house: Arc<House>) -> Self {
-        Self { house, retired: None }
+        Self { house, retired: None, walk: Expiry::default(), walked: None }
     }
 
     fn retire(&mut self, now: DateTime<Utc>) -> Result<bool, LedgerError> {
@@ -80,6 +85,13 @@ impl Stage for Upkeep {
         }
         let next = self.retired.map(|at| at + TimeDelta::hours(1));
         if next.is_none_or(|next| next <= now) && self.retire(now)? {
+            return Ok(Step::Worked);
+        }
+        if self.walked.is_none_or(|at| at + WALK <= now) {
+            let config = &self.house.config.usage;
+            if !self.house.ledger.expire_usage(&mut self.walk, now, config.days, config.dedupe_days)? {
+                (self.walk, self.walked) = (Expiry::default(), Some(now));
+            }
             return Ok(Step::Worked);
         }
         Ok(Step::Idle { until: Some(now + TimeDelta::hours(1)) })

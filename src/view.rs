@@ -1,12 +1,14 @@
 //! What a mapping sees of an entity: its body, its ids, its links, and what is derived from its neighbours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::ledger::{Ledger, LedgerError};
-use crate::schema::{Body, Customer, Entity, EntityId, Feedback, Status};
+use crate::ledger::{Ledger, LedgerError, Link};
+use crate::schema::domain::is_mail_provider;
+use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, Status};
+use crate::usage;
 
 /// The view of an entity (its shape is in docs/mappings.md).
 pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Value, LedgerError> {
@@ -19,31 +21,40 @@ pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Valu
         .map(Value::from)
         .collect();
     let derived = match &entity.body {
-        Body::Feedback(feedback) => of_feedback(ledger, feedback, &urls)?,
+        Body::Feedback(feedback) => of_feedback(ledger, entity.id, feedback, &urls)?,
         Body::Customer(customer) => of_customer(ledger, entity.id, customer, now)?,
         Body::Theme(_) => of_theme(ledger, entity.id)?,
     };
-    let shown: Map<String, Value> = links
-        .into_iter()
-        .filter(|(_, _, link)| link.is_live())
-        .map(|(connection, collection, link)| {
-            (format!("{connection}.{collection}"), json!({"id": link.id, "url": link.url}))
-        })
-        .collect();
+    let shown = shown(links);
+    if let Body::Customer(customer) = &entity.body {
+        view["domains"] = json!(own_domains(ledger, entity.id, customer)?);
+    }
     if let Value::Object(map) = &mut view {
         map.insert("id".into(), json!(entity.id));
         map.insert("short_id".into(), json!(entity.short_id()));
         map.insert("kind".into(), json!(entity.kind().name()));
         map.insert("links".into(), Value::Object(shown));
         map.insert("derived".into(), derived);
+        if let Body::Customer(customer) = &entity.body {
+            map.insert("usage".into(), usage::of_customer(ledger, entity.id, customer, now)?);
+        }
     }
     Ok(view)
 }
 
-fn of_feedback(ledger: &Ledger, feedback: &Feedback, urls: &[Value]) -> Result<Value, LedgerError> {
-    let customer = match feedback.customer {
-        Some(id) => ledger.entity(id)?,
-        None => None,
+/// Links by where they lead: `linear.issue`.
+fn shown(links: Vec<(String, String, Link)>) -> Map<String, Value> {
+    let live = links.into_iter().filter(|(_, _, link)| link.is_live());
+    live.map(|(connection, collection, link)| {
+        (format!("{connection}.{collection}"), json!({"id": link.id, "url": link.url}))
+    })
+    .collect()
+}
+
+fn of_feedback(ledger: &Ledger, id: EntityId, feedback: &Feedback, urls: &[Value]) -> Result<Value, LedgerError> {
+    let (customer, links) = match feedback.customer {
+        Some(id) => (ledger.entity(id)?, shown(ledger.links(id)?)),
+        None => (None, Map::new()),
     };
     let customer = customer.as_ref().and_then(Entity::as_customer);
     let theme = match feedback.theme {
@@ -51,6 +62,8 @@ fn of_feedback(ledger: &Ledger, feedback: &Feedback, urls: &[Value]) -> Result<V
         None => None,
     };
     Ok(json!({
+        "customer_links": links,
+        "shipped_at": shipped_at(ledger, id, feedback)?,
         "customer_name": customer.and_then(|customer| customer.name.clone()),
         "arr": customer.and_then(|customer| customer.arr),
         "tier": customer.and_then(|customer| customer.tier.clone()),
@@ -62,15 +75,136 @@ fn of_feedback(ledger: &Ledger, feedback: &Feedback, urls: &[Value]) -> Result<V
     }))
 }
 
+/// How a customer stands: what it asks for, what worries it, what was done about it.
 fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime<Utc>) -> Result<Value, LedgerError> {
     let members = members(ledger, id)?;
-    let open = members.iter().filter(|feedback| !matches!(feedback.status, Status::Shipped | Status::WontDo)).count();
+    let open: Vec<&Feedback> =
+        members.iter().map(|(_, feedback)| feedback).filter(|feedback| is_open(feedback)).collect();
     let days = customer.customer_since.map(|since| (now.date_naive() - since).num_days().max(0));
-    Ok(json!({ "days_as_customer": days, "feedback_count": members.len(), "open_count": open }))
+    let merged_into = match &customer.merged {
+        Some(merge) => ledger.entity(merge.into)?.as_ref().map(crate::customers::called),
+        None => None,
+    };
+    let mut addressed: Vec<(Option<DateTime<Utc>>, EntityId, &Feedback)> = Vec::new();
+    for (id, feedback) in members.iter().filter(|(_, feedback)| feedback.status == Status::Shipped) {
+        addressed.push((shipped_at(ledger, *id, feedback)?, *id, feedback));
+    }
+    addressed.sort_by_key(|(at, id, _)| (std::cmp::Reverse(*at), *id));
+    let shown: Vec<Value> = addressed
+        .iter()
+        .take(ADDRESSED)
+        .map(|(at, id, feedback)| json!({ "short_id": id.short(EntityKind::Feedback), "title": title(feedback), "at": at }))
+        .collect();
+    Ok(json!({
+        "days_as_customer": days,
+        "feedback_count": members.len(),
+        "open_count": open.len(),
+        "open_requests": open.iter().filter(|feedback| asks(feedback)).count(),
+        "last_feedback_at": members.iter().filter_map(|(_, feedback)| feedback.received_at).max(),
+        "top_theme": top_theme(ledger, &members)?,
+        "risk": risk(&members, &open),
+        "addressed_count": addressed.len(),
+        "last_addressed_at": addressed.first().and_then(|(at, ..)| *at),
+        "addressed": shown,
+        "merged_into": merged_into,
+    }))
+}
+
+/// The most of what was addressed that a customer shows, newest first.
+const ADDRESSED: usize = 10;
+
+fn is_open(feedback: &Feedback) -> bool {
+    !matches!(feedback.status, Status::Shipped | Status::WontDo)
+}
+
+/// Something is wanted; praise, and word of what works, wants nothing.
+fn asks(feedback: &Feedback) -> bool {
+    !matches!(feedback.tags.category.as_deref(), Some("praise" | "behavior_working"))
+}
+
+/// `high`: somebody speaks of leaving, or something critical is open. `medium`: something of high severity is. `null`: the
+/// customer has said nothing.
+fn risk(members: &[(EntityId, Feedback)], open: &[&Feedback]) -> Option<&'static str> {
+    let severe =
+        |level: &str| open.iter().any(|feedback| feedback.tags.severity.as_deref() == Some(level) && asks(feedback));
+    let leaving = open.iter().any(|feedback| feedback.tags.category.as_deref() == Some("churn_signal"));
+    match members.is_empty() {
+        true => None,
+        false if leaving || severe("critical") => Some("high"),
+        false if severe("high") => Some("medium"),
+        false => Some("low"),
+    }
+}
+
+/// The theme that the customer speaks of most: of several, the first by name.
+fn top_theme(ledger: &Ledger, members: &[(EntityId, Feedback)]) -> Result<Option<String>, LedgerError> {
+    let mut counts: BTreeMap<EntityId, usize> = BTreeMap::new();
+    for theme in members.iter().filter_map(|(_, feedback)| feedback.theme) {
+        *counts.entry(theme).or_default() += 1;
+    }
+    let most = counts.values().max().copied();
+    let mut names = Vec::new();
+    for (theme, _) in counts.iter().filter(|(_, count)| Some(**count) == most) {
+        names.extend(ledger.entity(*theme)?.as_ref().and_then(Entity::as_theme).and_then(|theme| theme.name.clone()));
+    }
+    Ok(names.into_iter().min())
+}
+
+/// When it became shipped: as somebody decided, or as its log has it; of what came shipped, when it came.
+fn shipped_at(ledger: &Ledger, id: EntityId, feedback: &Feedback) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    if feedback.status != Status::Shipped {
+        return Ok(None);
+    }
+    if let Some(decision) = feedback.decided.get("status") {
+        return Ok(Some(decision.at));
+    }
+    let history = ledger.history(id)?;
+    let shipped = Value::from(Status::Shipped.name());
+    let moved = history
+        .iter()
+        .rev()
+        .find(|line| line.field.as_deref() == Some("status") && line.new.as_ref() == Some(&shipped));
+    Ok(moved.or(history.first()).map(|line| line.at).or(feedback.received_at))
+}
+
+/// A line that says what it is about.
+fn title(feedback: &Feedback) -> Option<String> {
+    let text = [&feedback.title, &feedback.summary, &feedback.verbatim]
+        .into_iter()
+        .flatten()
+        .find(|text| !text.trim().is_empty())?;
+    let line = text.trim().lines().next().unwrap_or_default();
+    Some(if line.chars().count() > TITLE {
+        line.chars().take(TITLE - 1).chain(['…']).collect()
+    } else {
+        line.to_owned()
+    })
+}
+
+const TITLE: usize = 120;
+
+/// The domains that lead to this customer. One that another had first is that one's, whatever a source says of both: some
+/// vendors let only one have it. Who was merged has none.
+fn own_domains(ledger: &Ledger, id: EntityId, customer: &Customer) -> Result<Vec<String>, LedgerError> {
+    let mut own = Vec::new();
+    for domain in &customer.domains {
+        let owner = match Alias::new(AliasKind::Domain, domain) {
+            Some(alias) => ledger.customer_by(&alias)?,
+            None => None,
+        };
+        let is_own = match owner {
+            Some(owner) => owner == id,
+            None => !customer.is_merged() && !is_mail_provider(domain),
+        };
+        if is_own {
+            own.push(domain.clone());
+        }
+    }
+    Ok(own)
 }
 
 fn of_theme(ledger: &Ledger, id: EntityId) -> Result<Value, LedgerError> {
-    let members = members(ledger, id)?;
+    let members: Vec<Feedback> = members(ledger, id)?.into_iter().map(|(_, feedback)| feedback).collect();
     // Each account counts once, however much it says.
     let customers: BTreeSet<EntityId> = members.iter().filter_map(|feedback| feedback.customer).collect();
     let mut arr = 0.0;
@@ -86,13 +220,13 @@ fn of_theme(ledger: &Ledger, id: EntityId) -> Result<Value, LedgerError> {
 }
 
 /// The feedback that names an entity, without what was withdrawn.
-fn members(ledger: &Ledger, id: EntityId) -> Result<Vec<Feedback>, LedgerError> {
+fn members(ledger: &Ledger, id: EntityId) -> Result<Vec<(EntityId, Feedback)>, LedgerError> {
     let mut members = Vec::new();
     for id in ledger.referrers(id)? {
         if let Some(feedback) = ledger.entity(id)?.as_ref().and_then(Entity::as_feedback)
             && !feedback.withdrawn
         {
-            members.push(feedback.clone());
+            members.push((id, feedback.clone()));
         }
     }
     Ok(members)

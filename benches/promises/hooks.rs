@@ -118,7 +118,7 @@ async fn send_all(
                 for outgoing in deliveries.iter().skip(first).step_by(senders) {
                     let timer = Timer::start();
                     match &mut stream {
-                        Some(stream) => over_http(stream, outgoing).await,
+                        Some(stream) => over_http(stream, "github", outgoing).await,
                         None => {
                             let raw = connectors::Request { headers: &outgoing.headers, body: &outgoing.body };
                             let arrived = receive(&house, "github", raw).expect("a good signature");
@@ -141,9 +141,9 @@ async fn send_all(
 }
 
 /// One request on a kept connection, as small as a client can be: what is measured is the server.
-async fn over_http(stream: &mut TcpStream, outgoing: &Outgoing) {
+pub(crate) async fn over_http(stream: &mut TcpStream, connection: &str, outgoing: &Outgoing) {
     let mut request =
-        format!("POST /hooks/github HTTP/1.1\r\nhost: loopd\r\ncontent-length: {}\r\n", outgoing.body.len())
+        format!("POST /hooks/{connection} HTTP/1.1\r\nhost: loopd\r\ncontent-length: {}\r\n", outgoing.body.len())
             .into_bytes();
     for (name, value) in
         outgoing.headers.iter().filter(|(name, _)| *name != http::header::HOST && *name != http::header::CONTENT_LENGTH)

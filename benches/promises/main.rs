@@ -4,13 +4,14 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, throughput, memory, cycle, growth
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth, usage
 //! cargo bench -- --json             # and one object on the last line
 //! ```
 //!
 //! Whatever is measured is printed, beside what is aimed at. Where a figure depends on the machine, what the machine
 //! itself can do is measured in the same run and the ratio is given.
 
+mod app;
 mod cycle;
 mod efficiency;
 mod figures;
@@ -18,8 +19,10 @@ mod growth;
 mod hooks;
 mod machine;
 mod memory;
+mod slack;
 mod throughput;
 mod timeline;
+mod usage;
 mod works;
 
 #[path = "../../tests/support/furnish.rs"]
@@ -45,13 +48,16 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
+    ("app", app::run),
+    ("slack", slack::run),
     ("throughput", throughput::run),
     ("memory", memory::run),
     ("cycle", cycle::run),
     ("growth", growth::run),
+    ("usage", usage::run),
 ];
 
 fn main() {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use loopd::demo::{BASE, FEEDBACK, vendors, write_config};
+use loopd::demo::{BASE, FEEDBACK, Names, vendors, write_config};
 use sandbox::Vendor;
 
 use crate::Size;
@@ -36,7 +36,9 @@ pub(crate) fn run(size: Size, figures: &mut Figures) {
     let (world, served) = runtime.block_on(vendors(7, &[REPO.to_owned()])).expect("loopback");
     lift(&world);
     let address = free_address();
-    let path = write_config(folder.path(), &served, address, &[REPO.to_owned()]).expect("the bench's own folder");
+    let four = [Vendor::GitHub, Vendor::Intercom, Vendor::Airtable, Vendor::Linear];
+    let names = Names { repos: vec![REPO.to_owned()], ..Names::default() };
+    let path = write_config(folder.path(), &served, address, &four, &names).expect("the bench's own folder");
     lift_config(&path);
     for connection in ["airtable", "linear"] {
         let done = Command::new(LOOPD)
@@ -82,7 +84,11 @@ pub(crate) fn run(size: Size, figures: &mut Figures) {
     figures.add("memory", format!("idle again: resident {idle} s later"), resident_mb(process).0, "MB", Aim::None);
     drop(daemon);
     assert_eq!(world.airtable(|desk, _| desk.rows(BASE, FEEDBACK).len()) as u64, items, "an item is doubled");
-    assert_eq!(Vendor::ALL.map(|vendor| world.books(vendor).throttled), [0; 4], "a vendor said: too many");
+    assert_eq!(
+        Vendor::ALL.map(|vendor| world.books(vendor).throttled),
+        [0; Vendor::ALL.len()],
+        "a vendor said: too many"
+    );
     runtime.block_on(served.shutdown());
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn run(size: Size, figures: &mut Figures) {
         let _inside = runtime.enter();
         daemon::start(&house).expect("the ledger is open")
     };
-    while !(has_read(&house, items) && is_quiet(&house)) {
+    while !(has_read(&house, "github", items) && is_quiet(&house)) {
         assert!(timer.seconds() < 1200.0, "the items do not arrive");
         pause(Duration::from_millis(20));
     }

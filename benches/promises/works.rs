@@ -13,7 +13,9 @@ use loopd::intake::{admit, receive};
 use loopd::ledger::{ENRICH, Ledger, NoProbe, Store, Tree, sync_lane};
 use loopd::sync::RANKS;
 use sandbox::github::NewIssue;
+use sandbox::intercom::NewCompany;
 use sandbox::{Vendor, World};
+use serde_json::json;
 
 use crate::support::TestClock;
 use crate::timeline::{Task, Timeline, Wire, keep_working};
@@ -58,13 +60,14 @@ pub(crate) fn house(
     let ledger = Ledger::over(store, Arc::new(NoProbe)).expect("an empty or whole ledger");
     let classifier = classifier(&config);
     let transport = Arc::new(move |name: &str| {
-        let vendor = Vendor::ALL
-            .into_iter()
-            .find(|vendor| vendor.name() == name)
-            .expect("connections are named as their vendor");
-        transport(vendor)
+        // Connections are named as their vendor; one that is only ever sent to calls nobody, and any way out will do.
+        let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name);
+        transport(vendor.unwrap_or(Vendor::GitHub))
     });
-    Arc::new(build(config, &machine, Materials { ledger, clock, transport, classifier }).expect("a good configuration"))
+    Arc::new(
+        build(config, &machine, Materials { ledger, clock, transport, classifier, vaults: loopd::vault::none() })
+            .expect("a good configuration"),
+    )
 }
 
 impl Works {
@@ -84,7 +87,7 @@ impl Works {
         // Setting up is no part of any measurement: its calls take no time.
         let first = house(store.clone(), line.clock.clone(), text, wire(Duration::ZERO));
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        for connection in ["airtable", "linear"] {
+        for connection in first.connections.keys() {
             runtime.block_on(crate::furnish::setup(&first, &line.clock, connection));
         }
         drop(first);
@@ -144,6 +147,35 @@ pub(crate) fn open_issues(world: &World, count: u64, severe: u64) -> u64 {
     bugs
 }
 
+/// Companies that have an account at Salesforce, too; among them they write so many times. One message in `severe` is a bug
+/// that goes to Linear. Returns how many those are.
+pub(crate) fn open_conversations(world: &World, companies: u64, count: u64, severe: u64) -> u64 {
+    let mut contacts = Vec::new();
+    for n in 1..=companies {
+        let (name, site) = (format!("Company {n} Example"), format!("https://c{n}.example.com"));
+        let id = format!("c-{n}");
+        contacts.push(world.intercom(|desk, cx| {
+            let new = NewCompany { name: &name, company_id: &id, website: Some(&site), ..NewCompany::default() };
+            let company = desk.add_company(&new, cx);
+            desk.add_contact(&format!("Person {n}"), &format!("person@c{n}.example.com"), Some(&company), cx)
+        }));
+        world.salesforce(|desk, cx| desk.create(cx, "Account", &json!({"Name": name, "Website": site})));
+    }
+    let mut bugs = 0;
+    for (number, contact) in (1..=count).zip(contacts.iter().cycle()) {
+        let bug = number.is_multiple_of(severe);
+        bugs += u64::from(bug);
+        let body = if bug {
+            format!("Outage: every export fails with error 500, production is down for our whole team ({number})")
+        } else {
+            format!("Feature request: please add a limit of {number} rows to the export")
+        };
+        let opened = world.intercom(|desk, cx| desk.open_conversation(contact, "", &body, None, cx));
+        opened.expect("the contact is there");
+    }
+    bugs
+}
+
 pub(crate) fn open_issue(world: &World, number: u64, body: &str, labels: &[&str]) {
     let title = format!("Report {number}: the export stops");
     let new = NewIssue { title: &title, body: Some(body), author: "ada-example", labels, ..NewIssue::default() };
@@ -161,14 +193,13 @@ pub(crate) fn is_quiet(house: &House) -> bool {
     let quiet = |lane: &str| ledger.next_due(lane, RANKS).expect("the ledger is open").is_none();
     ledger.inbox(1).expect("the ledger is open").is_empty()
         && quiet(ENRICH)
-        && quiet(&sync_lane("airtable"))
-        && quiet(&sync_lane("linear"))
+        && house.connections.keys().all(|connection| quiet(&sync_lane(connection)))
 }
 
-/// So many records have been read from GitHub.
-pub(crate) fn has_read(house: &House, items: u64) -> bool {
+/// So many records have been read from this connection.
+pub(crate) fn has_read(house: &House, from: &str, items: u64) -> bool {
     let positions = house.ledger.positions().expect("the ledger is open");
-    positions.iter().any(|(connection, _, position)| connection == "github" && position.records >= items)
+    positions.iter().any(|(connection, _, position)| connection == from && position.records >= items)
 }
 
 /// Entities that there are.

@@ -32,7 +32,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -43,23 +42,33 @@ use self::types::{Listed, SchemaTable};
 use crate::http::{Auth, Call, Http};
 use crate::kind::{Need, SecretSpec, Secrets, SettingsError};
 use crate::memo::Memo;
+use crate::oauth::{Session, Way};
 use crate::quota::{Limit, Quota};
 use crate::{
     Clock, CollectionSpec, Connector, Fault, Fields, Identity, Key, Meter, Outside, Pace, Record, Setup, Shape, Sink,
     Source, Webhook,
 };
 
-pub const SECRETS: &[SecretSpec] = &[SecretSpec {
-    name: "token",
-    about: "a personal access token (airtable.com/create/tokens) with data.records:read, data.records:write, schema.bases:read, \
+pub const SECRETS: &[SecretSpec] = &[
+    SecretSpec {
+        name: "token",
+        about: "a personal access token (airtable.com/create/tokens) with data.records:read, data.records:write, schema.bases:read, \
             webhook:manage, for `setup` also schema.bases:write, and access to the base",
-    need: Need::Always,
-}];
+        need: Need::Sometimes,
+    },
+    SecretSpec {
+        name: "client_secret",
+        about: "the secret of the OAuth integration (airtable.com/create/oauth) whose `client_id` is set, if it was given one",
+        need: Need::Sometimes,
+    },
+];
 
 pub struct Airtable {
     settings: Settings,
     client: Client,
     clock: Arc<dyn Clock>,
+    /// Where a person signs in instead of handing over a token.
+    session: Option<Arc<Session>>,
     binding: RwLock<Arc<Binding>>,
     /// Fields that the last writes found to be unknown although they were bound; emptied when the schema is read.
     suspects: Mutex<BTreeSet<(String, String)>>,
@@ -83,15 +92,32 @@ pub struct Airtable {
 /// A setting that is missing, unknown or of another type, or no token.
 pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Airtable, SettingsError> {
     let settings = Settings::parse(settings)?;
-    let token: SecretString = crate::settings::secret(secrets, "token")
-        .ok_or_else(|| SettingsError::key("token", "Airtable needs a personal access token"))?;
+    let token = crate::settings::secret(secrets, "token");
+    let (auth, session) = match (token, &settings.client_id) {
+        (Some(token), None) => (Auth::Bearer(token), None),
+        (None, Some(id)) => {
+            let session = Session::new(settings.server(id, secrets)?, Way::Code, outside)
+                .map_err(|why| SettingsError::key("token_url", why))?;
+            let session = Arc::new(session);
+            (Auth::Fresh(session.clone()), Some(session))
+        }
+        (Some(_), Some(_)) => {
+            let why = "token and client_id are two ways in: keep one of them";
+            return Err(SettingsError::key("client_id", why));
+        }
+        (None, None) => {
+            let why = "Airtable needs a personal access token, or a client_id to sign in with (`loopd auth`)";
+            return Err(SettingsError::key("token", why));
+        }
+    };
     // Airtable "rate limits", read 2026-11-23.
     let limit = settings.quota.map_or_else(|| Limit::even(5, Duration::from_secs(1)), crate::settings::Rate::limit);
     let quota = Arc::new(Quota::new(limit, outside.clock.clone()));
-    let http = Http::new(&settings.base_url, Auth::Bearer(token), quota, outside.transport.clone());
+    let http = Http::new(&settings.base_url, auth, quota, outside.transport.clone());
     Ok(Airtable {
         client: Client::new(http, settings.base.clone()),
         clock: outside.clock.clone(),
+        session,
         binding: RwLock::default(),
         suspects: Mutex::default(),
         hook_broken: AtomicBool::new(false),
@@ -303,5 +329,8 @@ impl Connector for Airtable {
     }
     fn setup(&self) -> Option<&dyn Setup> {
         Some(self)
+    }
+    fn sign_in(&self) -> Option<&Session> {
+        self.session.as_deref()
     }
 }

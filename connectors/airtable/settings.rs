@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::SettingsError;
+use crate::oauth::{Server, Style};
 use crate::settings::{self, Rate};
+use crate::{Secrets, SettingsError};
 
 /// The external-id field, where a mapping names none.
 pub(super) const DEFAULT_KEY: &str = "Loopd ID";
@@ -20,6 +21,15 @@ pub(super) struct Settings {
     /// writes no attachments.
     #[serde(default = "content_url")]
     pub(super) content_url: String,
+    /// Of an OAuth integration (airtable.com/create/oauth), to sign in with `loopd auth` in place of a token.
+    pub(super) client_id: Option<String>,
+    /// What a sign-in asks for. Default: what loopd can use of it.
+    #[serde(default = "scopes")]
+    pub(super) scopes: Vec<String>,
+    /// Default: `https://airtable.com/oauth2/v1/authorize`, or that path at the host of a `base_url` that is set.
+    pub(super) authorize_url: Option<String>,
+    /// Default: `https://airtable.com/oauth2/v1/token`, or that path at the host of a `base_url` that is set.
+    pub(super) token_url: Option<String>,
     /// The base, `app…`: the first part of its address in the browser.
     pub(super) base: String,
     /// Tables to observe besides those that mappings write into, by name. Default: none.
@@ -64,6 +74,18 @@ fn base_url() -> String {
 fn content_url() -> String {
     "https://content.airtable.com/v0".into()
 }
+fn scopes() -> Vec<String> {
+    [
+        "data.records:read",
+        "data.records:write",
+        "schema.bases:read",
+        "schema.bases:write",
+        "webhook:manage",
+        "user.email:read",
+    ]
+    .map(String::from)
+    .to_vec()
+}
 fn yes() -> bool {
     true
 }
@@ -85,6 +107,7 @@ impl Settings {
             parsed.base_url.push_str("/v0");
         }
         settings::base_url(&parsed.content_url).map_err(|error| SettingsError::key("content_url", error.why))?;
+        parsed.client_id = parsed.client_id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
         if parsed.base.is_empty() || !parsed.base.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
             return Err(SettingsError::key("base", "expected a base id, as in `appA1b2C3d4E5f6G7`"));
         }
@@ -92,5 +115,20 @@ impl Settings {
             return Err(SettingsError::key("number_precision", "Airtable keeps at most 8 decimals"));
         }
         Ok(parsed)
+    }
+
+    /// Airtable "OAuth reference", read 2026-11-23: PKCE always; with a secret by HTTP Basic, without one the id in the form.
+    pub(super) fn server(&self, client_id: &str, secrets: &Secrets) -> Result<Server, SettingsError> {
+        let endpoint = |key, given: &Option<String>, path| {
+            let there = ("https://airtable.com", path);
+            settings::endpoint(key, given.as_deref(), &self.base_url, &base_url(), there)
+        };
+        Ok(Server {
+            authorize_url: endpoint("authorize_url", &self.authorize_url, "/oauth2/v1/authorize")?,
+            client_secret: settings::secret(secrets, "client_secret"),
+            style: Style::Basic,
+            scopes: self.scopes.clone(),
+            ..Server::new("Airtable", endpoint("token_url", &self.token_url, "/oauth2/v1/token")?, client_id)
+        })
     }
 }

@@ -114,7 +114,7 @@ impl Airtable {
             return self.read_pending(place).await;
         }
         let binding = self.binding();
-        let idle = |place: &Place| Page { records: Vec::new(), next: Next::CaughtUp(cursor(place)) };
+        let idle = |place: &Place| Page::of(Vec::new(), Next::CaughtUp(cursor(place)));
         let Some(hook) = &binding.hook else { return Ok(idle(&place)) };
         if place.hook != hook.id {
             place = Place { hook: hook.id.clone(), next: hook.start, ..Place::default() };
@@ -151,20 +151,20 @@ impl Airtable {
             .collect();
         let next =
             if more || !place.pending.is_empty() { Next::More(cursor(&place)) } else { Next::CaughtUp(cursor(&place)) };
-        Ok(Page { records, next })
+        Ok(Page::of(records, next))
     }
 
     /// The next attach makes another webhook; what happens until then is the modified-since poll's and the sweep's.
     fn lost_hook(&self, mut place: Place) -> Page {
         self.hook_broken.store(true, Ordering::Relaxed);
         place.dead = true;
-        Page { records: Vec::new(), next: Next::CaughtUp(cursor(&place)) }
+        Page::of(Vec::new(), Next::CaughtUp(cursor(&place)))
     }
 
     /// Reads up to a page of the records that payloads named, of one table.
     async fn read_pending(&self, mut place: Place) -> Result<Page, Fault> {
         let Some(collection) = place.pending.first().map(|first| first.collection.clone()) else {
-            return Ok(Page { records: Vec::new(), next: Next::More(cursor(&place)) });
+            return Ok(Page::of(Vec::new(), Next::More(cursor(&place))));
         };
         let most = if place.one_by_one { 1 } else { PAGE };
         let (mut now, mut rest) = (Vec::new(), Vec::new());
@@ -176,7 +176,7 @@ impl Airtable {
             // The table went meanwhile, or mappings name it no more.
             Err(_) if !self.binding().tables.is_empty() => {
                 place.pending = rest;
-                return Ok(Page { records: Vec::new(), next: Next::More(cursor(&place)) });
+                return Ok(Page::of(Vec::new(), Next::More(cursor(&place))));
             }
             Err(fault) => return Err(fault),
         };
@@ -219,13 +219,13 @@ impl Airtable {
         }
         place.one_by_one &= !rest.is_empty();
         place.pending = rest;
-        Ok(Page { records: records.into_iter().map(|(_, record)| record).collect(), next: Next::More(cursor(&place)) })
+        Ok(Page::of(records.into_iter().map(|(_, record)| record).collect(), Next::More(cursor(&place))))
     }
 
     fn one_by_one(&self, mut place: Place, now: Vec<Pending>, rest: Vec<Pending>) -> Page {
         place.one_by_one = true;
         place.pending = now.into_iter().chain(rest).collect();
-        Page { records: Vec::new(), next: Next::More(cursor(&place)) }
+        Page::of(Vec::new(), Next::More(cursor(&place)))
     }
 
     async fn pull_modified(&self, after: Option<&Cursor>) -> Result<Page, Fault> {
@@ -233,7 +233,7 @@ impl Airtable {
         let binding = self.binding();
         let mut tables = binding.tables.iter().filter(|(_, table)| !table.gone).map(|(name, _)| name.as_str());
         let Some(first) = tables.clone().next() else {
-            return Ok(Page { records: Vec::new(), next: Next::CaughtUp(cursor(&mark)) });
+            return Ok(Page::of(Vec::new(), Next::CaughtUp(cursor(&mark))));
         };
         let now = self.clock.now();
         let scan = match mark.scan.take() {
@@ -242,7 +242,7 @@ impl Airtable {
                 let pause = TimeDelta::seconds(self.settings.modified_every_seconds.into());
                 let watched = binding.hook.is_some() && !self.hook_broken.load(Ordering::Relaxed);
                 if watched && mark.since.is_some_and(|since| now - since < pause) {
-                    return Ok(Page { records: Vec::new(), next: Next::CaughtUp(cursor(&mark)) });
+                    return Ok(Page::of(Vec::new(), Next::CaughtUp(cursor(&mark))));
                 }
                 Scan { started: now, table: first.to_owned(), offset: None, whole: false }
             }
@@ -260,17 +260,17 @@ impl Airtable {
                     rows.rows.iter().map(|row| self.record(&scan.table, &table, &row.id, &row.fields)).collect();
                 if let Some(offset) = rows.offset.filter(|offset| Some(offset) != scan.offset.as_ref()) {
                     mark.scan = Some(Scan { offset: Some(offset), ..scan });
-                    return Ok(Page { records, next: Next::More(cursor(&mark)) });
+                    return Ok(Page::of(records, Next::More(cursor(&mark))));
                 }
                 Ok(Page { records, ..advance(mark, &scan, following) })
             }
             Err(failure) if failure.is_lost_place() => {
                 mark.scan = Some(Scan { offset: None, ..scan });
-                Ok(Page { records: Vec::new(), next: Next::More(cursor(&mark)) })
+                Ok(Page::of(Vec::new(), Next::More(cursor(&mark))))
             }
             Err(failure) if failure.is_bad_formula() && filtered => {
                 mark.scan = Some(Scan { offset: None, whole: true, ..scan });
-                Ok(Page { records: Vec::new(), next: Next::More(cursor(&mark)) })
+                Ok(Page::of(Vec::new(), Next::More(cursor(&mark))))
             }
             Err(failure) => Err(failure.fault),
         }
@@ -286,5 +286,5 @@ fn advance(mut mark: Watermark, scan: &Scan, mut following: impl FnMut(&Scan) ->
         mark.since = Some(scan.started);
         Next::CaughtUp(cursor(&mark))
     };
-    Page { records: Vec::new(), next }
+    Page::of(Vec::new(), next)
 }

@@ -32,12 +32,7 @@ impl Webhook for Airtable {
         }
         let hook = ping.get("webhook").and_then(|hook| text(hook, "id")).unwrap_or_default();
         let at = text(&ping, "timestamp").unwrap_or_default();
-        Ok(Delivery {
-            id: format!("{hook}:{at}"),
-            records: Vec::new(),
-            fetch: Vec::new(),
-            pull: vec![source::PAYLOADS.into()],
-        })
+        Ok(Delivery { id: format!("{hook}:{at}"), pull: vec![source::PAYLOADS.into()], ..Delivery::default() })
     }
 }
 

@@ -145,7 +145,7 @@ impl Source for GitHub {
                     return Err(Fault::later("GitHub's next page is gone and the one before it brought nothing new"));
                 }
                 (at.watermark, at.pass) = (seen, true);
-                Ok(Page { records: Vec::new(), next: Next::More(cursor(&at)) })
+                Ok(Page::of(Vec::new(), Next::More(cursor(&at))))
             }
             Err(fault) => Err(fault),
         }
@@ -253,7 +253,7 @@ impl GitHub {
             Met::Here(answer) => {
                 let items: Vec<Value> = answer.json()?;
                 if !pass && !self.is_all(&items, &answer, handle, collection, at.watermark) {
-                    return Ok(Page { records: Vec::new(), next: Next::More(cursor(&Position { pass: true, ..at })) });
+                    return Ok(Page::of(Vec::new(), Next::More(cursor(&Position { pass: true, ..at }))));
                 }
                 let etag =
                     answer.header("etag").map(|value| Etag { value: value.to_owned(), token, since: since.clone() });
@@ -271,7 +271,7 @@ impl GitHub {
             }
             Met::Unchanged => {
                 at.etag = known;
-                Ok(Page { records: Vec::new(), next: Next::CaughtUp(cursor(&at)) })
+                Ok(Page::of(Vec::new(), Next::CaughtUp(cursor(&at))))
             }
             Met::Gone => Err(missing(collection, handle)),
         }
@@ -317,7 +317,7 @@ impl GitHub {
         at.next = self.next(answer, handle, place(collection));
         at.later_page = at.next.is_some();
         if at.next.is_some() {
-            return Ok(Page { records, next: Next::More(cursor(&at)) });
+            return Ok(Page::of(records, Next::More(cursor(&at))));
         }
         // A date in the future (somebody's odd data) must not hide what comes after it.
         let present = server_time(answer).unwrap_or_else(|| self.client.now());
@@ -328,7 +328,7 @@ impl GitHub {
         // the newest was seen, so what is left is asked for from there. Ends when that brings nothing newer.
         if full && progress && answer.header("link").is_none() {
             at.pass = true;
-            return Ok(Page { records, next: Next::More(cursor(&at)) });
+            return Ok(Page::of(records, Next::More(cursor(&at))));
         }
         // A short list is asked for again just as it was, for its ETag. A long one would cost all its pages on every look:
         // all that changed before this pass began was seen in it, so the next may begin there.
@@ -336,7 +336,7 @@ impl GitHub {
         if long {
             at.watermark = begun.max(at.watermark);
         }
-        Ok(Page { records, next: Next::CaughtUp(cursor(&at)) })
+        Ok(Page::of(records, Next::CaughtUp(cursor(&at))))
     }
 
     /// Keeps an ETag, if the next turn asks for the same.

@@ -62,7 +62,7 @@ impl Webhook for GitHub {
             "issue_comment" => self.issue_comment(payload)?,
             _ => Vec::new(),
         };
-        let mut delivery = Delivery { id, records: Vec::new(), fetch: Vec::new(), pull: Vec::new() };
+        let mut delivery = Delivery { id, ..Delivery::default() };
         for record in said {
             if is_whole(&record) { delivery.records.push(record) } else { delivery.fetch.push(record.key) }
         }

@@ -67,7 +67,7 @@ impl Intercom {
             Some(next) => Next::More(cursor(&next)),
             None => Next::CaughtUp(cursor(&Listing::default())),
         };
-        Ok(Page { records, next })
+        Ok(Page::of(records, next))
     }
 
     pub(super) async fn company_ids(&self, after: Option<&Cursor>) -> Result<IdPage, Fault> {

@@ -139,10 +139,10 @@ impl Intercom {
             return Err(fault);
         }
         if !at.searched || at.pending.iter().any(|pending| pending.tries < TRIES) {
-            return Ok(Page { records, next: Next::More(cursor(&at)) });
+            return Ok(Page::of(records, Next::More(cursor(&at))));
         }
         self.finish(&mut at);
-        Ok(Page { records, next: Next::CaughtUp(cursor(&at)) })
+        Ok(Page::of(records, Next::CaughtUp(cursor(&at))))
     }
 
     /// One page of the search: what it names is pending from here on.

@@ -35,9 +35,7 @@ impl Webhook for Intercom {
         // The signature stands in for an id that is missing: it too is the same on a repeat.
         let mut delivery = Delivery {
             id: envelope["id"].as_str().filter(|id| !id.is_empty()).unwrap_or(claimed).to_owned(),
-            records: Vec::new(),
-            fetch: Vec::new(),
-            pull: Vec::new(),
+            ..Delivery::default()
         };
         if self.is_foreign(&envelope) {
             // Its ids may not be ours; a look at our own workspace harms nobody, and misses nothing if it was ours.

@@ -191,6 +191,10 @@ impl Client {
             return Fault::Later { after, why }.into();
         }
         if status == 401 || has("authentication") {
+            // It is not always said by the status.
+            if let Some(again) = answer.token_refused() {
+                return again.into();
+            }
             return with(Sort::Token, Fault::locked(format!("the token is not accepted ({why})")));
         }
         if has("featurenotaccessible") {

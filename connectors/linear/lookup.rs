@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Linear;
 use super::client::{Failure, Sort};
+use super::customers::no_filter;
 use super::operations::{
     Attachments, CustomerNeeds, Customers, Issues, attachments, customer_needs, customers, issues,
 };
@@ -75,8 +76,8 @@ impl Linear {
             }
             CUSTOMER => {
                 let filter = Some(customers::CustomerFilter {
-                    external_ids: None,
                     id: Some(customers::IDComparator { eq: None, in_ }),
+                    ..no_filter()
                 });
                 self.client.query::<Customers>(customers::Variables { filter, first, after: None }).await
             }

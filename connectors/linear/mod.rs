@@ -15,6 +15,7 @@
 
 mod attach;
 mod client;
+mod customers;
 mod draft;
 mod lookup;
 mod needs;
@@ -45,6 +46,7 @@ use self::types::{ATTACHMENT, CUSTOMER, ISSUE, NEED};
 use crate::http::{Auth, Http};
 use crate::kind::{Need, SecretSpec, Secrets, SettingsError};
 use crate::memo::Memo;
+use crate::oauth::{self, Session};
 use crate::quota::{Limit, Quota};
 use crate::{
     Clock, CollectionSpec, Connector, Fault, FieldKind, FieldSpec, Fields, Identity, Meter, Outside, Pace, Setup,
@@ -56,7 +58,12 @@ pub const SECRETS: &[SecretSpec] = &[
         name: "token",
         about: "a personal API key (Settings > Security & access) or an OAuth access token with read, write and, for customers, \
                 customer:read and customer:write",
-        need: Need::Always,
+        need: Need::Sometimes,
+    },
+    SecretSpec {
+        name: "client_secret",
+        about: "the secret of the OAuth application (Settings > API) whose `client_id` is set",
+        need: Need::Sometimes,
     },
     SecretSpec {
         name: "webhook_secret",
@@ -69,13 +76,16 @@ pub struct Linear {
     settings: Settings,
     client: Client,
     clock: Arc<dyn Clock>,
+    /// Where a person signs in, or the application for itself, instead of handing over a token.
+    session: Option<Arc<Session>>,
     webhook_secret: Option<SecretString>,
     binding: RwLock<Arc<Binding>>,
     /// The server does not know an issue's history.
     no_history: AtomicBool,
     /// An attach that was interrupted.
     attaching: Memo<Found>,
-    /// Answers of the first of two calls, until the quota allows the second: issues known to exist, attachments' titles.
+    /// Answers of the first of two calls, until the quota allows the second: issues known to exist, attachments' titles, the
+    /// customers that people made.
     halfway: Mutex<BTreeMap<String, String>>,
 }
 
@@ -83,26 +93,18 @@ pub struct Linear {
 /// A setting that is missing, unknown or of another type, or no token.
 pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Linear, SettingsError> {
     let settings = Settings::parse(settings)?;
-    let token = crate::settings::secret(secrets, "token")
-        .ok_or_else(|| SettingsError::key("token", "Linear needs an API key or an OAuth token"))?;
-    let begins = |sign: &str| token.expose_secret().trim().starts_with(sign);
-    let is_key = match settings.auth {
-        AuthSetting::Auto => !begins("lin_oauth_"),
-        AuthSetting::Key => true,
-        AuthSetting::Bearer => false,
-    };
-    let unclear = settings.auth == AuthSetting::Auto && is_key && !begins("lin_api_");
-    let other = unclear.then(|| Auth::Bearer(token.clone()));
-    let auth = if is_key { Auth::Raw(token) } else { Auth::Bearer(token) };
-    // 2,500 an hour for a key (an OAuth app has more), less what the queries of people with the same key may take.
+    let Way { auth, other, session } = way(&settings, secrets, outside)?;
+    // 2,500 an hour for a key, 5,000 for a user of an OAuth application, less what others with the same may take.
+    let an_hour = if session.is_some() { 4_800 } else { 2_400 };
     let limit = settings
         .quota
-        .map_or_else(|| Limit::even(2_400, Duration::from_secs(3_600)).with_burst(100), crate::settings::Rate::limit);
+        .map_or_else(|| Limit::even(an_hour, Duration::from_secs(3_600)).with_burst(100), crate::settings::Rate::limit);
     let quota = Arc::new(Quota::new(limit, outside.clock.clone()));
     let http = Http::new(&settings.base_url, auth, quota, outside.transport.clone());
     Ok(Linear {
         client: Client::new(http.clone(), other.map(|auth| http.with_auth(auth)), outside.clock.clone()),
         clock: outside.clock.clone(),
+        session,
         webhook_secret: crate::settings::secret(secrets, "webhook_secret"),
         binding: RwLock::default(),
         no_history: AtomicBool::new(false),
@@ -110,6 +112,48 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Li
         halfway: Mutex::default(),
         settings,
     })
+}
+
+/// How calls are authorised.
+struct Way {
+    auth: Auth,
+    /// The token in its other form, where its beginning does not tell which is right.
+    other: Option<Auth>,
+    session: Option<Arc<Session>>,
+}
+
+fn way(settings: &Settings, secrets: &Secrets, outside: &Outside) -> Result<Way, SettingsError> {
+    let as_app = settings.auth == AuthSetting::ClientCredentials;
+    let token = match (crate::settings::secret(secrets, "token"), &settings.client_id) {
+        (Some(_), Some(_)) => {
+            return Err(SettingsError::key("client_id", "token and client_id are two ways in: keep one of them"));
+        }
+        (Some(token), None) if !as_app => token,
+        (None, Some(id)) => {
+            if as_app && crate::settings::secret(secrets, "client_secret").is_none() {
+                return Err(SettingsError::key("client_secret", "client credentials are an id and a secret"));
+            }
+            let how = if as_app { oauth::Way::ClientCredentials } else { oauth::Way::Code };
+            let session = Session::new(settings.server(id, secrets)?, how, outside)
+                .map_err(|why| SettingsError::key("token_url", why))?;
+            let session = Arc::new(session);
+            return Ok(Way { auth: Auth::Fresh(session.clone()), other: None, session: Some(session) });
+        }
+        (_, None) => {
+            let why = "Linear needs an API key, an OAuth token, or a client_id to sign in with (`loopd auth`)";
+            return Err(SettingsError::key(if as_app { "client_id" } else { "token" }, why));
+        }
+    };
+    let begins = |sign: &str| token.expose_secret().trim().starts_with(sign);
+    let is_key = match settings.auth {
+        AuthSetting::Auto => !begins("lin_oauth_"),
+        AuthSetting::Key => true,
+        AuthSetting::Bearer | AuthSetting::ClientCredentials => false,
+    };
+    let unclear = settings.auth == AuthSetting::Auto && is_key && !begins("lin_api_");
+    let other = unclear.then(|| Auth::Bearer(token.clone()));
+    let auth = if is_key { Auth::Raw(token) } else { Auth::Bearer(token) };
+    Ok(Way { auth, other, session: None })
 }
 
 impl Linear {
@@ -246,5 +290,8 @@ impl Connector for Linear {
     }
     fn setup(&self) -> Option<&dyn Setup> {
         Some(self)
+    }
+    fn sign_in(&self) -> Option<&Session> {
+        self.session.as_deref()
     }
 }

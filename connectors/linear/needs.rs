@@ -1,21 +1,18 @@
-//! Writing what hangs on an issue: the source's attachment, the customer, the customer's need.
+//! Writing what hangs on an issue: the source's attachment, the customer's need.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::Linear;
-use super::attach::Binding;
 use super::client::{Failure, Sort};
 use super::draft::{Draft, untouched};
 use super::operations::{
-    AttachmentCreate, AttachmentUpdate, CustomerNeedCreate, CustomerNeedUpdate, CustomerUpdate, CustomerUpsert,
-    Customers, attachment_create, attachment_update, customer_need_create, customer_need_update, customer_update,
-    customer_upsert, customers,
+    AttachmentCreate, AttachmentUpdate, CustomerNeedCreate, CustomerNeedUpdate, attachment_create, attachment_update,
+    customer_need_create, customer_need_update,
 };
-use super::types::{ATTACHMENT, CUSTOMER, NEED, array, nodes, record, text};
-use crate::{Fault, Record, Sink, Write, Written};
+use super::types::{ATTACHMENT, NEED, text};
+use crate::{Fault, Sink, Write, Written};
 
 /// Where an attachment's metadata holds our id.
 pub(super) const MARK: &str = "loopd_id";
@@ -102,74 +99,16 @@ impl Linear {
         let there = self.read(ATTACHMENT, &[id.to_owned()]).await?.into_iter().next();
         let Some(body) = there.and_then(|there| there.body) else { return Ok(None) };
         let title = text(&body, "title").unwrap_or_else(|| "…".into());
+        self.keep_halfway(id, title.clone());
+        Ok(Some(title))
+    }
+
+    pub(super) fn keep_halfway(&self, id: &str, what: String) {
         let mut halfway = self.halfway();
         if halfway.len() > KEPT {
             halfway.clear();
         }
-        halfway.insert(id.to_owned(), title.clone());
-        Ok(Some(title))
-    }
-
-    pub(super) async fn write_customer(&self, binding: &Binding, write: &Write) -> Result<Written, Fault> {
-        let mut draft = Draft::new(CUSTOMER, write, self);
-        let clear_revenue = draft.has("revenue");
-        let name = draft.text("name");
-        let domains = draft.list("domains");
-        let revenue = draft.whole("revenue");
-        let had_tier = draft.has("tier");
-        let tier = draft.text("tier");
-        let Some(id) = &write.target else {
-            if name.is_none() {
-                return Err(Fault::Rejected { why: "a customer needs a name".into(), field: Some("name".into()) });
-            }
-            let input = customer_upsert::CustomerUpsertInput {
-                external_id: Some(write.external_id.clone()),
-                name,
-                domains: domains.filter(|domains| !domains.is_empty()),
-                revenue,
-                tier_name: tier,
-            };
-            let sent = draft.finish();
-            return match self
-                .client
-                .mutate::<CustomerUpsert>("customerUpsert", customer_upsert::Variables { input }, &[])
-                .await
-            {
-                Ok(payload) => {
-                    let node = payload.get("customer");
-                    self.stored(CUSTOMER, node, &sent, is_new(node))
-                }
-                Err(failure) => Err(self.customers_fault(failure)),
-            };
-        };
-        if write.fields.contains_key("name") && name.is_none() {
-            draft.skip("name", "a customer needs a name");
-        }
-        let tier_id = tier.as_ref().and_then(|tier| binding.tiers.get(tier)).cloned();
-        if let (Some(tier), None) = (&tier, &tier_id) {
-            draft.skip("tier", format!("this workspace has no customer tier {tier}"));
-        }
-        let mut clear = Vec::new();
-        if clear_revenue && revenue.is_none() {
-            clear.push("revenue");
-        }
-        if had_tier && tier.is_none() {
-            clear.push("tierId");
-        }
-        let sent = draft.finish();
-        if name.is_none() && domains.is_none() && revenue.is_none() && tier_id.is_none() && clear.is_empty() {
-            return Ok(Written::Stored(untouched(id, sent)));
-        }
-        let input = customer_update::CustomerUpdateInput { name, domains, revenue, tier_id };
-        match self
-            .client
-            .mutate::<CustomerUpdate>("customerUpdate", customer_update::Variables { id: id.clone(), input }, &clear)
-            .await
-        {
-            Ok(payload) => self.stored(CUSTOMER, payload.get("customer"), &sent, false),
-            Err(failure) if failure.sort == Sort::Missing => Ok(Written::Gone),
-            Err(failure) => Err(self.customers_fault(failure)),
-        }
+        halfway.insert(id.to_owned(), what);
     }
 
     pub(super) async fn write_need(&self, write: &Write) -> Result<Written, Fault> {
@@ -224,30 +163,8 @@ impl Linear {
         }
     }
 
-    pub(super) async fn find_customers(&self, external_ids: &[String]) -> Result<Vec<Option<Record>>, Fault> {
-        let mut found: BTreeMap<String, Record> = BTreeMap::new();
-        for part in external_ids.chunks(100) {
-            let some = Some(customers::StringItemComparator { in_: Some(part.to_vec()) });
-            let filter = Some(customers::CustomerFilter {
-                external_ids: Some(customers::StringArrayComparator { some }),
-                id: None,
-            });
-            let data = self.client.query::<Customers>(customers::Variables { filter, first: 100, after: None }).await?;
-            for node in nodes(&data, "customers").0 {
-                for id in array(node, "externalIds")
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .filter(|id| part.iter().any(|asked| asked == id))
-                {
-                    found.extend(record(CUSTOMER, node, &self.settings).map(|record| (id.to_owned(), record)));
-                }
-            }
-        }
-        Ok(external_ids.iter().map(|id| found.remove(id)).collect())
-    }
-
     /// The plan has no customers after all: the write is owed, and the next attach asks again.
-    fn customers_fault(&self, failure: Failure) -> Fault {
+    pub(super) fn customers_fault(&self, failure: Failure) -> Fault {
         if failure.sort == Sort::Feature {
             self.correct(|binding| binding.customers = Some(false));
             return Fault::Later {
@@ -260,7 +177,7 @@ impl Linear {
 }
 
 /// Upserts do not say whether they made anything.
-fn is_new(node: Option<&Value>) -> bool {
+pub(super) fn is_new(node: Option<&Value>) -> bool {
     node.is_some_and(|node| text(node, "createdAt").is_some() && text(node, "createdAt") == text(node, "updatedAt"))
 }
 

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::SettingsError;
+use crate::oauth::{Server, Style};
 use crate::settings::{self, Rate};
+use crate::{Secrets, SettingsError};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,9 +17,22 @@ pub(super) struct Settings {
     pub(super) base_url: String,
     /// The team that issues are made in and read from: its key (`ENG`) or its id.
     pub(super) team: String,
+    /// Of an OAuth application (Settings > API > OAuth applications), to sign in with `loopd auth` in place of a token.
+    pub(super) client_id: Option<String>,
+    /// What a sign-in asks for. Default: `read`, `write`, `customer:read`, `customer:write`.
+    #[serde(default = "scopes")]
+    pub(super) scopes: Vec<String>,
+    /// In whose name a sign-in acts: the `user` who signs in, or the `app`. Default: `user`.
+    #[serde(default)]
+    pub(super) actor: Actor,
+    /// Default: `https://linear.app/oauth/authorize`, or that path at the host of a `base_url` that is set.
+    pub(super) authorize_url: Option<String>,
+    /// Default: `https://api.linear.app/oauth/token`, or that path at the host of a `base_url` that is set.
+    pub(super) token_url: Option<String>,
     /// How the token is sent: bare, as Linear wants personal keys, or as `Bearer`, as it wants OAuth tokens. Default:
     /// `auto`, by the token's beginning (`lin_api_`, `lin_oauth_`); one that begins otherwise is sent bare, and if that
-    /// is refused, as `Bearer`.
+    /// is refused, as `Bearer`. `client_credentials`: no token and no person; the application itself, by its `client_id` and
+    /// `client_secret` (to be switched on for it in Linear).
     #[serde(default)]
     pub(super) auth: AuthSetting,
     /// From when on issues are read at first: a day or an instant. Default: from the team's first issue.
@@ -48,6 +62,20 @@ pub(super) enum AuthSetting {
     Auto,
     Key,
     Bearer,
+    #[serde(rename = "client_credentials")]
+    ClientCredentials,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Actor {
+    #[default]
+    User,
+    App,
+}
+
+fn scopes() -> Vec<String> {
+    ["read", "write", "customer:read", "customer:write"].map(String::from).to_vec()
 }
 
 fn base_url() -> String {
@@ -77,6 +105,7 @@ impl Settings {
         if parsed.team.is_empty() || parsed.team.contains(char::is_whitespace) {
             return Err(SettingsError::key("team", "expected a team's key, as in `ENG`, or its id"));
         }
+        parsed.client_id = parsed.client_id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
         let hex = parsed.label_color.strip_prefix('#').unwrap_or_default();
         if hex.len() != 6 || !hex.chars().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(SettingsError::key("label_color", "expected a colour, as in `#5e6ad2`"));
@@ -87,6 +116,26 @@ impl Settings {
             }
         }
         Ok(parsed)
+    }
+
+    /// Linear "OAuth 2.0", read 2026-11-23: scopes by commas, PKCE, the client in the form. The address of `revoke` is beside
+    /// that of `token`.
+    pub(super) fn server(&self, client_id: &str, secrets: &Secrets) -> Result<Server, SettingsError> {
+        let endpoint = |key, given: &Option<String>, there| {
+            settings::endpoint(key, given.as_deref(), &self.base_url, &base_url(), there)
+        };
+        let token_url = endpoint("token_url", &self.token_url, ("https://api.linear.app", "/oauth/token"))?;
+        let actor = (self.actor == Actor::App).then(|| ("actor".to_owned(), "app".to_owned()));
+        Ok(Server {
+            authorize_url: endpoint("authorize_url", &self.authorize_url, ("https://linear.app", "/oauth/authorize"))?,
+            revoke_url: token_url.strip_suffix("/token").map(|at| format!("{at}/revoke")),
+            client_secret: settings::secret(secrets, "client_secret"),
+            style: Style::Body,
+            scopes: self.scopes.clone(),
+            separator: ",",
+            params: actor.into_iter().collect(),
+            ..Server::new("Linear", token_url, client_id)
+        })
     }
 
     /// The team is given by its id.

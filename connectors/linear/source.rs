@@ -77,7 +77,7 @@ impl Source for Linear {
         if next.is_some() && next != window.after {
             window.after = next;
             place.window = Some(window);
-            return Ok(Page { records, next: Next::More(cursor(&place)) });
+            return Ok(Page::of(records, Next::More(cursor(&place))));
         }
         // Nothing new: it stays, and the next window, which ends later, reads the overlap again.
         let newest = window.newest.map(|newest| newest.min(window.to));
@@ -86,7 +86,7 @@ impl Source for Linear {
         } else {
             place.settled = place.moved.is_some_and(|moved| window.to - moved > overlap);
         }
-        Ok(Page { records, next: Next::CaughtUp(cursor(&place)) })
+        Ok(Page::of(records, Next::CaughtUp(cursor(&place))))
     }
 
     async fn fetch(&self, key: &Key) -> Result<Option<Record>, Fault> {

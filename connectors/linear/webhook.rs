@@ -35,7 +35,7 @@ impl Webhook for Linear {
         let subject = text(data, "id").unwrap_or_default();
         let id = header("linear-delivery").map_or_else(|| format!("{subject}:{sent}"), str::to_owned);
         let (records, fetch) = self.news(&event, data);
-        Ok(Delivery { id, records, fetch, pull: Vec::new() })
+        Ok(Delivery { id, records, fetch, ..Delivery::default() })
     }
 }
 

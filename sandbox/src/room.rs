@@ -29,6 +29,40 @@ struct Planned {
     kind: FailKind,
 }
 
+/// A room, whichever vendor's it is.
+pub(crate) trait AnyRoom {
+    fn base(&mut self) -> &mut String;
+    fn books(&mut self) -> &mut Books;
+    fn plan(&mut self, operation: &str, n: usize, kind: FailKind);
+    fn forget_past(&mut self);
+    /// Answers, and says whether the stand-in did what was asked.
+    fn call(
+        &mut self,
+        request: &Request<Bytes>,
+        faults: &Faults,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) -> (Reply, bool);
+    /// The answer to a delivery, for vendors that read it.
+    fn answered(
+        &mut self,
+        outgoing: &Outgoing,
+        status: Option<u16>,
+        body: &[u8],
+        took: Duration,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    );
+    /// Books a delivery's outcome, and says after what time it is tried again.
+    fn delivered(
+        &mut self,
+        outgoing: &mut Outgoing,
+        status: Option<u16>,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) -> Option<TimeDelta>;
+}
+
 impl<T: StandIn> Room<T> {
     pub(crate) fn new(stand_in: T, vendor: Vendor, seeds: &mut Rng) -> Self {
         Self {
@@ -42,18 +76,63 @@ impl<T: StandIn> Room<T> {
         }
     }
 
-    pub(crate) fn plan(&mut self, operation: &str, n: usize, kind: FailKind) {
+    /// What a person does, or looks at, in the vendor's own screens.
+    pub(crate) fn desk<R>(
+        &mut self,
+        faults: &Faults,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+        act: impl FnOnce(&mut T, &mut Context<'_>) -> R,
+    ) -> R {
+        remember(&mut self.past, &self.stand_in, faults, now);
+        let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
+        act(&mut self.stand_in, &mut cx)
+    }
+
+    fn failure(
+        &mut self,
+        kind: FailKind,
+        request: &Request<Bytes>,
+        delay: Duration,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) -> Reply {
+        let status = match kind {
+            FailKind::CutBefore | FailKind::CutAfter => return Reply::Cut { committed: kind.committed(), delay },
+            FailKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            FailKind::BadGatewayAfter => StatusCode::BAD_GATEWAY,
+            FailKind::ServerError | FailKind::ErrorAfter | FailKind::Throttled => {
+                if let Some(own) = self.stand_in.broken() {
+                    let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
+                    return Reply::Answer { response: dated(self.stand_in.finish(request, own, &mut cx), now), delay };
+                }
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Reply::Answer { response: gateway_page(status), delay }
+    }
+}
+
+impl<T: StandIn> AnyRoom for Room<T> {
+    fn base(&mut self) -> &mut String {
+        &mut self.base
+    }
+
+    fn books(&mut self) -> &mut Books {
+        &mut self.books
+    }
+
+    fn plan(&mut self, operation: &str, n: usize, kind: FailKind) {
         if n > 0 {
             self.planned.push_back(Planned { operation: operation.to_owned(), left: n, kind });
         }
     }
 
-    pub(crate) fn forget_past(&mut self) {
+    fn forget_past(&mut self) {
         self.past.clear();
     }
 
-    /// Answers, and says whether the stand-in did what was asked.
-    pub(crate) fn call(
+    fn call(
         &mut self,
         request: &Request<Bytes>,
         faults: &Faults,
@@ -80,7 +159,7 @@ impl<T: StandIn> Room<T> {
         *self.books.by_operation.entry(operation).or_default() += 1;
         if let Some(kind) = fail.filter(|kind| !kind.committed()) {
             self.books.failed += 1;
-            return (failure(kind, fate.delay), false);
+            return (self.failure(kind, request, fate.delay, now, outbox), false);
         }
 
         let read = self.stand_in.is_read(request);
@@ -99,30 +178,29 @@ impl<T: StandIn> Room<T> {
         let reply = match fail {
             Some(kind) => {
                 self.books.lost_answers += 1;
-                failure(kind, fate.delay)
+                self.failure(kind, request, fate.delay, now, outbox)
             }
             None => Reply::Answer { response, delay: fate.delay },
         };
         (reply, true)
     }
 
-    /// What a person does, or looks at, in the vendor's own screens.
-    pub(crate) fn desk<R>(
-        &mut self,
-        faults: &Faults,
-        now: DateTime<Utc>,
-        outbox: &mut Vec<Outgoing>,
-        act: impl FnOnce(&mut T, &mut Context<'_>) -> R,
-    ) -> R {
-        remember(&mut self.past, &self.stand_in, faults, now);
-        let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
-        act(&mut self.stand_in, &mut cx)
-    }
-
-    /// Books a delivery's outcome, and says after what time it is tried again.
-    pub(crate) fn delivered(
+    fn answered(
         &mut self,
         outgoing: &Outgoing,
+        status: Option<u16>,
+        body: &[u8],
+        took: Duration,
+        now: DateTime<Utc>,
+        outbox: &mut Vec<Outgoing>,
+    ) {
+        let mut cx = Context { now, rng: &mut self.rng, outbox, base: &self.base };
+        self.stand_in.answered(outgoing, status, body, took, &mut cx);
+    }
+
+    fn delivered(
+        &mut self,
+        outgoing: &mut Outgoing,
         status: Option<u16>,
         now: DateTime<Utc>,
         outbox: &mut Vec<Outgoing>,
@@ -134,7 +212,7 @@ impl<T: StandIn> Room<T> {
             return None;
         }
         self.books.webhooks_failed += 1;
-        self.stand_in.retry_after(outgoing.attempt).and_then(|wait| TimeDelta::from_std(wait).ok())
+        self.stand_in.retry(outgoing, status, now).and_then(|wait| TimeDelta::from_std(wait).ok())
     }
 }
 
@@ -174,16 +252,6 @@ fn remember<T: Clone>(past: &mut VecDeque<(DateTime<Utc>, T)>, state: &T, faults
 fn dated(mut response: Response<Bytes>, now: DateTime<Utc>) -> Response<Bytes> {
     wire::set(response.headers_mut(), "date", &now.format("%a, %d %b %Y %H:%M:%S GMT").to_string());
     response
-}
-
-fn failure(kind: FailKind, delay: Duration) -> Reply {
-    let status = match kind {
-        FailKind::CutBefore | FailKind::CutAfter => return Reply::Cut { committed: kind.committed(), delay },
-        FailKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        FailKind::BadGatewayAfter => StatusCode::BAD_GATEWAY,
-        FailKind::ServerError | FailKind::ErrorAfter | FailKind::Throttled => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    Reply::Answer { response: gateway_page(status), delay }
 }
 
 /// What stands before a vendor answers in HTML, whatever the client accepts.

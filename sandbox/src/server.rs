@@ -5,6 +5,7 @@
 //!
 //! This edge is the one place in the crate that sleeps and sends.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,8 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::wire;
 use crate::world::{Outgoing, Reply, Vendor, World};
+use crate::{lines, wire};
 
 /// No request is larger; more is answered 413.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -30,37 +31,21 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Deliveries under way at once.
 const AT_ONCE: usize = 32;
 
-/// Where to listen, on loopback. 0: any free port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ports {
-    pub github: u16,
-    pub intercom: u16,
-    pub airtable: u16,
-    pub linear: u16,
-}
+/// Where to listen, on loopback. Vendors that are not named get any free port.
+pub type Ports = BTreeMap<Vendor, u16>;
 
 /// The running server. Dropping it stops it too, without waiting.
 #[derive(Debug)]
 pub struct Served {
-    /// Base URLs, as clients take them.
-    pub github: String,
-    pub intercom: String,
-    pub airtable: String,
-    /// Airtable's host for attachment bytes; here the same.
-    pub airtable_content: String,
-    pub linear: String,
+    bases: BTreeMap<Vendor, String>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Served {
+    /// The base URL, as clients of this vendor take it.
     pub fn base(&self, vendor: Vendor) -> &str {
-        match vendor {
-            Vendor::GitHub => &self.github,
-            Vendor::Intercom => &self.intercom,
-            Vendor::Airtable => &self.airtable,
-            Vendor::Linear => &self.linear,
-        }
+        self.bases.get(&vendor).map_or("", String::as_str)
     }
 
     /// Stops listening, cuts what is open, and waits until it is gone. Webhooks under way are abandoned.
@@ -72,29 +57,23 @@ impl Served {
 }
 
 /// Serves the world, and tells it under which base URLs it is reached.
-pub async fn serve(world: Arc<World>, ports: Ports) -> io::Result<Served> {
+pub async fn serve(world: Arc<World>, ports: &Ports) -> io::Result<Served> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut open = Vec::new();
-    for (vendor, port, path) in [
-        (Vendor::GitHub, ports.github, ""),
-        (Vendor::Intercom, ports.intercom, ""),
-        (Vendor::Airtable, ports.airtable, "/v0"),
-        (Vendor::Linear, ports.linear, "/graphql"),
-    ] {
+    for vendor in Vendor::ALL {
+        let port = ports.get(&vendor).copied().unwrap_or(0);
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-        let base = format!("http://127.0.0.1:{}{path}", listener.local_addr()?.port());
+        let base = format!("http://127.0.0.1:{}{}", listener.local_addr()?.port(), vendor.path());
         open.push((vendor, listener, base));
     }
-    let bases: Vec<String> = open.iter().map(|(.., base)| base.clone()).collect();
+    let bases = open.iter().map(|(vendor, _, base)| (*vendor, base.clone())).collect();
     for (vendor, listener, base) in open {
         world.set_base(vendor, &base);
         tasks.spawn(accept(Arc::clone(&world), vendor, listener, stopped.clone()));
     }
     tasks.spawn(deliver(world, client()?, stopped));
-    let [github, intercom, airtable, linear] =
-        <[String; 4]>::try_from(bases).map_err(|_| io::Error::other("one base URL a vendor"))?;
-    Ok(Served { github, intercom, airtable_content: airtable.clone(), airtable, linear, stop, tasks })
+    Ok(Served { bases, stop, tasks })
 }
 
 async fn accept(world: Arc<World>, vendor: Vendor, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
@@ -105,7 +84,7 @@ async fn accept(world: Arc<World>, vendor: Vendor, listener: TcpListener, mut st
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(Arc::clone(&world), vendor, stream));
+                    connections.spawn(converse(Arc::clone(&world), vendor, stream, stopped.clone()));
                 }
                 // Out of file handles, or the peer is gone again: the next one may do better.
                 Err(error) => {
@@ -118,12 +97,16 @@ async fn accept(world: Arc<World>, vendor: Vendor, listener: TcpListener, mut st
     connections.shutdown().await;
 }
 
-async fn converse(world: Arc<World>, vendor: Vendor, stream: TcpStream) {
+async fn converse(world: Arc<World>, vendor: Vendor, stream: TcpStream, stopped: watch::Receiver<bool>) {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request| answer(Arc::clone(&world), vendor, request));
+    let service =
+        hyper::service::service_fn(move |request| answer(Arc::clone(&world), vendor, request, stopped.clone()));
     // An error is a cut of our own, or a client that went away; neither is news.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
 }
 
 /// The service's error: the connection is to be cut.
@@ -140,7 +123,15 @@ impl std::error::Error for Cut {}
 
 type Answer = Response<http_body_util::combinators::BoxBody<Bytes, Infallible>>;
 
-async fn answer(world: Arc<World>, vendor: Vendor, request: Request<Incoming>) -> Result<Answer, Cut> {
+async fn answer(
+    world: Arc<World>,
+    vendor: Vendor,
+    mut request: Request<Incoming>,
+    stopped: watch::Receiver<bool>,
+) -> Result<Answer, Cut> {
+    if let Some(accepted) = lines::accept(&world, vendor, &mut request, stopped) {
+        return Ok(accepted.map(|body| Full::new(body).boxed()));
+    }
     let (parts, body) = request.into_parts();
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
@@ -170,8 +161,8 @@ async fn deliver(world: Arc<World>, client: reqwest::Client, mut stopped: watch:
             }
             let (world, client) = (Arc::clone(&world), client.clone());
             under_way.spawn(async move {
-                let status = post(&client, &outgoing).await;
-                world.delivered(outgoing, status);
+                let (status, body, took) = post(&client, &outgoing).await;
+                world.answered(outgoing, status, &body, took);
             });
         }
         tokio::select! {
@@ -187,7 +178,8 @@ async fn deliver(world: Arc<World>, client: reqwest::Client, mut stopped: watch:
     clippy::disallowed_methods,
     reason = "the sandbox posts webhooks as the vendors do, without our client's quota"
 )]
-async fn post(client: &reqwest::Client, outgoing: &Outgoing) -> Option<u16> {
+async fn post(client: &reqwest::Client, outgoing: &Outgoing) -> (Option<u16>, Bytes, Duration) {
+    let began = tokio::time::Instant::now();
     let sent = client
         .post(&outgoing.url)
         .headers(outgoing.headers.clone())
@@ -196,10 +188,13 @@ async fn post(client: &reqwest::Client, outgoing: &Outgoing) -> Option<u16> {
         .send()
         .await;
     match sent {
-        Ok(response) => Some(response.status().as_u16()),
+        Ok(response) => {
+            let status = response.status().as_u16();
+            (Some(status), response.bytes().await.unwrap_or_default(), began.elapsed())
+        }
         Err(error) => {
             tracing::debug!(vendor = outgoing.vendor.name(), attempt = outgoing.attempt, %error, "webhook not delivered");
-            None
+            (None, Bytes::new(), began.elapsed())
         }
     }
 }

@@ -1,6 +1,8 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::DateTime;
+use futures::StreamExt;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -28,25 +30,25 @@ const GET_USER: &str =
 #[tokio::test]
 async fn it_answers_and_a_cut_sends_not_one_byte() {
     let world = world();
-    let served = serve(Arc::clone(&world), Ports::default()).await.expect("serves");
-    let answer = speak(&served.github, GET_USER).await;
+    let served = serve(Arc::clone(&world), &Ports::new()).await.expect("serves");
+    let answer = speak(served.base(Vendor::GitHub), GET_USER).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert!(answer.contains(&served.github), "links lead back here: {answer}");
+    assert!(answer.contains(served.base(Vendor::GitHub)), "links lead back here: {answer}");
     for kind in [FailKind::CutBefore, FailKind::CutAfter] {
         world.fail_next(Vendor::GitHub, 1, kind);
-        assert_eq!(speak(&served.github, GET_USER).await, "");
+        assert_eq!(speak(served.base(Vendor::GitHub), GET_USER).await, "");
     }
-    assert!(served.airtable.ends_with("/v0") && served.linear.ends_with("/graphql"));
-    let base = served.github.clone();
+    assert!(served.base(Vendor::Airtable).ends_with("/v0") && served.base(Vendor::Linear).ends_with("/graphql"));
+    let base = served.base(Vendor::GitHub).to_owned();
     served.shutdown().await;
     assert!(TcpStream::connect(base.trim_start_matches("http://")).await.is_err());
 }
 
 #[tokio::test]
 async fn a_body_too_large_is_refused() {
-    let served = serve(world(), Ports::default()).await.expect("serves");
+    let served = serve(world(), &Ports::new()).await.expect("serves");
     let head = "POST /tags HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 99999999\r\n\r\n";
-    let answer = speak(&served.intercom, &format!("{head}{}", " ".repeat(33 * 1024 * 1024))).await;
+    let answer = speak(served.base(Vendor::Intercom), &format!("{head}{}", " ".repeat(33 * 1024 * 1024))).await;
     assert!(answer.starts_with("HTTP/1.1 413") || answer.is_empty(), "{answer}");
     served.shutdown().await;
 }
@@ -56,7 +58,7 @@ async fn it_delivers_webhooks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
     let world = world();
-    let served = serve(Arc::clone(&world), Ports::default()).await.expect("serves");
+    let served = serve(Arc::clone(&world), &Ports::new()).await.expect("serves");
     world.intercom(|desk, cx| {
         desk.set_webhook(&url, "secret");
         desk.send_ping(cx);
@@ -74,5 +76,23 @@ async fn it_delivers_webhooks() {
     while world.books(Vendor::Intercom).webhooks_sent == 0 {
         tokio::task::yield_now().await;
     }
+    served.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_line_that_is_hung_up_says_goodbye() {
+    let served = serve(world(), &Ports::new()).await.expect("serves");
+    let open = "POST /api/apps.connections.open HTTP/1.1\r\nhost: x\r\nauthorization: Bearer xapp-sandbox\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let answer = speak(served.base(Vendor::Slack), open).await;
+    let body = answer.split_once("\r\n\r\n").expect("a body").1;
+    let url = serde_json::from_str::<Value>(body).expect("JSON")["url"].as_str().expect("a URL").to_owned();
+    let address = url.trim_start_matches("ws://").split('/').next().expect("an address").to_owned();
+    let stream = TcpStream::connect(address).await.expect("connects");
+    let (mut line, _) = tokio_tungstenite::client_async(&url, stream).await.expect("a line");
+    let hello = line.next().await.expect("a frame").expect("a whole one");
+    assert!(hello.to_text().expect("a text").contains("\"hello\""), "{hello}");
+    line.close(None).await.expect("closes");
+    let goodbye = line.next().await.expect("an answer").expect("a frame, and no reset");
+    assert!(goodbye.is_close(), "{goodbye}");
     served.shutdown().await;
 }

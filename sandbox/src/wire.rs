@@ -46,13 +46,26 @@ pub(crate) fn segments(path: &str) -> Vec<String> {
 
 /// Pairs of a query string in their order, decoded.
 pub(crate) fn query(request: &Request<Bytes>) -> Vec<(String, String)> {
-    let query = request.uri().query().unwrap_or_default();
-    query
-        .split('&')
+    pairs(request.uri().query().unwrap_or_default())
+}
+
+/// Pairs of a form, decoded.
+pub(crate) fn form(body: &[u8]) -> Vec<(String, String)> {
+    pairs(&String::from_utf8_lossy(body))
+}
+
+/// Pairs of a query string or of a form, in their order, decoded.
+pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
+    text.split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(key, value)| (decode(key, true), decode(value, true)))
         .collect()
+}
+
+/// Decodes one part of a form.
+pub(crate) fn plain(text: &str) -> String {
+    decode(text, true)
 }
 
 /// Percent-encodes all but unreserved characters.

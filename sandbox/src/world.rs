@@ -16,60 +16,11 @@ use serde::Serialize;
 
 use crate::faults::{FailKind, Faults, Rng};
 use crate::post::Post;
-use crate::room::Room;
-use crate::{airtable::Airtable, github::GitHub, intercom::Intercom, linear::Linear};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vendor {
-    GitHub,
-    Intercom,
-    Airtable,
-    Linear,
-}
-
-impl Vendor {
-    pub const ALL: [Self; 4] = [Self::GitHub, Self::Intercom, Self::Airtable, Self::Linear];
-
-    /// As in configuration and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GitHub => "github",
-            Self::Intercom => "intercom",
-            Self::Airtable => "airtable",
-            Self::Linear => "linear",
-        }
-    }
-
-    /// The credential that every sandbox accepts from the start. Desks add and revoke others.
-    pub fn token(self) -> &'static str {
-        match self {
-            Self::GitHub => "ghp_sandbox",
-            Self::Intercom => "intercom-sandbox",
-            Self::Airtable => "pat.sandbox",
-            Self::Linear => "lin_api_sandbox",
-        }
-    }
-
-    /// How long the vendor waits for a subscriber's answer (vendor sheets, 2026-11-23; Intercom's is not official).
-    pub fn patience(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::GitHub => 10,
-            Self::Airtable => 25,
-            Self::Intercom | Self::Linear => 5,
-        })
-    }
-
-    /// The vendor's own base URL, which a world answers for until [`World::set_base`].
-    pub fn home(self) -> &'static str {
-        match self {
-            Self::GitHub => "https://api.github.com",
-            Self::Intercom => "https://api.intercom.io",
-            Self::Airtable => "https://api.airtable.com/v0",
-            Self::Linear => "https://api.linear.app/graphql",
-        }
-    }
-}
+use crate::room::{AnyRoom, Room};
+use crate::{
+    airtable::Airtable, bigquery::BigQuery, ga4::Ga4, github::GitHub, granola::Granola, intercom::Intercom,
+    linear::Linear, notion::Notion, posthog::PostHog, salesforce::Salesforce, slack::Slack, typeform::Typeform,
+};
 
 /// What comes back from a call.
 #[derive(Debug)]
@@ -126,6 +77,11 @@ pub trait StandIn: Clone + Send {
     /// When, if ever, a delivery that failed for the `attempt`th time (1 = first) is tried again.
     fn retry_after(&self, attempt: u32) -> Option<Duration>;
 
+    /// The same for one delivery at hand, which may be made anew for its next attempt: where each is signed by itself.
+    fn retry(&mut self, outgoing: &mut Outgoing, _status: Option<u16>, _now: DateTime<Utc>) -> Option<Duration> {
+        self.retry_after(outgoing.attempt)
+    }
+
     /// Whether the request only reads: those may be answered stale.
     fn is_read(&self, request: &Request<Bytes>) -> bool {
         request.method() == http::Method::GET
@@ -144,6 +100,11 @@ pub trait StandIn: Clone + Send {
         response
     }
 
+    /// The vendor's own 500, for faults, where its clients read one. `None`: what stands before it answers, in HTML.
+    fn broken(&self) -> Option<Response<Bytes>> {
+        None
+    }
+
     /// A last touch to every answer, from the live state even if the body is stale: quota headers.
     fn finish(
         &mut self,
@@ -156,6 +117,10 @@ pub trait StandIn: Clone + Send {
 
     /// Takes over from the live state what is never stale, before a stale read: credentials.
     fn freshen(&mut self, _live: &Self) {}
+
+    /// The answer to a delivery, for vendors that read it. `None`: none came. Told before [`StandIn::noted`].
+    fn answered(&mut self, _to: &Outgoing, _status: Option<u16>, _body: &[u8], _took: Duration, _cx: &mut Context<'_>) {
+    }
 
     /// What became of a delivery; `None`: no answer. Vendors with a delivery log write it down here.
     fn noted(&mut self, _outgoing: &Outgoing, _status: Option<u16>, _cx: &mut Context<'_>) {}
@@ -199,65 +164,136 @@ pub struct World {
     state: Mutex<State>,
 }
 
-struct State {
-    faults: Faults,
-    post: Post,
-    github: Room<GitHub>,
-    intercom: Room<Intercom>,
-    airtable: Room<Airtable>,
-    linear: Room<Linear>,
-}
+/// All stand-ins, a row each: what the vendor is called and how it is reached. A new one is a row here and its folder.
+macro_rules! vendors {
+    ($(
+        $(#[$doc:meta])*
+        $vendor:ident in $room:ident: token $token:literal, patience $patience:literal, home $home:literal $path:literal;
+    )*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Vendor {
+            $($vendor,)*
+        }
 
-/// The same words for the room of whichever vendor; rooms differ in type, so a plain function cannot choose.
-macro_rules! in_room {
-    ($state:expr, $vendor:expr, $room:ident => $act:expr) => {
-        match $vendor {
-            Vendor::GitHub => {
-                let $room = &mut $state.github;
-                $act
+        impl Vendor {
+            pub const ALL: [Self; [$($token),*].len()] = [$(Self::$vendor),*];
+
+            /// As in configuration and on the command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$vendor => stringify!($room),)*
+                }
             }
-            Vendor::Intercom => {
-                let $room = &mut $state.intercom;
-                $act
+
+            /// The credential that every sandbox accepts from the start. Desks add and revoke others.
+            pub fn token(self) -> &'static str {
+                match self {
+                    $(Self::$vendor => $token,)*
+                }
             }
-            Vendor::Airtable => {
-                let $room = &mut $state.airtable;
-                $act
+
+            /// How long the vendor waits for a subscriber's answer (vendor sheets, 2026-11-23; Intercom's is not official).
+            pub fn patience(self) -> Duration {
+                Duration::from_secs(match self {
+                    $(Self::$vendor => $patience,)*
+                })
             }
-            Vendor::Linear => {
-                let $room = &mut $state.linear;
-                $act
+
+            /// The vendor's own base URL, which a world answers for until [`World::set_base`].
+            pub fn home(self) -> &'static str {
+                match self {
+                    $(Self::$vendor => concat!($home, $path),)*
+                }
             }
+
+            /// The path of its base URL.
+            pub(crate) fn path(self) -> &'static str {
+                match self {
+                    $(Self::$vendor => $path,)*
+                }
+            }
+        }
+
+        struct State {
+            faults: Faults,
+            post: Post,
+            $($room: Room<$vendor>,)*
+        }
+
+        impl State {
+            fn new(rng: &mut Rng) -> Self {
+                Self {
+                    faults: Faults::NONE,
+                    post: Post::new(Rng::seeded(rng.next_u64())),
+                    $($room: Room::new($vendor::default(), Vendor::$vendor, rng),)*
+                }
+            }
+
+            fn room(&mut self, vendor: Vendor) -> &mut dyn AnyRoom {
+                match vendor {
+                    $(Vendor::$vendor => &mut self.$room,)*
+                }
+            }
+        }
+
+        /// The desks: what people do with their hands on a vendor's screens, with the webhooks that follow, and a look at what is
+        /// there.
+        impl World {
+            $(
+                $(#[$doc])*
+                pub fn $room<R>(&self, act: impl FnOnce(&mut $vendor, &mut Context<'_>) -> R) -> R {
+                    let now = (self.clock)();
+                    let state = &mut *self.lock();
+                    let mut outbox = Vec::new();
+                    let result = state.$room.desk(&state.faults, now, &mut outbox, act);
+                    state.send(Vendor::$vendor, outbox, now);
+                    result
+                }
+            )*
         }
     };
 }
 
-/// One vendor's desk: people's hands and inspection, with the webhooks that follow.
-macro_rules! desk {
-    ($(#[$doc:meta])* $name:ident, $stand_in:ty) => {
-        $(#[$doc])*
-        pub fn $name<R>(&self, act: impl FnOnce(&mut $stand_in, &mut Context<'_>) -> R) -> R {
-            let now = (self.clock)();
-            let state = &mut *self.lock();
-            let mut outbox = Vec::new();
-            let result = state.$name.desk(&state.faults, now, &mut outbox, act);
-            state.$name.books.webhooks_dropped += state.post.take(outbox, now, &state.faults);
-            result
-        }
-    };
+// Their order decides the seeds of their rooms: a new one comes last, so that old seeds keep their meaning.
+vendors! {
+    /// GitHub's desk.
+    GitHub in github: token "ghp_sandbox", patience 10, home "https://api.github.com" "";
+    /// Intercom's desk.
+    Intercom in intercom: token "intercom-sandbox", patience 5, home "https://api.intercom.io" "";
+    /// Airtable's desk.
+    Airtable in airtable: token "pat.sandbox", patience 25, home "https://api.airtable.com" "/v0";
+    /// Linear's desk.
+    Linear in linear: token "lin_api_sandbox", patience 5, home "https://api.linear.app" "/graphql";
+    /// Notion's desk.
+    Notion in notion: token "ntn_sandbox", patience 10, home "https://api.notion.com" "";
+    /// Salesforce's desk.
+    Salesforce in salesforce: token "00Dsandbox!session", patience 10, home "https://sandbox.my.salesforce.com" "";
+    /// Slack's desk.
+    Slack in slack: token "xoxb-sandbox", patience 3, home "https://slack.com" "/api";
+    /// Granola's desk.
+    Granola in granola: token "grn_sandbox_key", patience 15, home "https://public-api.granola.ai" "";
+    /// Typeform's desk.
+    Typeform in typeform: token "tfp_sandbox", patience 30, home "https://api.typeform.com" "";
+    /// BigQuery's desk.
+    BigQuery in bigquery: token "ya29.sandbox", patience 10, home "https://bigquery.googleapis.com" "";
+    /// PostHog's desk.
+    PostHog in posthog: token "phx_sandbox", patience 10, home "https://us.posthog.com" "";
+    /// GA4's desk.
+    Ga4 in ga4: token "ya29.sandbox", patience 10, home "https://analyticsdata.googleapis.com" "";
+}
+
+impl State {
+    /// Hands webhooks to the post; those that a fault loses are booked.
+    fn send(&mut self, vendor: Vendor, outbox: Vec<Outgoing>, now: DateTime<Utc>) {
+        let dropped = self.post.take(outbox, now, &self.faults);
+        self.room(vendor).books().webhooks_dropped += dropped;
+    }
 }
 
 impl World {
     pub fn new(seed: u64, clock: Clock) -> Arc<Self> {
-        let mut rng = Rng::seeded(seed);
-        let state = State {
-            faults: Faults::NONE,
-            post: Post::new(Rng::seeded(rng.next_u64())),
-            github: Room::new(GitHub::default(), Vendor::GitHub, &mut rng),
-            intercom: Room::new(Intercom::default(), Vendor::Intercom, &mut rng),
-            airtable: Room::new(Airtable::default(), Vendor::Airtable, &mut rng),
-            linear: Room::new(Linear::default(), Vendor::Linear, &mut rng),
-        };
+        let state = State::new(&mut Rng::seeded(seed));
         Arc::new(Self { clock, hook: Mutex::new(None), state: Mutex::new(state) })
     }
 
@@ -268,14 +304,14 @@ impl World {
     /// Under which base URL clients reach this vendor, for links in its answers.
     pub fn set_base(&self, vendor: Vendor, url: &str) {
         let url = url.trim_end_matches('/').to_owned();
-        in_room!(self.lock(), vendor, room => room.base = url);
+        *self.lock().room(vendor).base() = url;
     }
 
     pub fn set_faults(&self, faults: Faults) {
         let state = &mut *self.lock();
         state.faults = faults;
         for vendor in Vendor::ALL {
-            in_room!(state, vendor, room => room.forget_past());
+            state.room(vendor).forget_past();
         }
     }
 
@@ -286,7 +322,7 @@ impl World {
 
     /// The next `n` calls whose operation (as in [`Books::by_operation`]) starts with `operation` fail so.
     pub fn fail_next_operation(&self, vendor: Vendor, operation: &str, n: usize, kind: FailKind) {
-        in_room!(self.lock(), vendor, room => room.plan(operation, n, kind));
+        self.lock().room(vendor).plan(operation, n, kind);
     }
 
     /// Tells of every call; one hook at a time. It runs without the world's lock, so it may look into the world.
@@ -304,11 +340,10 @@ impl World {
         let (reply, done) = {
             let state = &mut *self.lock();
             let mut outbox = Vec::new();
-            in_room!(state, vendor, room => {
-                let answer = room.call(&request, &state.faults, now, &mut outbox);
-                room.books.webhooks_dropped += state.post.take(outbox, now, &state.faults);
-                answer
-            })
+            let faults = state.faults;
+            let answer = state.room(vendor).call(&request, &faults, now, &mut outbox);
+            state.send(vendor, outbox, now);
+            answer
         };
         if let Some(hook) = hook.filter(|_| done) {
             hook(vendor, &request, Phase::After);
@@ -333,41 +368,34 @@ impl World {
         self.lock().post.len()
     }
 
-    /// What came back from the subscriber. `None`: could not connect, or no answer within [`Vendor::patience`].
-    pub fn delivered(&self, outgoing: Outgoing, status: Option<u16>) {
+    /// The same with the subscriber's answer and how long it took.
+    pub fn answered(&self, outgoing: Outgoing, status: Option<u16>, body: &[u8], took: Duration) {
         let now = (self.clock)();
         let state = &mut *self.lock();
         let mut outbox = Vec::new();
-        let again = in_room!(state, outgoing.vendor, room => {
-            let again = room.delivered(&outgoing, status, now, &mut outbox);
-            room.books.webhooks_dropped += state.post.take(outbox, now, &state.faults);
-            again
-        });
+        state.room(outgoing.vendor).answered(&outgoing, status, body, took, now, &mut outbox);
+        state.send(outgoing.vendor, outbox, now);
+        self.settled(state, outgoing, status, now);
+    }
+
+    /// What came back from the subscriber. `None`: could not connect, or no answer within [`Vendor::patience`].
+    pub fn delivered(&self, outgoing: Outgoing, status: Option<u16>) {
+        let now = (self.clock)();
+        self.settled(&mut self.lock(), outgoing, status, now);
+    }
+
+    fn settled(&self, state: &mut State, mut outgoing: Outgoing, status: Option<u16>, now: DateTime<Utc>) {
+        let mut outbox = Vec::new();
+        let again = state.room(outgoing.vendor).delivered(&mut outgoing, status, now, &mut outbox);
+        state.send(outgoing.vendor, outbox, now);
         if let Some(wait) = again {
             state.post.again(outgoing, now + wait);
         }
     }
 
     pub fn books(&self, vendor: Vendor) -> Books {
-        in_room!(self.lock(), vendor, room => room.books.clone())
+        self.lock().room(vendor).books().clone()
     }
-
-    desk!(
-        /// What people do on GitHub, and a look at what is there.
-        github, GitHub
-    );
-    desk!(
-        /// What people do in Intercom, and a look at what is there.
-        intercom, Intercom
-    );
-    desk!(
-        /// What people do in Airtable, and a look at what is there.
-        airtable, Airtable
-    );
-    desk!(
-        /// What people do in Linear, and a look at what is there.
-        linear, Linear
-    );
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -26,8 +26,10 @@ use crate::intake::Current;
 use crate::ledger::{NoProbe, portable};
 use crate::report::{Size, Status, Why};
 
+mod customers;
 mod desk;
 
+pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome, Question};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub enum Ask {
     Why {
         id: String,
         field: Option<String>,
+    },
+    Usage {
+        wanted: crate::report::usage::Wanted,
     },
     Dead,
     Letter {
@@ -83,8 +88,20 @@ pub enum Ask {
         streams: Vec<String>,
     },
     Import {
+        kind: crate::import::Kind,
+        file: String,
+        /// The first of the file's rows are among these.
+        first: bool,
         rows: Vec<crate::import::Row>,
+        bad: Vec<crate::import::Bad>,
     },
+    /// What that would do.
+    Rehearse {
+        kind: crate::import::Kind,
+        rows: Vec<crate::import::Row>,
+        bad: Vec<crate::import::Bad>,
+    },
+    Customers(AskCustomers),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +109,7 @@ pub enum Ask {
 pub enum Answer {
     Status(Box<Status>),
     Why(Box<Why>),
+    Usage(Box<crate::report::usage::Usage>),
     Letters(Vec<Letter>),
     Letter(Box<crate::ledger::Dead>),
     Messages(Vec<Message>),
@@ -109,6 +127,8 @@ pub enum Answer {
     Imported {
         news: usize,
     },
+    Rehearsed(Box<crate::import::Report>),
+    Customers(Box<AnswerCustomers>),
     /// It cannot be answered, and why.
     No(String),
 }
@@ -119,6 +139,7 @@ impl Ask {
         match self {
             Self::Status
             | Self::Why { .. }
+            | Self::Usage { .. }
             | Self::Dead
             | Self::Letter { .. }
             | Self::Messages { .. }
@@ -129,9 +150,12 @@ impl Ask {
             | Self::Export
             // The message waits in its queue; who sends it opens the connection.
             | Self::Approve { .. }
-            | Self::Drop { .. } => true,
+            | Self::Drop { .. }
+            // What follows from it is queued.
+            | Self::Customers(_) => true,
             Self::SetBack { .. }
             | Self::Import { .. }
+            | Self::Rehearse { .. }
             | Self::Retry { .. }
             // An item that ships by it is answered where it came from.
             | Self::Restore { .. }
@@ -147,6 +171,9 @@ impl Ask {
 pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
     Ok(match ask {
         Ask::Status => Answer::Status(Box::new(crate::report::status(house, daemon)?)),
+        Ask::Usage { wanted } => {
+            Answer::Usage(Box::new(crate::report::usage::usage(&house.ledger, &wanted, house.now())?))
+        }
         Ask::Why { id, field } => desk::why(house, &id, field.as_deref())?,
         Ask::Dead => Answer::Letters(desk::letters(house)?),
         Ask::Letter { number } => desk::letter(house, number)?,
@@ -164,7 +191,16 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Standing { connection, streams } => {
             Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
-        Ask::Import { rows } => Answer::Imported { news: crate::import::take_in(house, &rows)? },
+        Ask::Customers(ask) => Answer::Customers(Box::new(customers::answer(house, ask)?)),
+        Ask::Rehearse { kind, rows, bad } => {
+            Answer::Rehearsed(Box::new(crate::import::rehearse(house, kind, &rows, &bad)?))
+        }
+        Ask::Import { kind, file, first, rows, bad } => {
+            if first {
+                crate::import::begin(house, &file)?;
+            }
+            Answer::Imported { news: crate::import::take_in(house, kind, &file, &rows, &bad)? }
+        }
     })
 }
 

@@ -180,7 +180,7 @@ fn streams(house: &House, args: &Args) -> anyhow::Result<Vec<String>> {
     let streams = backfill::streams(house, &args.connection, args.stream.as_deref());
     if streams.is_empty() {
         let known = backfill::streams(house, &args.connection, None).join(", ");
-        let known = if known.is_empty() { "none: it is only written".to_owned() } else { known };
+        let known = if known.is_empty() { "none: nothing is read there".to_owned() } else { known };
         return Err(Told::usage(format!("error: {} has no such stream\n  = there are {known}", args.connection)).into());
     }
     Ok(streams)

@@ -82,6 +82,7 @@ fn show(number: u64, out: &Out) -> anyhow::Result<Exit> {
     match &dead.letter {
         Letter::Input { input } => out.line(serde_json::to_string_pretty(&input.record)?),
         Letter::Unreadable { bytes } => out.line(String::from_utf8_lossy(bytes)),
+        Letter::Line { file, line, text } => out.line(format!("{file}:{line}: {text}")),
         Letter::Sync { .. } | Letter::Held { .. } | Letter::Message { .. } | Letter::Fetch { .. } => {}
     }
     Ok(Exit::Done)

@@ -30,7 +30,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
         crate::telemetry::start(&log, out.verbose()).map_err(|error| Error::usage(format!("error: {error}")))?;
     }
     let folder = tempfile::Builder::new().prefix("loopd-demo-").tempdir().context("no temporary folder")?;
-    out.note(format!("playing {} GitHub threads and {} Intercom conversations", feed.threads.len(), feed.talks.len()));
+    let said: Vec<String> = feed.counts().iter().map(|(source, count)| format!("{count} of {source}")).collect();
+    out.note(format!("playing {} things that customers say: {}", feed.len(), said.join(", ")));
     let mut progress = Progress { out, bar: out.progress(Some(feed.len() as u64), ""), said: usize::MAX };
     let played = demo::play(folder.path(), &feed, args.seed, &mut |told| progress.hear(&told)).await;
     progress.bar.finish_and_clear();
@@ -62,7 +63,7 @@ fn feed(files: &[PathBuf], out: &Out) -> anyhow::Result<Feed> {
             .map_err(|error| Error::usage(format!("error: {name}: {error}\n  = --feed names a file of JSON lines")))?;
         feed.read(&name, &text).map_err(told)?;
     }
-    if feed.threads.is_empty() {
+    if feed.threads.is_empty() && feed.voices.is_empty() {
         return Err(Error::usage("error: the feed holds no thread\n  = each line is a JSON object with repo, number, title and body or summary, state, created").into());
     }
     if feed.repeated > 0 {
@@ -106,25 +107,30 @@ fn show(outcome: &Outcome, out: &Out) {
         format!("{} (least {})", of(&outcome.calls), of(&outcome.least_calls))
     };
     let mark = |good: bool, text: String| if good { out.green(&text) } else { out.red(&text) };
-    let mut rows = vec![
-        ("fed".to_owned(), outcome.fed.to_string()),
-        ("in Airtable".into(), mark(outcome.arrived.airtable == outcome.fed, outcome.arrived.airtable.to_string())),
-        (
-            "in Linear".into(),
-            mark(
-                outcome.arrived.linear == outcome.linear_due,
-                format!("{} of {} severe bugs", outcome.arrived.linear, outcome.linear_due),
-            ),
-        ),
-        (
-            "came back".into(),
-            mark(outcome.came_back == outcome.moved, format!("{} of {} human edits", outcome.came_back, outcome.moved)),
-        ),
-        ("messages prepared".into(), outcome.prepared_messages.to_string()),
-    ];
-    rows.extend(Vendor::ALL.iter().map(|vendor| (format!("calls to {}", vendor.name()), calls(*vendor))));
+    let arrived = &outcome.arrived;
+    let of = |done: usize, due: usize, what: &str| mark(done == due, format!("{done} of {due}{what}"));
+    let mut rows = vec![("fed".to_owned(), outcome.fed.to_string())];
+    rows.extend(
+        outcome.sources.iter().map(|(source, said)| (format!("said in {source}"), of(said.arrived, said.fed, ""))),
+    );
     rows.extend([
-        ("429s".into(), mark(outcome.throttled == 0, outcome.throttled.to_string())),
+        ("in Airtable".into(), of(arrived.airtable, outcome.fed, "")),
+        ("in Notion".into(), of(arrived.notion, outcome.fed, "")),
+        ("in Linear".into(), of(arrived.linear, outcome.linear_due, " severe bugs")),
+        ("in Salesforce".into(), of(arrived.salesforce, outcome.salesforce_due, " of customers with an account")),
+        ("customers".into(), of(arrived.customers, outcome.customers_due, " companies are one each")),
+        (
+            "uses counted".into(),
+            mark(arrived.usage == outcome.usage_due, format!("{} of {}", arrived.usage, outcome.usage_due)),
+        ),
+        ("came back".into(), of(outcome.came_back, outcome.moved, " human edits")),
+        ("messages prepared".into(), outcome.prepared_messages.to_string()),
+    ]);
+    let by: Vec<String> = outcome.throttled_by.iter().map(|(vendor, count)| format!("{count} by {vendor}")).collect();
+    let throttled = if by.is_empty() { outcome.throttled.to_string() } else { by.join(", ") };
+    rows.extend(demo::STAGED.iter().map(|vendor| (format!("calls to {}", vendor.name()), calls(*vendor))));
+    rows.extend([
+        ("429s".into(), mark(outcome.throttled == 0, throttled)),
         ("dead letters".into(), mark(outcome.dead == 0, outcome.dead.to_string())),
         ("doubles".into(), mark(outcome.doubled == 0, outcome.doubled.to_string())),
         ("losses".into(), mark(outcome.lost == 0, outcome.lost.to_string())),
@@ -142,13 +148,13 @@ fn show(outcome: &Outcome, out: &Out) {
 /// Stays up until it is interrupted.
 async fn keep(stage: &Stage, out: &Out) {
     let config = stage.config.display();
-    let rows = Vendor::ALL
+    let rows = demo::STAGED
         .iter()
         .map(|vendor| vec![vendor.name().to_owned(), stage.served.base(*vendor).to_owned(), vendor.token().to_owned()]);
     out.line("\nThe sandbox's vendors");
     out.table(&["vendor", "base URL", "token"], rows);
     let [base, feedback] = [demo::BASE, demo::FEEDBACK];
-    let airtable = &stage.served.airtable;
+    let airtable = stage.served.base(Vendor::Airtable);
     out.line(format!("\nThe daemon: http://{}/healthz, /readyz, /metrics", stage.address));
     out.line(format!("Its folder: {}\n\nTo try, in another terminal:", stage.folder.display()));
     for command in ["status", "close list", "plan", "dead"] {

@@ -7,10 +7,12 @@
 //! `anyhow` stays in here. What a person must mend is a [`Told`] with its exit code.
 
 pub mod admin;
+pub mod auth;
 pub mod backfill;
 pub mod check;
 pub mod close;
 pub mod completions;
+pub mod customers;
 pub mod dead;
 pub mod demo;
 mod exit;
@@ -29,6 +31,7 @@ pub mod sandbox;
 pub mod setup;
 pub mod status;
 pub mod test;
+pub mod usage;
 pub mod why;
 
 use std::path::PathBuf;
@@ -72,6 +75,8 @@ pub enum Command {
     Init(init::Args),
     /// Check the configuration, the mappings and their examples; with --live the accounts too
     Check(check::Args),
+    /// Sign in to a vendor in a browser, for a connection that has no token in its settings
+    Auth(auth::Args),
     /// Make or mend the tables, fields and labels at a destination: plan first, then apply
     Setup(setup::Args),
     /// Tell what a run would write, where, and at what cost
@@ -80,6 +85,8 @@ pub enum Command {
     Run(run::Args),
     /// Connections, queues, freshness, quota, and what needs a person
     Status(status::Args),
+    /// Who used what, and how much more or less than before
+    Usage(usage::Args),
     /// How a value came to be
     Why(why::Args),
     /// Records that could not pass, and how to send them through again
@@ -88,13 +95,15 @@ pub enum Command {
     Close(close::Args),
     /// Conflicts that a mapping leaves to a person
     Review(review::Args),
+    /// Who they are, which of them are one, and which are not
+    Customers(customers::Args),
     /// Make a record that was deleted at a destination anew
     Restore(restore::Args),
     /// Run the mapping examples through the sandbox
     Test(test::Args),
     /// Read a source again from a date
     Backfill(backfill::Args),
-    /// Take in customers from a CSV file
+    /// Take in customers or feedback from a file: CSV or NDJSON
     Import(import::Args),
     /// Look after the ledger: verify, export, import, compact, size, rebuild
     Ledger(ledger::Args),
@@ -117,14 +126,17 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Demo(args) => demo::run(args, out).await,
         Command::Init(args) => init::run(args, out).await,
         Command::Check(args) => check::run(args, out).await,
+        Command::Auth(args) => auth::run(args, out).await,
         Command::Setup(args) => setup::run(args, out).await,
         Command::Plan(args) => plan::run(args, out).await,
         Command::Run(args) => run::run(args, out).await,
         Command::Status(args) => status::run(args, out).await,
+        Command::Usage(args) => usage::run(args, out).await,
         Command::Why(args) => why::run(args, out).await,
         Command::Dead(args) => dead::run(args, out).await,
         Command::Close(args) => close::run(args, out).await,
         Command::Review(args) => review::run(args, out).await,
+        Command::Customers(args) => customers::run(args, out).await,
         Command::Restore(args) => restore::run(args, out).await,
         Command::Test(args) => test::run(args, out).await,
         Command::Backfill(args) => backfill::run(args, out).await,

@@ -11,6 +11,7 @@ use crate::config::{self, Config, Machine, Problem};
 use crate::daemon::{self, BuildError, Materials, Probed};
 use crate::house::House;
 use crate::ledger::{FreeSpace, Ledger, LedgerError, NoProbe, Probe, StoreError, stands};
+use crate::vault;
 
 /// The configuration, or every mistake in it.
 ///
@@ -148,11 +149,13 @@ pub fn way_out(probe: Arc<dyn Probe>) -> anyhow::Result<Arc<dyn Transport>> {
 pub fn house(config: Config, ledger: Ledger, transport: &Arc<dyn Transport>) -> anyhow::Result<Arc<House>> {
     let classifier = daemon::classifier(&config);
     let transport = transport.clone();
+    let vaults = vault::files(&config.auth.dir);
     let materials = Materials {
         ledger,
         clock: Arc::new(SystemClock::new()),
         transport: Arc::new(move |_| transport.clone()),
         classifier,
+        vaults,
     };
     let house = daemon::build(config, &Machine, materials).map_err(|error| unbuilt(&error))?;
     Ok(Arc::new(house))

@@ -11,6 +11,7 @@ use crate::config::{Config, Machine};
 use crate::ledger::{Ledger, MemoryStore, NoProbe, portable, stands};
 use crate::pause::RealPause;
 use crate::plan::{Given, Plan, PlanError, plan};
+use crate::vault;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -24,6 +25,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let ledger = ledger(&config, out)?;
     let way_out = open::way_out(Arc::new(NoProbe))?;
     let classifier = crate::daemon::classifier(&config);
+    let vaults = vault::files(&config.auth.dir);
     let given = Given {
         config,
         world: &Machine,
@@ -32,6 +34,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
         clock: Arc::new(SystemClock::new()),
         pause: Arc::new(RealPause),
         classifier,
+        vaults,
     };
     let bar = out.progress(None, "rehearsing: records");
     let planned = plan(given, &mut |read, written| bar.set_position(read + written)).await;

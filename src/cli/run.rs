@@ -20,7 +20,7 @@ use crate::daemon::{self, Running};
 use crate::house::House;
 use crate::import;
 use crate::intake::{Current, Door};
-use crate::ledger::{NoProbe, Probe};
+use crate::ledger::{NoProbe, Probe, poll_lane, sync_lane};
 use crate::telemetry;
 use crate::web::{self, Listening, Web};
 use die::DieAt;
@@ -129,6 +129,10 @@ impl Daemon<'_> {
                         return true;
                     }
                     let house = self.house();
+                    for connection in house.connections.values().filter(|one| one.is_mended(house.now())) {
+                        house.ledger.nudge(&poll_lane(&connection.name));
+                        house.ledger.nudge(&sync_lane(&connection.name));
+                    }
                     match self.running.stuck(&house) {
                         // No ping: the service manager restarts what hangs.
                         Some(room) if !said_stuck => {

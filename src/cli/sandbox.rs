@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use connectors::Clock;
 use connectors::clock::SystemClock;
+use sandbox::granola::NewCall;
+use sandbox::typeform::NewResponse;
 use sandbox::{Faults, Ports, Served, Vendor, World, serve};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,9 +25,9 @@ pub struct Args {
     /// What goes wrong and how often: `fail_before=0.05,fail_after=0.05,slow=0.1:2000,webhook_drop=0.1`
     #[arg(long, default_value = "", value_name = "SPEC")]
     faults: Faults,
-    /// The ports of github, intercom, airtable and linear; 0: any free one
-    #[arg(long, default_value = "0,0,0,0", value_name = "PORT,PORT,PORT,PORT", value_parser = four_ports)]
-    ports: Ports,
+    /// Where a vendor listens, `airtable=9103,linear=9104`; the others on any free port
+    #[arg(long, value_name = "VENDOR=PORT", value_delimiter = ',', value_parser = ports)]
+    ports: Vec<(Vendor, u16)>,
     /// End by itself after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
@@ -33,13 +36,13 @@ pub struct Args {
 /// What is there from the start, besides what each stand-in brings along.
 const REPO: &str = "example/app";
 const BASE: &str = "appSandbox0000001";
+const FORM: &str = "sBxF0rm";
 
-fn four_ports(text: &str) -> Result<Ports, String> {
-    let ports: Result<Vec<u16>, _> = text.split(',').map(|port| port.trim().parse()).collect();
-    match ports.as_deref() {
-        Ok(&[github, intercom, airtable, linear]) => Ok(Ports { github, intercom, airtable, linear }),
-        Ok(_) | Err(_) => Err("write four ports: 9101,9102,9103,9104".into()),
-    }
+fn ports(text: &str) -> Result<(Vendor, u16), String> {
+    let (name, port) = text.split_once('=').ok_or("write VENDOR=PORT: airtable=9103")?;
+    let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name.trim());
+    let vendor = vendor.ok_or_else(|| format!("there are {}", Vendor::ALL.map(Vendor::name).join(", ")))?;
+    Ok((vendor, port.trim().parse().map_err(|_| format!("{port} is no port"))?))
 }
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
@@ -47,9 +50,12 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let world = World::new(args.seed, Arc::new(move || clock.now()));
     world.github(|desk, cx| desk.create_repo(REPO, cx));
     world.airtable(|desk, cx| desk.create_base(cx, BASE, "Sandbox"));
+    survey(&world);
+    calls(&world);
     world.set_faults(args.faults);
     let mut ended = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let served = serve(world, args.ports).await.context("the ports cannot be listened on")?;
+    let served =
+        serve(world, &args.ports.into_iter().collect::<Ports>()).await.context("the ports cannot be listened on")?;
     show(&served, args.seed, out);
     let wait = async {
         match args.seconds {
@@ -66,16 +72,48 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// A form that more people have answered than one page holds.
+fn survey(world: &World) {
+    let questions = json!([
+        {"ref": "nps", "type": "nps", "title": "How likely are you to recommend us?"},
+        {"ref": "why", "type": "long_text", "title": "Why?"},
+    ]);
+    let now = world.now();
+    world.typeform(|desk, cx| {
+        desk.add_form(FORM, "Sandbox survey", &questions, &["company", "email"], cx);
+        for at in 0..1100_u32 {
+            let answers = [("nps", json!(at % 11)), ("why", json!(format!("Reason {at}.")))];
+            let new = NewResponse {
+                answers: &answers,
+                hidden: &[("company", "Lumen Example"), ("email", "ada@lumen.example.com")],
+                at: Some(now - TimeDelta::minutes(i64::from(1100 - at))),
+                ..NewResponse::default()
+            };
+            desk.respond(FORM, &new, cx);
+        }
+    });
+}
+
+/// A few calls with a customer.
+fn calls(world: &World) {
+    let people = [("Bo Agent", "bo@ours.example.com"), ("Ada Example", "ada@lumen.example.com")];
+    let said = [("me", "How is it going?"), ("them", "Exports take all night."), ("me", "We are looking into it.")];
+    for title in ["Lumen weekly", "Lumen onboarding"] {
+        let call = NewCall { title, people: &people, said: &said, ..NewCall::default() };
+        world.granola(|desk, cx| desk.call(&call, "Exports are slow.", cx));
+    }
+}
+
 fn show(served: &Served, seed: u64, out: &Out) {
     let vendors =
         Vendor::ALL.map(|vendor| (vendor.name(), json!({"base_url": served.base(vendor), "token": vendor.token()})));
     let vendors: serde_json::Map<String, serde_json::Value> =
         vendors.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    out.json(&json!({ "seed": seed, "vendors": vendors, "repo": REPO, "base": BASE, "team": "ENG" }));
+    out.json(&json!({ "seed": seed, "vendors": vendors, "repo": REPO, "base": BASE, "team": "ENG", "form": FORM }));
     let rows = Vendor::ALL
         .map(|vendor| vec![vendor.name().to_owned(), served.base(vendor).to_owned(), vendor.token().to_owned()]);
     out.table(&["VENDOR", "BASE URL", "TOKEN"], rows);
     out.line(format!(
-        "\nThere are the repository {REPO}, the Airtable base {BASE} and the Linear team ENG. Ctrl-C ends it."
+        "\nThere are the repository {REPO}, the Airtable base {BASE}, the Linear team ENG and the form {FORM}. Ctrl-C ends it."
     ));
 }

@@ -72,6 +72,14 @@ fn show(status: &Status, out: &Out) {
         .map(|queue| vec![queue.name.clone(), queue.items.to_string(), queue.oldest.map(since).unwrap_or_default()]);
     out.table(&["QUEUE", "ITEMS", "OLDEST"], queues);
     out.line("");
+    if !status.usage.is_empty() {
+        let usage = status.usage.iter().map(|(name, counts)| {
+            let numbers = [counts.events, counts.duplicates, counts.unplaced, counts.totals, counts.people];
+            std::iter::once(name.clone()).chain(numbers.map(|number| number.to_string())).collect()
+        });
+        out.table(&["USAGE", "EVENTS", "SENT AGAIN", "NO ACCOUNT", "TOTALS", "PEOPLE"], usage);
+        out.line("");
+    }
     if status.needs.is_empty() {
         out.line(out.green("Nothing needs a person."));
     } else {

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use sandbox::Vendor;
+
 use super::{Exit, Out, open};
 use crate::config::{self, Machine};
 use crate::demo;
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
 use crate::pause::RealPause;
 use crate::trial;
+
+/// The vendors whose mappings are tried.
+const TRIED: [Vendor; 4] = [Vendor::GitHub, Vendor::Intercom, Vendor::Airtable, Vendor::Linear];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,7 +27,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let folder = tempfile::Builder::new().prefix("loopd-test-").tempdir().context("no temporary folder")?;
     let repos = [trial::REPO.to_owned()];
     let (world, served) = demo::vendors(1, &repos).await?;
-    let path = demo::write_config(folder.path(), &served, ([127, 0, 0, 1], 0).into(), &repos)?;
+    let names = demo::Names { repos: repos.to_vec(), ..demo::Names::default() };
+    let path = demo::write_config(folder.path(), &served, ([127, 0, 0, 1], 0).into(), &TRIED, &names)?;
     let load = || config::load(&path, &Machine).map_err(|problems| anyhow::anyhow!(open::render(&problems)));
     let ledger = Ledger::over(Arc::new(MemoryStore::new()), Arc::new(NoProbe))?;
     let vendors = open::house(load()?, ledger, &open::way_out(Arc::new(NoProbe))?)?;

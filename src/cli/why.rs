@@ -137,5 +137,7 @@ fn word(what: What) -> &'static str {
         What::Stopped => "stopped",
         What::Message => "message",
         What::Decided => "decided",
+        What::Merged => "merged",
+        What::Parted => "parted",
     }
 }

@@ -73,9 +73,8 @@ pub(super) fn read(item: &Item<'_, '_>, zone: Tz, folder: &Path) -> Option<Conne
         item.doc.note(problem.mend("rename it"));
         return None;
     }
-    let kind = section
-        .require("kind", "write kind = \"github\", \"intercom\", \"airtable\" or \"linear\"")
-        .and_then(|kind| read_kind(&kind))?;
+    let kind =
+        section.require("kind", "write the vendor's name: kind = \"github\"").and_then(|kind| read_kind(&kind))?;
     let zone = section.get("timezone").and_then(|zone| read_zone(&zone)).unwrap_or(zone);
     let schedules = section.get("schedule").map(|schedule| read_schedules(&schedule, zone)).unwrap_or_default();
     let mut connection = Connection {
@@ -83,7 +82,7 @@ pub(super) fn read(item: &Item<'_, '_>, zone: Tz, folder: &Path) -> Option<Conne
         kind,
         settings: Value::Null,
         secrets: BTreeMap::new(),
-        webhook: section.boolean("webhook").unwrap_or(false),
+        webhook: section.boolean("webhook").unwrap_or(kind.is_received_only()),
         poll: section.boolean("poll").unwrap_or(true),
         schedules,
         at: item.doc.place(&item.key_span, &item.path),

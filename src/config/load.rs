@@ -16,15 +16,28 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("airtable.customers.toml", include_str!("../../mappings/airtable.customers.toml")),
     ("airtable.feedback.toml", include_str!("../../mappings/airtable.feedback.toml")),
     ("airtable.themes.toml", include_str!("../../mappings/airtable.themes.toml")),
+    ("app.feedback.toml", include_str!("../../mappings/app.feedback.toml")),
     ("github.comment.toml", include_str!("../../mappings/github.comment.toml")),
     ("github.issue.toml", include_str!("../../mappings/github.issue.toml")),
     ("github.labels.toml", include_str!("../../mappings/github.labels.toml")),
+    ("granola.note.toml", include_str!("../../mappings/granola.note.toml")),
     ("intercom.company.toml", include_str!("../../mappings/intercom.company.toml")),
     ("intercom.conversation.toml", include_str!("../../mappings/intercom.conversation.toml")),
     ("linear.attachment.toml", include_str!("../../mappings/linear.attachment.toml")),
     ("linear.customer.toml", include_str!("../../mappings/linear.customer.toml")),
     ("linear.issue.toml", include_str!("../../mappings/linear.issue.toml")),
     ("linear.need.toml", include_str!("../../mappings/linear.need.toml")),
+    ("segment.group.toml", include_str!("../../mappings/segment.group.toml")),
+    ("typeform.response.toml", include_str!("../../mappings/typeform.response.toml")),
+    ("notion.customers.toml", include_str!("../../mappings/notion.customers.toml")),
+    ("notion.feedback.toml", include_str!("../../mappings/notion.feedback.toml")),
+    ("notion.themes.toml", include_str!("../../mappings/notion.themes.toml")),
+    ("salesforce.account.toml", include_str!("../../mappings/salesforce.account.toml")),
+    ("salesforce.feedback.toml", include_str!("../../mappings/salesforce.feedback.toml")),
+    ("salesforce.health.toml", include_str!("../../mappings/salesforce.health.toml")),
+    ("salesforce.opportunity.toml", include_str!("../../mappings/salesforce.opportunity.toml")),
+    ("slack.command.toml", include_str!("../../mappings/slack.command.toml")),
+    ("slack.message.toml", include_str!("../../mappings/slack.message.toml")),
 ];
 
 /// # Errors
@@ -105,6 +118,7 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
     let config = Config {
         mappings: Mappings::new(compiled, &vocabularies),
         ledger: parsed.ledger,
+        auth: parsed.auth,
         http: parsed.http,
         log: parsed.log,
         timezone: parsed.timezone,
@@ -115,6 +129,7 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
         close: parsed.close,
         customers: parsed.customers,
         enrich: parsed.enrich,
+        usage: parsed.usage,
         warnings: Vec::new(),
     };
     problems.extend(super::check::wiring(&config, &unread));

@@ -14,10 +14,12 @@ mod starter;
 mod tests;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use connectors::public::Network;
+use serde::Serialize;
 use serde_json::Value;
 
 pub use check::check;
@@ -29,12 +31,14 @@ pub use world::{Machine, World};
 
 use crate::mapping::{Expression, MapError, Mappings};
 pub use crate::mapping::{Place, Problem};
-use crate::schema::EntityKind;
+use crate::schema::domain::is_mail_provider;
+use crate::schema::{Alias, AliasKind, EntityKind};
 
 /// A whole configuration. It has been parsed and wired: every name in it leads somewhere.
 #[derive(Debug)]
 pub struct Config {
     pub ledger: LedgerConfig,
+    pub auth: AuthConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
     /// Of schedules that name no time zone.
@@ -47,6 +51,7 @@ pub struct Config {
     pub close: CloseConfig,
     pub customers: CustomersConfig,
     pub enrich: EnrichConfig,
+    pub usage: UsageConfig,
     pub mappings: Mappings,
     /// What loading found that is worth telling but stops nothing.
     pub warnings: Vec<Problem>,
@@ -64,6 +69,15 @@ pub struct LedgerConfig {
     pub keep_free_bytes: u64,
 }
 
+/// Sign-ins (`loopd auth`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthConfig {
+    /// The folder of the grants.
+    pub dir: PathBuf,
+    /// Where `loopd auth` waits for the browser to come back.
+    pub port: u16,
+}
+
 /// Where loopd listens, for webhooks and for those who watch it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpConfig {
@@ -71,6 +85,8 @@ pub struct HttpConfig {
     /// Where vendors reach us, without a slash at its end.
     pub public_url: Option<String>,
     pub max_body_bytes: usize,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +137,52 @@ pub struct CustomersConfig {
     /// Highest first.
     pub tiers: Vec<Tier>,
     pub csv: Option<PathBuf>,
+    pub rules: Rules,
+}
+
+/// What customers are recognised by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rules {
+    /// Kinds of names that make two one, best first.
+    pub matching: Vec<AliasKind>,
+    /// Kinds of names that make nobody one: a person is asked.
+    pub doubtful: Vec<AliasKind>,
+    /// Mail providers beside those that are known; their domains name nobody.
+    pub free_mail: BTreeSet<String>,
+    /// Domains that are a company's all the same.
+    pub companies: BTreeSet<String>,
+    /// Our own domains, with all below them.
+    pub own_domains: BTreeSet<String>,
+}
+
+impl Rules {
+    /// Two who share a name of this kind are one.
+    pub fn is_certain(&self, alias: &Alias) -> bool {
+        self.matching.contains(&alias.kind)
+    }
+
+    /// A name that says something: of a kind that is looked at, and no mail provider's or our own domain.
+    pub fn admits(&self, alias: &Alias) -> bool {
+        self.rank(alias.kind).is_some() && (alias.kind != AliasKind::Domain || self.names_a_company(&alias.value))
+    }
+
+    fn names_a_company(&self, domain: &str) -> bool {
+        let ours =
+            |own: &String| domain.strip_suffix(own.as_str()).is_some_and(|left| left.is_empty() || left.ends_with('.'));
+        let provider = is_mail_provider(domain) || self.free_mail.contains(domain);
+        (!provider || self.companies.contains(domain)) && !self.own_domains.iter().any(ours)
+    }
+
+    fn rank(&self, kind: AliasKind) -> Option<usize> {
+        self.matching.iter().chain(&self.doubtful).position(|known| *known == kind)
+    }
+
+    /// The names that say something, best first; of one kind in the order in which they came.
+    pub fn order(&self, names: &[Alias]) -> Vec<Alias> {
+        let mut names: Vec<Alias> = names.iter().filter(|alias| self.admits(alias)).cloned().collect();
+        names.sort_by_key(|alias| self.rank(alias.kind));
+        names
+    }
 }
 
 /// A band of annual recurring revenue, which begins at `from_arr` (in whatever currency the customers' ARR is in).
@@ -135,6 +197,14 @@ pub struct EnrichConfig {
     pub enabled: bool,
     /// A suggestion below this confidence fills no tag.
     pub threshold: f64,
+}
+
+/// How long what was counted is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageConfig {
+    pub days: u32,
+    /// How long the ids of events are kept, by which one that is sent again is known.
+    pub dedupe_days: u32,
 }
 
 /// Which entities go where.

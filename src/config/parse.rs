@@ -2,29 +2,33 @@
 //!
 //! The law: pure. A key that the user's file leaves out is read from `config.example.toml`, by the same code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
+use connectors::public::Network;
 
 use super::connection::{self, Connection, read_schedule, read_zone};
 use super::{
-    CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route, SyncConfig,
-    Term, Tier,
+    AuthConfig, CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route,
+    Rules, SyncConfig, Term, Tier, UsageConfig,
 };
 use crate::mapping::source::{Item, Section};
 use crate::mapping::{Template, expression, read_ends, read_entity};
+use crate::schema::{Alias, AliasKind};
 
 /// Everything but the mappings.
 pub(super) struct Parsed {
     pub(super) timezone: Tz,
     pub(super) ledger: LedgerConfig,
+    pub(super) auth: AuthConfig,
     pub(super) http: HttpConfig,
     pub(super) log: LogConfig,
     pub(super) sync: SyncConfig,
     pub(super) close: CloseConfig,
     pub(super) customers: CustomersConfig,
     pub(super) enrich: EnrichConfig,
+    pub(super) usage: UsageConfig,
     pub(super) vocabularies: BTreeMap<String, Vec<Term>>,
     pub(super) connections: BTreeMap<String, Connection>,
     /// Connections that cannot be read, by name: what leads to them is no mistake of its own.
@@ -74,12 +78,14 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     let root = Over { user: Some(user), base: Some(base) };
     let timezone = root.read("timezone", read_zone)?;
     let ledger = read_ledger(&root.section("ledger"), folder)?;
+    let auth = read_auth(&root.section("auth"), folder, &ledger.path)?;
     let http = read_http(&root.section("http"))?;
     let log = read_log(&root.section("log"))?;
     let sync = read_sync(&root.section("sync"), timezone)?;
     let close = read_close(&root.section("close"))?;
     let customers = read_customers(&root.section("customers"), folder)?;
     let enrich = read_enrich(&root.section("enrich"))?;
+    let usage = read_usage(&root.section("usage"))?;
     let vocabularies = read_vocabularies(&root.section("vocabularies"));
     let mappings = root.section("mappings");
     let builtin_mappings = mappings.read("builtin", Item::boolean)?;
@@ -96,12 +102,14 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     Some(Parsed {
         timezone,
         ledger,
+        auth,
         http,
         log,
         sync,
         close,
         customers,
         enrich,
+        usage,
         vocabularies,
         connections: read,
         unread,
@@ -141,6 +149,15 @@ fn read_ledger(over: &Over<'_, '_>, folder: &Path) -> Option<LedgerConfig> {
     Some(config)
 }
 
+/// The grants are beside the ledger where no other folder is named.
+fn read_auth(over: &Over<'_, '_>, folder: &Path, ledger: &Path) -> Option<AuthConfig> {
+    let dir = over.read("dir", Item::string)?;
+    let dir = if dir.trim().is_empty() { ledger.with_file_name("sign-ins") } else { folder.join(dir) };
+    let port = u16::try_from(count(over, "port", 0..=65_535)?).ok()?;
+    over.done();
+    Some(AuthConfig { dir, port })
+}
+
 fn read_http(over: &Over<'_, '_>) -> Option<HttpConfig> {
     let listen = over.read("listen", |item| {
         let text = item.string()?;
@@ -165,9 +182,24 @@ fn read_http(over: &Over<'_, '_>) -> Option<HttpConfig> {
         good.then(|| text.trim_end_matches('/').to_owned())
     });
     let max_body_bytes = over.read("max_body_bytes", |item| item.integer(1024..=268_435_456));
+    let trusted_proxies =
+        over.read("trusted_proxies", |item| Some(item.list()?.iter().filter_map(read_network).collect()));
     over.done();
     let max_body_bytes = usize::try_from(max_body_bytes?).ok()?;
-    Some(HttpConfig { listen, public_url: public_url.filter(|url| !url.is_empty()), max_body_bytes })
+    Some(HttpConfig {
+        listen,
+        public_url: public_url.filter(|url| !url.is_empty()),
+        max_body_bytes,
+        trusted_proxies: trusted_proxies?,
+    })
+}
+
+fn read_network(item: &Item<'_, '_>) -> Option<Network> {
+    let network = Network::parse(&item.string()?);
+    if network.is_none() {
+        item.note("this is neither an address nor a network", "write \"127.0.0.1\" or \"10.0.0.0/8\"");
+    }
+    network
 }
 
 fn read_log(over: &Over<'_, '_>) -> Option<LogConfig> {
@@ -226,6 +258,51 @@ fn read_close(over: &Over<'_, '_>) -> Option<CloseConfig> {
     Some(config)
 }
 
+fn read_rules(over: &Over<'_, '_>) -> Option<Rules> {
+    let kinds = |item: &Item<'_, '_>| {
+        let kind = |item: &Item<'_, '_>| {
+            let name = item.string()?;
+            let kind = AliasKind::parse(&name);
+            if kind.is_none() {
+                let known: Vec<&str> = AliasKind::ALL.iter().map(|kind| kind.name()).collect();
+                item.note(
+                    format!("a customer is not recognised by `{name}`"),
+                    format!("there are {}", known.join(", ")),
+                );
+            }
+            kind
+        };
+        Some(item.list()?.iter().filter_map(kind).collect::<Vec<_>>())
+    };
+    let domains = |item: &Item<'_, '_>| {
+        let domain = |item: &Item<'_, '_>| {
+            let text = item.string()?;
+            let domain = Alias::new(AliasKind::Domain, &text).map(|alias| alias.value);
+            if domain.is_none() {
+                item.note(format!("`{text}` is no domain that could be somebody's"), "write it as \"example.com\"");
+            }
+            domain
+        };
+        Some(item.list()?.iter().filter_map(domain).collect::<BTreeSet<_>>())
+    };
+    let rules = Rules {
+        matching: over.read("match", kinds)?,
+        doubtful: over.read("doubtful", kinds)?,
+        free_mail: over.read("free_mail", domains)?,
+        companies: over.read("companies", domains)?,
+        own_domains: over.read("own_domains", domains)?,
+    };
+    if let Some(twice) = rules.matching.iter().find(|kind| rules.doubtful.contains(kind))
+        && let Some(item) = over.get("doubtful").or_else(|| over.get("match"))
+    {
+        item.note(
+            format!("{} is certain and doubtful at once", twice.name()),
+            "name it in `customers.match` or in `customers.doubtful`",
+        );
+    }
+    Some(rules)
+}
+
 fn read_customers(over: &Over<'_, '_>, folder: &Path) -> Option<CustomersConfig> {
     let mut tiers = over.read("tiers", |item| {
         let read = |item: &Item<'_, '_>| {
@@ -254,6 +331,7 @@ fn read_customers(over: &Over<'_, '_>, folder: &Path) -> Option<CustomersConfig>
         create_unknown: over.read("create_unknown", Item::boolean)?,
         tiers,
         csv: optional(over, "csv").map(|path| folder.join(path)),
+        rules: read_rules(over)?,
     };
     over.done();
     Some(config)
@@ -269,6 +347,13 @@ fn read_enrich(over: &Over<'_, '_>) -> Option<EnrichConfig> {
         Some(threshold)
     })?;
     let config = EnrichConfig { enabled: over.read("enabled", Item::boolean)?, threshold };
+    over.done();
+    Some(config)
+}
+
+fn read_usage(over: &Over<'_, '_>) -> Option<UsageConfig> {
+    let config =
+        UsageConfig { days: count(over, "days", 61..=3650)?, dedupe_days: count(over, "dedupe_days", 1..=365)? };
     over.done();
     Some(config)
 }

@@ -30,78 +30,45 @@ pub fn starter(kinds: &[Kind]) -> String {
 
 /// The `[[route]]` tables that these vendors begin with, as TOML. There is no other copy: the demo and the tests run with these.
 pub fn routes(kinds: &[Kind]) -> String {
-    Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)).map(routes_to).collect()
+    let wanted = Kind::ALL.into_iter().filter(|kind| kinds.contains(kind)).map(routes_to);
+    wanted.filter(|routes| !routes.is_empty()).map(|routes| format!("\n{routes}")).collect()
 }
 
 fn connection(kind: Kind) -> &'static str {
     match kind {
-        Kind::GitHub => {
-            "[connection.github]\n\
-             kind  = \"github\"\n\
-             repos = [\"example/app\"]             # yours\n\
-             token = { env = \"GITHUB_TOKEN\" }\n\
-             # start          = \"2026-01-01\"     # how far back the first look goes; without it, everything\n\
-             # webhook        = true             # seconds instead of minutes; needs http.public_url\n\
-             # webhook_secret = { env = \"GITHUB_WEBHOOK_SECRET\" }\n"
-        }
-        Kind::Intercom => {
-            "[connection.intercom]\n\
-             kind  = \"intercom\"\n\
-             token = { env = \"INTERCOM_TOKEN\" }\n\
-             # base_url       = \"https://api.eu.intercom.io\"   # for a workspace in the EU; AU: api.au\n\
-             # arr_attribute  = \"arr\"            # the company attribute that holds the ARR\n\
-             # webhook        = true\n\
-             # webhook_secret = { env = \"INTERCOM_CLIENT_SECRET\" }\n"
-        }
-        Kind::Airtable => {
-            "[connection.airtable]\n\
-             kind  = \"airtable\"\n\
-             base  = \"appXXXXXXXXXXXXXX\"         # the first part of the base's address; `loopd setup airtable` makes the tables\n\
-             token = { env = \"AIRTABLE_TOKEN\" }\n"
-        }
-        Kind::Linear => {
-            "[connection.linear]\n\
-             kind  = \"linear\"\n\
-             team  = \"ENG\"                       # the team's key\n\
-             token = { env = \"LINEAR_API_KEY\" }\n"
-        }
+        Kind::Airtable => include_str!("../../mappings/starter/airtable.toml"),
+        Kind::App => include_str!("../../mappings/starter/app.toml"),
+        Kind::BigQuery => include_str!("../../mappings/starter/bigquery.toml"),
+        Kind::Ga4 => include_str!("../../mappings/starter/ga4.toml"),
+        Kind::GitHub => include_str!("../../mappings/starter/github.toml"),
+        Kind::Granola => include_str!("../../mappings/starter/granola.toml"),
+        Kind::Intercom => include_str!("../../mappings/starter/intercom.toml"),
+        Kind::Linear => include_str!("../../mappings/starter/linear.toml"),
+        Kind::Notion => include_str!("../../mappings/starter/notion.toml"),
+        Kind::PostHog => include_str!("../../mappings/starter/posthog.toml"),
+        Kind::Salesforce => include_str!("../../mappings/starter/salesforce.toml"),
+        Kind::Segment => include_str!("../../mappings/starter/segment.toml"),
+        Kind::Slack => include_str!("../../mappings/starter/slack.toml"),
+        Kind::Typeform => include_str!("../../mappings/starter/typeform.toml"),
     }
 }
 
 /// Sources need no route: their mappings say what their records are.
 fn routes_to(kind: Kind) -> &'static str {
     match kind {
-        Kind::GitHub | Kind::Intercom => "",
-        Kind::Airtable => {
-            "\n# All feedback goes to Airtable, with its customers and themes.\n\
-             [[route]]\n\
-             entity = \"customer\"\n\
-             to     = \"airtable.Customers\"\n\n\
-             [[route]]\n\
-             entity = \"theme\"\n\
-             to     = \"airtable.Themes\"\n\n\
-             [[route]]\n\
-             entity = \"feedback\"\n\
-             to     = \"airtable.Feedback\"\n"
-        }
-        Kind::Linear => {
-            "\n# Bugs that hurt become issues, with their source attached.\n\
-             [[route]]\n\
-             entity = \"feedback\"\n\
-             to     = \"linear.issue\"\n\
-             when   = '.tags.category == \"bug\" and (.tags.severity == \"high\" or .tags.severity == \"critical\")'\n\n\
-             [[route]]\n\
-             entity = \"feedback\"\n\
-             to     = \"linear.attachment\"\n\
-             when   = '.links[\"linear.issue\"] != null and .origin.url != null'\n\n\
-             # Whose need it is, where Linear's plan has customers.\n\
-             # [[route]]\n\
-             # entity = \"customer\"\n\
-             # to     = \"linear.customer\"\n\n\
-             # [[route]]\n\
-             # entity = \"feedback\"\n\
-             # to     = \"linear.need\"\n\
-             # when   = '.links[\"linear.issue\"] != null and .customer != null'\n"
-        }
+        Kind::App
+        | Kind::BigQuery
+        | Kind::Ga4
+        | Kind::GitHub
+        | Kind::Granola
+        | Kind::Intercom
+        | Kind::PostHog
+        | Kind::Segment
+        | Kind::Slack
+        | Kind::Typeform => "",
+        Kind::Airtable => include_str!("../../mappings/starter/airtable.routes.toml"),
+        Kind::Linear => include_str!("../../mappings/starter/linear.routes.toml"),
+        Kind::Notion => include_str!("../../mappings/starter/notion.routes.toml"),
+        Kind::Salesforce => include_str!("../../mappings/starter/salesforce.routes.toml"),
     }
 }

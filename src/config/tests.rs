@@ -128,7 +128,10 @@ fn the_commented_part_of_the_example_is_true_as_well() {
         .map(|line| format!("{line}\n"))
         .collect();
     let config = good(&active);
-    assert_eq!((config.connections.len(), config.routes.len()), (4, 5));
+    let shown = |table: &str| EXAMPLE.lines().filter(|line| line.starts_with(table)).count();
+    let all = (shown("# [connection."), shown("# [[route]]"));
+    assert_eq!((config.connections.len(), config.routes.len()), all);
+    assert!(all.0 >= 4 && all.1 >= 5, "{all:?}");
 }
 
 #[test]
@@ -274,7 +277,7 @@ fn check_finds_missing_secrets_settings_and_streams() {
     has(&checked(&Desk::default(), LOOP), "connection.github.token: the environment has no T");
     has(
         &checked(&desk(), &LOOP.replace("team = \"ENG\"\ntoken = { env = \"T\" }", "team = \"ENG\"")),
-        "connection.linear.token: is missing",
+        "connection.linear.token: Linear needs an API key, an OAuth token, or a client_id to sign in with (`loopd auth`)",
     );
     let found = checked(&desk(), &LOOP.replace("repos =", "webhook = true\nrepos ="));
     has(&found, "connection.github.webhook_secret: is missing, and webhooks cannot be verified");
@@ -334,14 +337,15 @@ fn check_finds_collections_and_types_that_do_not_fit() {
 
 #[test]
 fn a_starter_loads_and_checks_for_any_choice_of_vendors() {
-    let kinds = connectors::Kind::ALL;
-    for choice in 0..16_usize {
-        let chosen: Vec<_> =
-            kinds.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1).map(|(_, kind)| *kind).collect();
+    use connectors::Kind;
+    let kinds = [Kind::Airtable, Kind::GitHub, Kind::Intercom, Kind::Linear];
+    let alone = kinds.iter().map(|kind| vec![*kind]);
+    let pairs = kinds.iter().flat_map(|one| kinds.iter().map(|other| vec![*one, *other]).filter(|two| two[0] < two[1]));
+    for chosen in alone.chain(pairs).chain([Vec::new(), kinds.to_vec()]) {
         let text = starter(&chosen);
         let mut desk = Desk::default();
-        for name in ["GITHUB_TOKEN", "INTERCOM_TOKEN", "AIRTABLE_TOKEN", "LINEAR_API_KEY"] {
-            desk.env.insert(name.into(), "x".into());
+        for variable in text.split("env = \"").skip(1) {
+            desk.env.insert(variable.split('"').next().expect("a name").into(), "x".into());
         }
         let found = checked(&desk, &text);
         assert!(found.is_empty(), "{text}\n{found:#?}");
@@ -516,4 +520,37 @@ fn conditions_that_contradict_themselves_or_name_nothing_are_errors() {
     has(&route(r#".tags.severity == "high" and .tags.severity == "low""#), "at once, so this never holds");
     assert!(!route(r#".tags.severity == "high" or .tags.severity == "low""#).iter().any(|told| told.contains("never")));
     has(&route(r#".tgas.category == "bug""#), "has no `.tgas.category`");
+}
+
+#[test]
+fn the_rules_of_recognition_are_read_and_held_against_each_other() {
+    let rules = good(
+        "[customers]\nmatch = [\"domain\", \"company_id\"]\nfree_mail = [\"mail.example.com\"]\ncompanies = [\"gmx.de\"]\nown_domains = [\"ours.example.com\"]\n",
+    )
+    .customers
+    .rules;
+    let alias = |text: &str| crate::schema::Alias::parse(text).expect("an alias");
+    let names =
+        ["name:lumen", "company_id:7", "github_org:lumen", "domain:b.example.com", "domain:a.example.com"].map(alias);
+    let order: Vec<String> = rules.order(&names).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        order,
+        ["domain:b.example.com", "domain:a.example.com", "company_id:7", "name:lumen"],
+        "kinds in order, others not at all"
+    );
+    assert!(rules.is_certain(&names[1]) && !rules.is_certain(&names[0]));
+    for (domain, named) in [
+        ("gmail.com", false),
+        ("mail.example.com", false),
+        ("gmx.de", true),
+        ("ours.example.com", false),
+        ("mail.ours.example.com", false),
+        ("yours.example.com", true),
+    ] {
+        assert_eq!(rules.admits(&alias(&format!("domain:{domain}"))), named, "{domain}");
+    }
+    let told = |text: &str| wrong(&format!("[customers]\n{text}\n")).join(" ");
+    assert!(told("match = [\"domain\", \"fax\"]").contains("there are domain, company_id"));
+    assert!(told("match = [\"domain\"]\ndoubtful = [\"domain\"]").contains("certain and doubtful at once"));
+    assert!(told("own_domains = [\"co.uk\"]").contains("no domain that could be somebody's"));
 }

@@ -1,13 +1,15 @@
-//! What the demo plays: threads and conversations, one JSON object a line.
+//! What the demo plays: threads, conversations and what other sources hold, one JSON object a line.
 //!
 //! The law: a line that cannot be played is named with its file, its line and the mend, before anything starts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
+
+use super::voices::{self, Account, Usage, Voice, domain};
 
 /// The demo's own feed: invented threads, conversations and companies.
 const OWN: &str = include_str!("feed.ndjson");
@@ -54,6 +56,8 @@ pub struct Company {
 pub struct Feed {
     pub threads: Vec<Thread>,
     pub talks: Vec<Talk>,
+    /// Of all other sources.
+    pub voices: Vec<Voice>,
     /// Lines that say what an earlier line said.
     pub repeated: usize,
 }
@@ -124,6 +128,14 @@ impl Feed {
                 why,
                 mend: mend.to_owned(),
             };
+            // What names a source of its own is read as that source's.
+            if let Ok(Value::Object(line)) = serde_json::from_str(text)
+                && let Some(source) = line.get("source").and_then(Value::as_str).map(str::to_owned)
+                && let Some(voice) = voices::read(&source, line)
+            {
+                self.voices.push(voice.map_err(fail)?);
+                continue;
+            }
             let line: Line = serde_json::from_str(text).map_err(|error| {
                 let mend = "each line is a JSON object with repo, number, title and body or summary, state, created; author and labels may be there";
                 // serde's own place is within the line.
@@ -143,9 +155,51 @@ impl Feed {
         Ok(())
     }
 
+    /// How many things will have been said, by the vendor or the way by which they come.
+    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::from([("github", self.threads.len()), ("intercom", self.talks.len())]);
+        for voice in &self.voices {
+            let (source, said): (_, usize) = match voice {
+                Voice::Chat(_) => ("slack", 1),
+                Voice::Call(_) => ("granola", 1),
+                Voice::Answer(_) => ("typeform", 1),
+                Voice::Post(_) => ("app", 1),
+                Voice::Account(account) => ("salesforce", account.deals.iter().map(|deal| deal.said().count()).sum()),
+                // Counted, and not said.
+                Voice::Usage(_) => continue,
+            };
+            *counts.entry(source).or_default() += said;
+        }
+        counts.retain(|_, count| *count > 0);
+        counts
+    }
+
     /// How many things will have been said.
     pub fn len(&self) -> usize {
-        self.threads.len() + self.talks.len()
+        self.counts().values().sum()
+    }
+
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.voices.iter().filter_map(|voice| if let Voice::Account(account) = voice { Some(account) } else { None })
+    }
+
+    pub fn usage(&self) -> impl Iterator<Item = &Usage> {
+        self.voices.iter().filter_map(|voice| if let Voice::Usage(usage) = voice { Some(usage) } else { None })
+    }
+
+    /// The companies that Intercom or Salesforce knows, by their domain: each must become one customer.
+    pub fn companies(&self) -> BTreeMap<String, Known> {
+        let mut known: BTreeMap<String, Known> = BTreeMap::new();
+        for company in self.talks.iter().filter_map(|talk| talk.company.as_ref()) {
+            let Some(domain) = company.website.as_deref().and_then(domain) else { continue };
+            let entry = known.entry(domain).or_default();
+            entry.id = Some(company.company_id.clone());
+            entry.github_org.clone_from(&company.github_org);
+        }
+        for domain in self.accounts().filter_map(|account| domain(&account.website)) {
+            known.entry(domain).or_default().has_account = true;
+        }
+        known
     }
 
     pub fn is_empty(&self) -> bool {
@@ -163,6 +217,15 @@ impl Feed {
         }
         repos
     }
+}
+
+/// What the feed says of a company.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    /// The id by which our own systems know it.
+    pub id: Option<String>,
+    pub github_org: Option<String>,
+    pub has_account: bool,
 }
 
 type Wrong = (String, &'static str);
@@ -246,12 +309,20 @@ mod tests {
     fn the_own_feed_plays_and_names_nobody_who_is_real() {
         let feed = Feed::own().expect("it can be read");
         assert_eq!((feed.threads.len(), feed.talks.len(), feed.repeated), (40, 12, 0));
+        let sources: Vec<&str> = feed.counts().into_keys().collect();
+        assert_eq!(sources, ["app", "github", "granola", "intercom", "salesforce", "slack", "typeform"]);
+        assert!(feed.usage().count() > 0);
+        let several = feed.companies().into_values().filter(|known| known.has_account && known.id.is_some()).count();
+        assert!(several >= 3, "companies that several vendors know: {several}");
         assert!(
             feed.threads
                 .iter()
                 .all(|thread| thread.repo.starts_with("example-org/") && thread.author.ends_with("-example"))
         );
         assert!(feed.talks.iter().all(|talk| talk.email.ends_with(".example.com")));
+        for address in OWN.split(['"', ' ']).filter(|word| word.contains('@')) {
+            assert!(address.ends_with(".example.com"), "{address}");
+        }
     }
 
     #[test]
@@ -266,6 +337,15 @@ mod tests {
             (r#"{"repo": "a/b", "number": 1, "title": "t", "state": "merged"}"#, "is no state"),
             (r#"{"repo": "a/b", "number": 1, "title": "t", "created": "soon"}"#, "is no date"),
             (r#"{"source": "intercom", "body": "x"}"#, "`contact` is missing"),
+            (r#"{"source": "slack", "channel": "general", "text": "x"}"#, "missing field `author`"),
+            (r#"{"source": "granola", "title": "t", "people": [], "said": [], "summary": "s"}"#, "nobody was there"),
+            (r#"{"source": "typeform", "email": "a@b.example", "score": 11}"#, "score: 11 is none"),
+            (r#"{"source": "app", "post": 3}"#, "invalid type"),
+            (
+                r#"{"source": "salesforce", "name": "Lumen", "website": "lumen.example", "deal": []}"#,
+                "unknown field `deal`",
+            ),
+            (r#"{"source": "segment", "account": "lumen-1"}"#, "missing field `user`"),
         ] {
             let error = Feed::default().read("feed.ndjson", &format!("{good}\n\n{bad}\n")).expect_err(bad);
             assert_eq!((error.line, error.file.as_str()), (3, "feed.ndjson"));

@@ -1,93 +1,15 @@
-//! What people do in the demo: customers speak, engineers move cards, product managers edit cells.
+//! What people do in the demo once customers have spoken: engineers move cards, product managers edit cells and pages, customer
+//! success edits records. Nobody changes the same item twice, so that what must follow is certain.
 
 use std::collections::BTreeMap;
 
 use sandbox::World;
 use sandbox::faults::Rng;
-use sandbox::github::NewIssue;
-use sandbox::intercom::NewCompany;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::feed::{Company, Feed, Talk, Thread};
-use super::stage::{BASE, FEEDBACK, Stage, THEMES};
-use crate::schema::EntityId;
-
-/// Something that was said, and where.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Fed {
-    pub connection: &'static str,
-    pub collection: &'static str,
-    pub outside: String,
-}
-
-impl Fed {
-    /// The id that loopd derives for it.
-    pub(super) fn entity(&self) -> EntityId {
-        EntityId::derive(self.connection, self.collection, &self.outside)
-    }
-}
-
-/// Companies and their people are there before the run.
-pub(super) fn companies(world: &World, feed: &Feed) -> BTreeMap<String, String> {
-    let mut known = BTreeMap::new();
-    for company in feed.talks.iter().filter_map(|talk| talk.company.as_ref()) {
-        if !known.contains_key(&company.company_id) {
-            let id = world.intercom(|intercom, cx| intercom.add_company(&new_company(company), cx));
-            known.insert(company.company_id.clone(), id);
-        }
-    }
-    known
-}
-
-fn new_company(company: &Company) -> NewCompany<'_> {
-    let mut attributes = Map::new();
-    let texts = [("region", &company.region), ("lifecycle", &company.lifecycle), ("github_org", &company.github_org)];
-    attributes.extend(texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
-    if let Some(arr) = company.arr {
-        attributes.insert("arr".into(), json!(arr));
-    }
-    NewCompany {
-        name: &company.name,
-        company_id: &company.company_id,
-        website: company.website.as_deref(),
-        industry: company.industry.as_deref(),
-        monthly_spend: 0,
-        plan: company.plan.as_deref(),
-        custom_attributes: attributes,
-    }
-}
-
-/// Somebody opens an issue.
-pub(super) fn open_issue(world: &World, thread: &Thread) -> Option<Fed> {
-    let labels: Vec<&str> = thread.labels.iter().map(String::as_str).collect();
-    let new = NewIssue {
-        title: &thread.title,
-        body: thread.body.as_deref(),
-        author: &thread.author,
-        labels: &labels,
-        created_at: thread.created,
-        number: Some(thread.number),
-        ..NewIssue::default()
-    };
-    let number = world.github(|github, cx| {
-        let number = github.open_issue(&thread.repo, &new, cx)?;
-        if !thread.open {
-            github.close_issue(&thread.repo, number, &thread.author, cx);
-        }
-        Some(number)
-    })?;
-    Some(Fed { connection: "github", collection: "issue", outside: format!("{}#{number}", thread.repo) })
-}
-
-/// Somebody writes in.
-pub(super) fn open_talk(world: &World, talk: &Talk, companies: &BTreeMap<String, String>) -> Option<Fed> {
-    let company = talk.company.as_ref().and_then(|company| companies.get(&company.company_id));
-    let id = world.intercom(|intercom, cx| {
-        let contact = intercom.add_contact(&talk.contact, &talk.email, company.map(String::as_str), cx);
-        intercom.open_conversation(&contact, &talk.subject, &talk.body, talk.created, cx)
-    })?;
-    Some(Fed { connection: "intercom", collection: "conversation", outside: id.to_string() })
-}
+use super::books::Books;
+use super::speak::Fed;
+use super::stage::{BASE, CHILDREN, FEEDBACK, Stage, THEMES};
 
 /// What somebody changed, and what must follow from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,8 +18,8 @@ pub(super) enum Move {
     Card { fed: Fed, status: &'static str, shown: &'static str },
     /// A title was changed in Linear.
     Title { fed: Fed, title: &'static str },
-    /// A cell was changed; the item holds it.
-    Cell { fed: Fed, field: &'static str, shown: &'static str, path: &'static str, value: &'static str },
+    /// A word was changed in one place: the item holds it, and all places show it.
+    Word { fed: Fed, at: Place, word: Word },
     /// A severity was changed in Airtable: Linear's priority follows.
     Priority { fed: Fed, shown: &'static str, priority: u64 },
     /// A bug was made severe by hand: it becomes a Linear issue.
@@ -113,34 +35,84 @@ impl Move {
         match self {
             Self::Card { fed, .. }
             | Self::Title { fed, .. }
-            | Self::Cell { fed, .. }
+            | Self::Word { fed, .. }
             | Self::Priority { fed, .. }
             | Self::Raised { fed }
             | Self::Theme { fed, .. }
             | Self::Deleted { fed } => fed,
         }
     }
+
+    /// What its customer asked for is there.
+    pub(super) fn has_shipped(&self) -> bool {
+        match self {
+            Self::Card { status, .. } => *status == "shipped",
+            Self::Word { word, .. } => word.path == "status" && word.value == "shipped",
+            _ => false,
+        }
+    }
 }
 
-/// The rows of a table by their `Loopd ID`.
-pub(super) fn rows(world: &World, table: &str) -> BTreeMap<String, Value> {
-    let rows = world.airtable(|airtable, _| airtable.rows(BASE, table));
-    rows.into_iter().filter_map(|row| Some((row["fields"]["Loopd ID"].as_str()?.to_owned(), row))).collect()
+/// Where the same item may be edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Airtable,
+    Notion,
+    Salesforce,
+}
+
+impl Place {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Airtable => "Airtable",
+            Self::Notion => "Notion",
+            Self::Salesforce => "Salesforce",
+        }
+    }
+}
+
+/// A field's name and word as people see them, and as the item holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub field: &'static str,
+    pub shown: &'static str,
+    pub path: &'static str,
+    pub value: &'static str,
+}
+
+const fn status(shown: &'static str, value: &'static str) -> Word {
+    Word { field: "Status", shown, path: "status", value }
+}
+
+const fn category(shown: &'static str, value: &'static str) -> Word {
+    Word { field: "Category", shown, path: "tags.category", value }
+}
+
+/// What is changed, where, and how often.
+const WORDS: [(Place, Word, usize); 5] = [
+    (Place::Salesforce, category("Pain Point", "pain_point"), 2),
+    (Place::Notion, status("Reviewing", "reviewing"), 3),
+    (Place::Airtable, status("Validated", "validated"), 3),
+    (Place::Airtable, category("Churn Signal", "churn_signal"), 3),
+    (Place::Notion, category("General", "general"), 1),
+];
+
+/// A field's name at Salesforce, and its word there: CS reads "Addressed".
+pub(super) fn at_salesforce(field: &str, shown: &str) -> (String, String) {
+    (format!("{field}__c"), if shown == "Shipped" { "Addressed" } else { shown }.to_owned())
 }
 
 /// Once all that was said has arrived, people begin to work with it.
 pub(super) fn moves(stage: &Stage, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
     let world = &*stage.world;
-    let rows = rows(world, FEEDBACK);
-    let issues = world.linear(|linear, _| linear.issues());
-    let has_issue = |one: &Fed| issues.iter().any(|issue| issue["id"].as_str() == Some(&stage.issue(one.entity())));
+    let books = Books::read(world);
+    let has_issue = |one: &Fed| books.issues.contains_key(&stage.issue(one.entity()));
     let (mut with, mut without): (Vec<&Fed>, Vec<&Fed>) =
-        fed.iter().filter(|one| rows.contains_key(&one.entity().to_string())).partition(|one| has_issue(one));
+        fed.iter().filter(|one| books.row(one).is_some()).partition(|one| has_issue(one));
     shuffle(&mut with, rng);
     shuffle(&mut without, rng);
-    let row = |one: &Fed| {
-        rows.get(&one.entity().to_string()).and_then(|row| row["id"].as_str()).unwrap_or_default().to_owned()
-    };
+    let with = in_turns(&with);
+    let row = |one: &Fed| books.row(one).and_then(|row| row["id"].as_str()).map(str::to_owned).unwrap_or_default();
     let edit = |one: &Fed, field: &str, value: &Value| {
         world.airtable(|airtable, cx| airtable.edit_cell(cx, BASE, FEEDBACK, &row(one), field, value));
     };
@@ -156,49 +128,40 @@ pub(super) fn moves(stage: &Stage, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
             done.push(Move::Card { fed: one.clone(), status, shown });
         }
     }
-    if let Some(one) = with.next() {
+    // A call goes by its summary, which is not its title.
+    if let Some(one) = with.find(|one| matches!(one.connection, "github" | "intercom")) {
         let title = "Renamed by an engineer";
         world.linear(|linear, cx| linear.set_title(cx, &stage.issue(one.entity()), title));
         done.push(Move::Title { fed: one.clone(), title });
     }
     if let Some(one) = with.next() {
-        let urgent = rows.get(&one.entity().to_string()).is_some_and(|row| row["fields"]["Severity"] == "Critical");
+        let urgent = books.row(one).is_some_and(|row| row["fields"]["Severity"] == "Critical");
         let (shown, priority) = if urgent { ("High", 2) } else { ("Critical", 1) };
         edit(one, "Severity", &json!(shown));
         done.push(Move::Priority { fed: one.clone(), shown, priority });
     }
 
-    let is_bug = |one: &Fed| rows.get(&one.entity().to_string()).is_some_and(|row| row["fields"]["Category"] == "Bug");
+    let is_bug = |one: &Fed| books.row(one).is_some_and(|row| row["fields"]["Category"] == "Bug");
     if let Some(at) = without.iter().position(|one| is_bug(one)) {
         let one = without.remove(at);
         edit(one, "Severity", &json!("Critical"));
         done.push(Move::Raised { fed: one.clone() });
     }
-    let mut without = without.into_iter().filter(|one| !is_bug(one));
-    for _ in 0..3 {
-        if let Some(one) = without.next() {
-            edit(one, "Status", &json!("Validated"));
-            done.push(Move::Cell {
-                fed: one.clone(),
-                field: "Status",
-                shown: "Validated",
-                path: "status",
-                value: "validated",
-            });
+    without.retain(|one| !is_bug(one));
+    // One of those that asked in Slack learns that it is there: somebody says so in Notion.
+    let shipped = status("Shipped", "shipped");
+    if let Some(at) = without.iter().position(|one| one.connection == "slack" && one.is_answered()) {
+        done.extend(type_in(world, &books, without.remove(at), Place::Notion, shipped));
+    }
+    for (place, word, count) in WORDS {
+        for _ in 0..count {
+            let free =
+                |one: &&Fed| books.shown(one, place, word.field).is_some_and(|shown| !word.is_shown(place, &shown));
+            let Some(at) = without.iter().position(free) else { break };
+            done.extend(type_in(world, &books, without.remove(at), place, word));
         }
     }
-    for _ in 0..3 {
-        if let Some(one) = without.next() {
-            edit(one, "Category", &json!("Churn Signal"));
-            done.push(Move::Cell {
-                fed: one.clone(),
-                field: "Category",
-                shown: "Churn Signal",
-                path: "tags.category",
-                value: "churn_signal",
-            });
-        }
-    }
+    let mut without = without.into_iter();
     if let Some(one) = without.next() {
         let values = json!({"Name": "Made by hand", "Status": "Hypothesis"});
         let theme = world.airtable(|airtable, cx| airtable.add_row(cx, BASE, THEMES, &values));
@@ -212,10 +175,83 @@ pub(super) fn moves(stage: &Stage, fed: &[Fed], rng: &mut Rng) -> Vec<Move> {
     done
 }
 
+impl Word {
+    pub(super) fn is_shown(&self, place: Place, there: &Value) -> bool {
+        match place {
+            Place::Salesforce => *there == at_salesforce(self.field, self.shown).1,
+            Place::Airtable | Place::Notion => *there == self.shown,
+        }
+    }
+}
+
+/// Somebody types a word where an item lives; `None`: it does not live there.
+fn type_in(world: &World, books: &Books, one: &Fed, at: Place, word: Word) -> Option<Move> {
+    let key = one.entity().to_string();
+    match at {
+        Place::Airtable => {
+            let row = books.row(one)?["id"].as_str()?.to_owned();
+            world.airtable(|airtable, cx| airtable.edit_cell(cx, BASE, FEEDBACK, &row, word.field, &json!(word.shown)));
+        }
+        Place::Notion => {
+            let (page, _) = books.pages.get(&key)?;
+            world.notion(|notion, cx| notion.edit_row(cx, page, &json!({ word.field: word.shown })));
+        }
+        Place::Salesforce => {
+            let id = books.children.get(&key)?["Id"].as_str()?.to_owned();
+            let (field, shown) = at_salesforce(word.field, word.shown);
+            world.salesforce(|salesforce, cx| salesforce.edit(cx, CHILDREN, &id, &json!({ field: shown })));
+        }
+    }
+    Some(Move::Word { fed: one.clone(), at, word })
+}
+
+/// So that each connection has its turn: the first of each, then the second of each.
+fn in_turns<'f>(fed: &[&'f Fed]) -> Vec<&'f Fed> {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, &Fed)> = fed
+        .iter()
+        .map(|one| {
+            let turn = seen.entry(one.connection).or_default();
+            *turn += 1;
+            (*turn, *one)
+        })
+        .collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, one)| one).collect()
+}
+
 /// In an order that the seed decides.
 pub(super) fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
     for at in (1..items.len()).rev() {
         let other = usize::try_from(rng.below(at as u64 + 1)).unwrap_or(0);
         items.swap(at, other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(connection: &'static str, outside: &str) -> Fed {
+        Fed { connection, collection: "x", outside: outside.into(), company: None }
+    }
+
+    #[test]
+    fn each_connection_has_its_turn() {
+        let fed =
+            [said("github", "1"), said("github", "2"), said("slack", "3"), said("github", "4"), said("slack", "5")];
+        let turns: Vec<&str> = in_turns(&fed.iter().collect::<Vec<_>>()).iter().map(|one| &*one.outside).collect();
+        assert_eq!(turns, ["1", "3", "2", "5", "4"]);
+    }
+
+    #[test]
+    fn customer_success_reads_addressed() {
+        let word = status("Shipped", "shipped");
+        assert_eq!(at_salesforce(word.field, word.shown), ("Status__c".to_owned(), "Addressed".to_owned()));
+        assert!(
+            word.is_shown(Place::Salesforce, &json!("Addressed"))
+                && !word.is_shown(Place::Salesforce, &json!("Shipped"))
+        );
+        assert!(word.is_shown(Place::Notion, &json!("Shipped")) && !word.is_shown(Place::Airtable, &Value::Null));
     }
 }

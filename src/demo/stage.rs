@@ -3,15 +3,16 @@
 //! The law: the daemon here is the one of `loopd run`: the same house, rooms, listener and admin socket. Nothing is
 //! called that a real vendor would not be called for; only [`Stage::world`] is the vendors' side.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use anyhow::Context as _;
+use connectors::Clock;
 use connectors::clock::SystemClock;
-use connectors::{Clock, Kind};
 use sandbox::{Ports, Served, Vendor, World};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::cli::{admin, open};
@@ -25,12 +26,22 @@ use crate::schema::{EntityId, EntityKind};
 use crate::setup;
 use crate::web::{self, Listening, Web};
 
+use super::settings::{Names, STAGED, WEBHOOK_SECRET, write_config};
+
 pub const BASE: &str = "appDemo0000000001";
 pub(super) const TEAM: &str = "ENG";
 pub const FEEDBACK: &str = "Feedback";
 pub(super) const CUSTOMERS: &str = "Customers";
 pub(super) const THEMES: &str = "Themes";
-const WEBHOOK_SECRET: &str = "demo-webhook-secret";
+/// Salesforce's records of what was said.
+pub(super) const CHILDREN: &str = "Loopd_Feedback__c";
+/// The survey at Typeform.
+pub(super) const FORM: &str = "demoNPS1";
+/// Our own domain: who writes from it is no customer.
+pub(super) const OURS: &str = "ours.example.com";
+/// What the pages of our product and the senders of usage are given.
+pub(super) const APP_KEY: &str = "pk_demo_console_1";
+pub(super) const WRITE_KEY: &str = "demo-write-key-of-20-letters";
 
 pub struct Stage {
     pub world: Arc<World>,
@@ -41,12 +52,14 @@ pub struct Stage {
     pub address: SocketAddr,
     /// Calls that setting up took, per vendor: they are no part of the run.
     pub before: Vec<(Vendor, u64)>,
+    /// Salesforce's ids of accounts, by their domain.
+    pub accounts: BTreeMap<String, String>,
     running: Running,
     listening: Listening,
     asked: JoinHandle<()>,
 }
 
-/// The vendors, empty but for the repositories.
+/// The vendors, empty but for the repositories, a survey, and where Salesforce keeps the ARR.
 pub async fn vendors(seed: u64, repos: &[String]) -> anyhow::Result<(Arc<World>, Served)> {
     let clock = SystemClock::new();
     let world = World::new(seed, Arc::new(move || clock.now()));
@@ -56,15 +69,28 @@ pub async fn vendors(seed: u64, repos: &[String]) -> anyhow::Result<(Arc<World>,
             github.create_repo(repo, cx);
         }
     });
-    let served =
-        sandbox::serve(world.clone(), Ports::default()).await.context("the sandbox cannot listen on loopback")?;
+    world.typeform(|typeform, cx| {
+        let questions = json!([
+            {"ref": "nps", "type": "nps", "title": "How likely are you to recommend us?"},
+            {"ref": "why", "type": "long_text", "title": "Why?"},
+        ]);
+        typeform.add_form(FORM, "Customer survey", &questions, &["email"], cx)
+    });
+    // A workspace on the Business plan: the settings say why.
+    world.notion(|notion, _| notion.set_quota(600));
+    world.salesforce(|salesforce, cx| {
+        salesforce.run_as(Some(true));
+        let arr = json!({"type": "Currency", "precision": 18, "scale": 0, "label": "ARR"});
+        salesforce.add_field(cx, "Account", "ARR__c", &arr);
+    });
+    let served = sandbox::serve(world.clone(), &Ports::new()).await.context("the sandbox cannot listen on loopback")?;
     Ok((world, served))
 }
 
 /// Opens the house, lets `setup` make the tables and labels, has the vendors send their webhooks here, and starts.
-pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, repos: &[String]) -> anyhow::Result<Stage> {
+pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, names: &Names) -> anyhow::Result<Stage> {
     let address = free_address()?;
-    let path = write_config(folder, &served, address, repos)?;
+    let path = write_config(folder, &served, address, &STAGED, names)?;
     let config = config::load(&path, &Machine).map_err(|problems| {
         anyhow::anyhow!("the demo's own configuration is wrong, this is a bug:\n{}", open::render(&problems))
     })?;
@@ -72,18 +98,22 @@ pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, repos
     let socket = admin::socket_of(&config.ledger.path);
     let house = open::house(config, ledger.clone(), &open::way_out(Arc::new(NoProbe))?)?;
     // No route of the demo writes labels into GitHub.
-    for connection in ["airtable", "linear"].iter().filter_map(|name| house.connections.get(*name)) {
+    for connection in
+        ["airtable", "linear", "notion", "salesforce"].iter().filter_map(|name| house.connections.get(*name))
+    {
         setup::all(&house, connection, &RealPause).await?;
     }
     let hook = |name: &str| format!("http://{address}/hooks/{name}");
     world.github(|github, cx| {
-        for repo in repos {
+        for repo in &names.repos {
             github.set_webhook(repo, &hook("github"), WEBHOOK_SECRET, cx);
         }
     });
     world.intercom(|intercom, _| intercom.set_webhook(&hook("intercom"), WEBHOOK_SECRET));
     world.linear(|linear, cx| linear.set_webhook(cx, &hook("linear"), WEBHOOK_SECRET));
-    let before = Vendor::ALL.map(|vendor| (vendor, world.books(vendor).calls)).to_vec();
+    world.notion(|notion, cx| notion.set_webhook(cx, &hook("notion"), WEBHOOK_SECRET));
+    world.slack(|slack, _| slack.set_webhook(&hook("slack"), WEBHOOK_SECRET));
+    let before = STAGED.map(|vendor| (vendor, world.books(vendor).calls)).to_vec();
 
     let current: Current = Arc::new(RwLock::new(house.clone()));
     let web = Web::new(current.clone(), Door::open(ledger), open::free_space());
@@ -98,6 +128,7 @@ pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, repos
         config: path,
         address,
         before,
+        accounts: names.accounts.clone(),
         running,
         listening,
         asked,
@@ -137,80 +168,4 @@ impl Stage {
 fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
     Ok(listener.local_addr()?)
-}
-
-/// Writes the configuration and its secrets.
-///
-/// # Errors
-/// When the folder cannot be written.
-pub fn write_config(folder: &Path, served: &Served, address: SocketAddr, repos: &[String]) -> anyhow::Result<PathBuf> {
-    let secrets = folder.join("secrets");
-    std::fs::create_dir_all(&secrets)?;
-    for vendor in Vendor::ALL {
-        std::fs::write(secrets.join(vendor.name()), vendor.token())?;
-    }
-    std::fs::write(secrets.join("webhook"), WEBHOOK_SECRET)?;
-    let path = folder.join("config.toml");
-    std::fs::write(&path, text(served, address, repos))?;
-    Ok(path)
-}
-
-/// The demo's configuration: loopd's defaults, but that what takes minutes takes seconds.
-fn text(served: &Served, address: SocketAddr, repos: &[String]) -> String {
-    let mut text = format!(
-        r#"# Written by `loopd demo`. The vendors here are the sandbox's.
-[ledger]
-path = "ledger"
-
-[http]
-listen     = "{address}"
-public_url = "http://{address}"
-
-[log]
-filter = "warn"
-
-[sync]
-settle_seconds        = 1
-counts_settle_seconds = 3
-stale_read_seconds    = 5
-
-[vocabularies]
-product = [
-  {{ value = "API", words = ["api", "endpoint", "request"] }}, {{ value = "SDK", words = ["sdk", "client", "python", "typescript"] }},
-  {{ value = "Console", words = ["console", "dashboard", "workspace"] }}, {{ value = "OCR", words = ["ocr", "tables"] }},
-]
-
-"#
-    );
-    for vendor in Vendor::ALL {
-        let (name, base) = (vendor.name(), served.base(vendor));
-        // Some meter by the hour: a demo that lasts a minute may use much of the hour's calls at once.
-        let (schedule, more) = match vendor {
-            Vendor::GitHub => (
-                "\"*/5 * * * *\"".to_owned(),
-                format!("repos = {repos:?}\nquota = {{ calls = 5000, per_seconds = 3600, burst = 800 }}"),
-            ),
-            Vendor::Intercom => (
-                "{ conversations = \"*/10 * * * * *\", companies = \"*/20 * * * * *\" }".to_owned(),
-                "arr_attribute = \"arr\"".to_owned(),
-            ),
-            Vendor::Airtable => (
-                "{ payloads = \"*/10 * * * * *\", modified = \"0 * * * * *\" }".to_owned(),
-                // A tenth below the limit: here both sides share one machine, which may be busy with something else.
-                format!("base = \"{BASE}\"\ntypecast = true\nquota = {{ calls = 9, per_seconds = 2 }}"),
-            ),
-            Vendor::Linear => (
-                "\"*/20 * * * * *\"".to_owned(),
-                format!("team = \"{TEAM}\"\nquota = {{ calls = 2400, per_seconds = 3600, burst = 1500 }}"),
-            ),
-        };
-        // Airtable's secret comes with the webhook that loopd makes there.
-        let secret = if vendor == Vendor::Airtable { "" } else { "webhook_secret = { file = \"secrets/webhook\" }\n" };
-        let _ = writeln!(
-            text,
-            "[connection.{name}]\nkind = \"{name}\"\nbase_url = \"{base}\"\ntoken = {{ file = \"secrets/{name}\" }}\nwebhook = true\n{secret}schedule = {schedule}\n{more}\n"
-        );
-    }
-    text.push_str(&config::routes(&Kind::ALL));
-    text
 }

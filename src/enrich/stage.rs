@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{Suggestion, Text};
+use crate::customers;
 use crate::follow::{follow, records};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, ENRICH, Entry, LedgerError, Tx, What, When};
@@ -76,7 +77,16 @@ fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
                 finish(tx)
             })
         }
-        Body::Customer(_) | Body::Theme(_) => {
+        Body::Customer(customer) => {
+            if customer.is_merged() {
+                customers::move_items(house, entity.id)?;
+            } else {
+                customers::sort_items(house, entity.id)?;
+                pass_on(house, entity.id)?;
+            }
+            house.ledger.transact(finish)
+        }
+        Body::Theme(_) => {
             pass_on(house, entity.id)?;
             house.ledger.transact(finish)
         }
@@ -100,6 +110,9 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Su
     if !feedback.decided.contains_key("customer") {
         let customer = recognise(house, tx, id, &feedback.hints)?;
         feedback.customer = customer.or(feedback.customer);
+    }
+    if let Some(customer) = feedback.customer {
+        feedback.customer = Some(customers::survivor(tx, customer)?);
     }
     let mut value = Entity { id, body: Body::Feedback(feedback.clone()) }.to_value();
     for suggestion in suggestions {

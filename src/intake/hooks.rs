@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use connectors::{Delivery, Refusal, Request};
+use connectors::{Delivery, Refusal, Request, Webhook};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::house::House;
-use crate::ledger::{Input, Ledger, LedgerError, Position, Via, When, fetch_item, fetch_lane};
+use crate::house::{Connection, House};
+use crate::ledger::{Input, Ledger, LedgerError, Position, Tally, Via, When, fetch_item, fetch_lane};
+use crate::schema::{EntityId, EntityKind};
 
 /// A verified delivery and the connection it came by.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub enum Rejection {
     Unknown,
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error("no connection that takes webhooks has this key")]
+    Key,
     #[error("it cannot be put on disk now")]
     Unavailable,
 }
@@ -37,6 +40,7 @@ impl Rejection {
     pub fn status(&self) -> u16 {
         match self {
             Self::Unknown => 404,
+            Self::Key => 401,
             Self::Refused(refusal) => refusal.status(),
             Self::Unavailable => 503,
         }
@@ -45,6 +49,7 @@ impl Rejection {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
+            Self::Key => "key",
             Self::Refused(refusal) => refusal.label(),
             Self::Unavailable => "unavailable",
         }
@@ -60,6 +65,47 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     Ok(Arrived { connection: connection.to_owned(), delivery, at })
 }
 
+/// The connections whose senders use this path, and how they receive.
+fn served<'h>(house: &'h House, path: &'h str) -> impl Iterator<Item = (&'h Connection, &'h dyn Webhook)> {
+    let hooks = house.connections.values().filter(|open| open.webhook);
+    let hooks = hooks.filter_map(|open| Some((open, open.connector.webhook()?)));
+    hooks.filter(move |(_, hook)| hook.fixed_paths().contains(&path))
+}
+
+/// Whether a connection here has senders at this path.
+pub fn serves(house: &House, path: &str) -> bool {
+    served(house, path).next().is_some()
+}
+
+/// [`receive`], at a path that senders share: the key in the request says whose it is.
+pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived, Rejection> {
+    if !serves(house, path) {
+        return Err(Rejection::Unknown);
+    }
+    let (open, hook) = served(house, path).find(|(_, hook)| hook.is_ours(path, raw)).ok_or(Rejection::Key)?;
+    let at = house.now();
+    let delivery = hook.open_at(path, raw, at)?;
+    Ok(Arrived { connection: open.name.clone(), delivery, at })
+}
+
+/// The condition under which `status` shows what a vendor's request asks of a person.
+const NOTICE: &str = "asked by webhook";
+
+impl Arrived {
+    /// The body that the sender wants with our 2xx: content type and text.
+    pub fn reply(&self) -> Option<(&'static str, String)> {
+        let reply = self.delivery.reply.as_ref()?;
+        let body = match &reply.names {
+            Some(key) => {
+                let id = EntityId::derive(&self.connection, &key.collection, &key.id);
+                reply.body.replace("{id}", &id.short(EntityKind::Feedback))
+            }
+            None => reply.body.clone(),
+        };
+        Some((reply.content_type, body))
+    }
+}
+
 /// One look answers all the pings that come within this time; a person who edits makes many.
 const PINGS: TimeDelta = TimeDelta::seconds(1);
 
@@ -72,6 +118,15 @@ pub fn admit(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
 /// Puts deliveries into the ledger, in one commit. Not yet durable.
 fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
     ledger.transact(|tx| {
+        let mut tally = Tally::default();
+        // Who belongs where first: it may stand behind the events that it places.
+        for Arrived { connection, delivery, at } in arrived {
+            tally.join(tx, connection, &delivery.members, *at)?;
+        }
+        for Arrived { connection, delivery, at } in arrived {
+            tally.count(tx, connection, &delivery.usage, *at)?;
+        }
+        tally.write(tx)?;
         for Arrived { connection, delivery, at } in arrived {
             for record in &delivery.records {
                 tx.ingest(&Input {
@@ -90,6 +145,9 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
                     tx.set_position(connection, stream, &Position { due: Some(*at + PINGS), ..position })?;
                 }
             }
+            if let Some(notice) = &delivery.notice {
+                tx.raise(connection, NOTICE, notice, false, *at)?;
+            }
             if !delivery.fetch.is_empty() {
                 tx.nudge(crate::ledger::poll_lane(connection));
             }
@@ -98,8 +156,9 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
     })
 }
 
-/// The most deliveries in one commit.
+/// The most deliveries in one commit, and the most that these may count together.
 const GATHER: usize = 512;
+const EVENTS: usize = 20_000;
 /// The most that may wait; more are answered 503, which the vendor repeats.
 const WAITING: usize = 8192;
 
@@ -119,10 +178,13 @@ impl Door {
             let mut waiting: Vec<(Arrived, Answer)> = Vec::new();
             let mut shut = false;
             while let Some(first) = arrivals.blocking_recv() {
+                let mut events = first.0.delivery.usage.len();
                 waiting.push(first);
                 while waiting.len() < GATHER
+                    && events < EVENTS
                     && let Ok(next) = arrivals.try_recv()
                 {
+                    events += next.0.delivery.usage.len();
                     waiting.push(next);
                 }
                 let (arrived, answers): (Vec<Arrived>, Vec<Answer>) = waiting.drain(..).unzip();

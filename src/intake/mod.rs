@@ -4,8 +4,10 @@
 //! content is on disk.
 
 mod hooks;
+mod listen;
 mod poll;
 mod sweep;
 
-pub use hooks::{Arrived, Current, Door, Rejection, admit, receive};
+pub use hooks::{Arrived, Current, Door, Rejection, admit, receive, receive_at, serves};
+pub use listen::Listen;
 pub use poll::Poll;

@@ -11,7 +11,7 @@ use connectors::{Fault, Next, Record, Source};
 use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop, UNREACHABLE};
-use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Via, fetch_lane, poll_lane, sync_lane};
+use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Tally, Via, fetch_lane, poll_lane, sync_lane};
 use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
@@ -275,10 +275,17 @@ async fn pull(
         cursor: Some(cursor),
         due: Some(if caught_up.is_some() { stream.schedule.after(now) } else { now }),
         caught_up: caught_up.or(position.caught_up),
-        records: position.records + page.records.len() as u64,
+        records: position.records + page.records.len() as u64 + page.usage.len() as u64,
     };
+    if let Some(whole) = page.whole {
+        // Before the position moves: a crash in between does it again.
+        house.ledger.drop_untold(&connection.name, whole)?;
+    }
     let taken = house.ledger.transact(|tx| {
         tx.advance(&connection.name, &stream.name, position.cursor.as_ref(), &next)?;
+        let mut tally = Tally::default();
+        tally.count(tx, &connection.name, &page.usage, seen_at)?;
+        tally.write(tx)?;
         tx.clear(&connection.name, &format!("stream {}", stream.name))?;
         for record in &page.records {
             tx.ingest(&Input { connection: connection.name.clone(), record: record.clone(), via: Via::Poll, seen_at })?;

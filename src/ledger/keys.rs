@@ -28,6 +28,13 @@ pub(super) fn pair(a: EntityId, b: EntityId) -> Bytes {
     [a.as_bytes().as_slice(), b.as_bytes()].concat()
 }
 
+/// What a name comes down to, then whose it is.
+pub(super) fn alike(core: &str, customer: EntityId) -> Bytes {
+    let mut key = texts(&[core]);
+    key.extend(customer.as_bytes());
+    key
+}
+
 pub(super) fn sequence(number: u64) -> Bytes {
     number.to_be_bytes().to_vec()
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 
-use super::records::{Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, StoredEntity};
+use super::records::{
+    Base, Condition, Dead, Doubt, Effect, Entry, Input, Link, Outgoing, Position, Question, StoredEntity,
+};
 use super::store::Tree;
 use super::work::{Claim, Slot};
 use super::{Ledger, LedgerError, Taken, decode, entity_from, keys, raw};
@@ -198,6 +200,11 @@ impl Ledger {
         Ok(ids)
     }
 
+    /// Whose name this is.
+    pub fn named_customer(&self, alias: &Alias) -> Result<Option<EntityId>, LedgerError> {
+        self.get(Tree::Aliases, &keys::texts(&[&alias.to_string()]))
+    }
+
     /// The feedback that waits for a customer of this name.
     pub fn waiting(&self, alias: &Alias) -> Result<Vec<EntityId>, LedgerError> {
         let prefix = keys::texts(&[&alias.to_string()]);
@@ -207,6 +214,43 @@ impl Ledger {
             Ok(true)
         })?;
         Ok(ids)
+    }
+
+    /// Whose name this is.
+    pub fn customer_by(&self, alias: &Alias) -> Result<Option<EntityId>, LedgerError> {
+        self.get(Tree::Aliases, &keys::texts(&[&alias.to_string()]))
+    }
+
+    /// Every pair of customers that was ever in doubt, once.
+    pub fn doubts(&self) -> Result<Vec<(EntityId, EntityId, Doubt)>, LedgerError> {
+        let mut doubts = Vec::new();
+        self.each(Tree::Pairs, &[], |key, value| {
+            if let Some((a, rest)) = keys::read_entity(key)
+                && let Some((b, _)) = keys::read_entity(rest)
+                && a < b
+            {
+                doubts.push((a, b, decode(Tree::Pairs, value)?));
+            }
+            Ok(true)
+        })?;
+        Ok(doubts)
+    }
+
+    /// With whom this customer was ever in doubt.
+    pub fn doubted_with(&self, customer: EntityId) -> Result<Vec<EntityId>, LedgerError> {
+        let mut others = Vec::new();
+        self.each(Tree::Pairs, customer.as_bytes(), |key, _| {
+            others.extend(key.get(16..).and_then(keys::read_entity).map(|(id, _)| id));
+            Ok(true)
+        })?;
+        Ok(others)
+    }
+
+    /// Customers whose names come down to this; at most `limit`.
+    pub fn alike(&self, core: &str, limit: usize) -> Result<Vec<EntityId>, LedgerError> {
+        let prefix = keys::texts(&[core]);
+        let rows = self.shared.store.scan(Tree::Alike, &prefix, None, limit)?;
+        Ok(rows.iter().filter_map(|(key, _)| keys::read_entity(&key[prefix.len()..])).map(|(id, _)| id).collect())
     }
 
     /// Parts that wait for this parent.
@@ -349,6 +393,11 @@ impl Ledger {
             Ok(true)
         })?;
         Ok(entries)
+    }
+
+    /// One dead letter.
+    pub fn dead_letter(&self, number: u64) -> Result<Option<Dead>, LedgerError> {
+        self.get(Tree::Dead, &keys::sequence(number))
     }
 
     /// The dead letters, each by its number: a digest of what it is about. One that cannot be read is told in the log and

@@ -22,6 +22,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod usage;
 mod verify;
 mod work;
 
@@ -39,12 +40,13 @@ use tokio::sync::Notify;
 pub use memory_store::{MemoryStore, Overlay};
 pub use place::stands;
 pub use records::{
-    Base, Condition, Dead, Effect, Entry, FieldBase, GENERATIONS, Input, Known, Letter, Link, LinkState, MessageState,
-    Outgoing, Position, Question, Seen, StoredEntity, Via, Waiting, Was, What,
+    Base, Condition, Dead, Doubt, DoubtState, Effect, Entry, FieldBase, GENERATIONS, Input, Known, Letter, Link,
+    LinkState, MessageState, Outgoing, Position, Question, Seen, StoredEntity, Via, Waiting, Was, What,
 };
 pub use sled_store::{FreeSpace, RESERVE, SledStore};
 pub use store::{Batch, Row, Store, StoreError, Tree};
 pub use tx::Tx;
+pub use usage::{Cell, Counts, EXACT, Expiry, FEATURES, Holder, OTHER, PEOPLE, People, Span, Tally, USAGE};
 pub use verify::{Broken, verify};
 pub use work::{Claim, Slot, When, fetch_item, read_fetch_item};
 

@@ -220,6 +220,12 @@ pub enum Letter {
     Unreadable {
         bytes: Vec<u8>,
     },
+    /// A line of a file that could not be taken in. It goes when the file, mended, is taken in again.
+    Line {
+        file: String,
+        line: u64,
+        text: String,
+    },
 }
 
 impl Letter {
@@ -234,6 +240,7 @@ impl Letter {
             Self::Message { id } => format!("message {id}"),
             Self::Fetch { key } => format!("fetch {connection} {} {}", key.collection, key.id),
             Self::Unreadable { bytes } => format!("unreadable {bytes:02x?}"),
+            Self::Line { file, line, .. } => format!("line {connection} {file} {line}"),
         }
     }
 
@@ -291,6 +298,10 @@ pub enum What {
     Stopped,
     Message,
     Decided,
+    /// Two customers became one.
+    Merged,
+    /// What was one customer became two.
+    Parted,
 }
 
 /// A message that waits for a person, or is on its way.
@@ -353,6 +364,24 @@ pub struct Question {
     /// In the entity's terms.
     pub ours: Value,
     pub theirs: Value,
+}
+
+/// Two customers who may be one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Doubt {
+    pub at: DateTime<Utc>,
+    pub state: DoubtState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum DoubtState {
+    /// It waits for a person.
+    Open,
+    /// They are one, and were merged.
+    One { by: String, at: DateTime<Utc> },
+    /// They are two. That is never asked again.
+    Two { by: String, at: DateTime<Utc> },
 }
 
 /// Something that is wrong with a connection now.

@@ -48,11 +48,23 @@ pub enum Tree {
     Bindings,
     /// What is wrong right now, per connection.
     Conditions,
+    /// How often each account used each feature on each day.
+    Usage,
+    /// When each account used something first and last.
+    UsageOf,
+    /// The people of whom it is known where they belong.
+    Members,
+    /// The events that were counted, by their ids.
+    Counted,
+    /// Pairs of customers who may be one, and what a person said of them; each pair stands both ways round.
+    Pairs,
+    /// Customers by what is left of their names when case, signs and legal forms are taken away.
+    Alike,
     Meta,
 }
 
 impl Tree {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::Inbox,
         Self::Raw,
         Self::Seen,
@@ -75,6 +87,12 @@ impl Tree {
         Self::Review,
         Self::Bindings,
         Self::Conditions,
+        Self::Usage,
+        Self::UsageOf,
+        Self::Members,
+        Self::Counted,
+        Self::Pairs,
+        Self::Alike,
         Self::Meta,
     ];
 
@@ -102,6 +120,12 @@ impl Tree {
             Self::Review => "review",
             Self::Bindings => "bindings",
             Self::Conditions => "conditions",
+            Self::Usage => "usage",
+            Self::UsageOf => "usage_of",
+            Self::Members => "members",
+            Self::Counted => "counted",
+            Self::Pairs => "pairs",
+            Self::Alike => "alike",
             Self::Meta => "meta",
         }
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    Base, Condition, Dead, Effect, Entry, Input, Letter, Link, Outgoing, Position, Question, Seen, StoredEntity,
+    Base, Condition, Dead, Doubt, Effect, Entry, Input, Letter, Link, Outgoing, Position, Question, Seen, StoredEntity,
     Waiting,
 };
 use super::store::{Batch, Bytes, Store, Tree};
@@ -47,7 +47,7 @@ impl<'a> Tx<'a> {
         (Batch { checks, writes }, self.nudges)
     }
 
-    fn bytes(&mut self, tree: Tree, key: Bytes) -> Result<Option<Bytes>, LedgerError> {
+    pub(super) fn bytes(&mut self, tree: Tree, key: Bytes) -> Result<Option<Bytes>, LedgerError> {
         let place = (tree, key);
         if let Some(written) = self.writes.get(&place) {
             return Ok(written.clone());
@@ -68,6 +68,34 @@ impl<'a> Tx<'a> {
     pub(super) fn write<T: Serialize>(&mut self, tree: Tree, key: Bytes, value: &T) -> Result<(), LedgerError> {
         self.writes.insert((tree, key), Some(super::encode(value)?));
         Ok(())
+    }
+
+    /// A row that is no JSON.
+    pub(super) fn put(&mut self, tree: Tree, key: Bytes, value: Bytes) {
+        self.writes.insert((tree, key), Some(value));
+    }
+
+    /// The keys below a prefix, with what this transaction has written. Each is read by itself, and so a precondition; that
+    /// there are no more of them is none.
+    pub(super) fn keys_below(&mut self, tree: Tree, prefix: &[u8]) -> Result<BTreeSet<Bytes>, LedgerError> {
+        let mut found: BTreeSet<Bytes> = BTreeSet::new();
+        let mut after: Option<Bytes> = None;
+        loop {
+            let rows = self.store.scan(tree, prefix, after.as_deref(), 256)?;
+            match rows.last() {
+                Some((key, _)) => after = Some(key.clone()),
+                None => break,
+            }
+            found.extend(rows.into_iter().map(|(key, _)| key));
+        }
+        let written = self.writes.range((tree, prefix.to_vec())..);
+        for ((_, key), value) in written.take_while(|((of, key), _)| *of == tree && key.starts_with(prefix)) {
+            match value {
+                Some(_) => found.insert(key.clone()),
+                None => found.remove(key),
+            };
+        }
+        Ok(found)
     }
 
     pub(super) fn remove(&mut self, tree: Tree, key: Bytes) {
@@ -289,7 +317,42 @@ impl<'a> Tx<'a> {
         self.remove(Tree::Waiting, key);
     }
 
+    /// What is known of these two being one.
+    pub fn doubt(&mut self, a: EntityId, b: EntityId) -> Result<Option<Doubt>, LedgerError> {
+        self.read(Tree::Pairs, keys::pair(a, b))
+    }
+
+    pub fn put_doubt(&mut self, a: EntityId, b: EntityId, doubt: &Doubt) -> Result<(), LedgerError> {
+        self.write(Tree::Pairs, keys::pair(a, b), doubt)?;
+        self.write(Tree::Pairs, keys::pair(b, a), doubt)
+    }
+
+    /// The customer's name comes down to this.
+    pub fn put_alike(&mut self, core: &str, customer: EntityId) -> Result<(), LedgerError> {
+        self.write(Tree::Alike, keys::alike(core, customer), &())
+    }
+
+    pub fn drop_alike(&mut self, core: &str, customer: EntityId) {
+        self.remove(Tree::Alike, keys::alike(core, customer));
+    }
+
     // Links
+
+    /// The record becomes another entity's, with what was agreed on about it.
+    pub fn hand_over(
+        &mut self,
+        from: EntityId,
+        to: EntityId,
+        connection: &str,
+        collection: &str,
+    ) -> Result<(), LedgerError> {
+        let Some(link) = self.link(from, connection, collection)? else { return Ok(()) };
+        let base = self.base(from, connection, collection)?;
+        self.remove(Tree::Links, keys::entity(from, &[connection, collection]));
+        self.remove(Tree::Bases, keys::entity(from, &[connection, collection]));
+        self.put_link(to, connection, collection, &link)?;
+        self.put_base(to, connection, collection, &base)
+    }
 
     pub fn link(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Option<Link>, LedgerError> {
         self.read(Tree::Links, keys::entity(entity, &[connection, collection]))

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::records::{Base, Condition, Dead, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen};
+use super::records::{Base, Condition, Dead, Doubt, Effect, Entry, Input, Link, Outgoing, Position, Question, Seen};
 use super::store::Tree;
 use super::work::Slot;
-use super::{Ledger, LedgerError, decode, keys, raw};
+use super::{Ledger, LedgerError, decode, keys, raw, usage};
 use crate::schema::EntityId;
 
 /// A law that does not hold.
@@ -172,6 +172,13 @@ pub fn verify(ledger: &Ledger) -> Result<Vec<Broken>, LedgerError> {
         }
         Ok(true)
     })?;
+    ledger.each(Tree::Alike, &[], |key, _| {
+        let whose = keys::read_first_text(key).and_then(|(_, rest)| keys::read_entity(rest));
+        if !whose.is_some_and(|(id, _)| entities.contains(&id)) {
+            note(Tree::Alike, format!("{key:02x?}"), "what a name comes down to leads to a customer that exists");
+        }
+        Ok(true)
+    })?;
     ledger.each(Tree::Messages, &[], |key, value| {
         let row = keys::read_texts(key).unwrap_or_default().join(" ");
         if !decode::<Outgoing>(Tree::Messages, value).is_ok_and(|message| entities.contains(&message.entity)) {
@@ -180,7 +187,18 @@ pub fn verify(ledger: &Ledger) -> Result<Vec<Broken>, LedgerError> {
         Ok(true)
     })?;
 
-    let readable: [(Tree, Check); 9] = [
+    for tree in [Tree::Usage, Tree::UsageOf, Tree::Members, Tree::Counted] {
+        ledger.each(tree, &[], |key, value| {
+            if let Err(law) = usage::check(tree, key, value) {
+                note(tree, format!("{key:02x?}"), &law);
+            } else if tree == Tree::Usage && !usage::is_spanned(ledger, key)? {
+                note(tree, format!("{key:02x?}"), "the days of an account are known");
+            }
+            Ok(true)
+        })?;
+    }
+
+    let readable: [(Tree, Check); 10] = [
         (Tree::Inbox, |value| decode::<Input>(Tree::Inbox, value).map(|_| ())),
         (Tree::Parked, |value| decode::<Input>(Tree::Parked, value).map(|_| ())),
         (Tree::Seen, |value| decode::<Seen>(Tree::Seen, value).map(|_| ())),
@@ -190,6 +208,7 @@ pub fn verify(ledger: &Ledger) -> Result<Vec<Broken>, LedgerError> {
         (Tree::Log, |value| decode::<Entry>(Tree::Log, value).map(|_| ())),
         (Tree::Review, |value| decode::<Question>(Tree::Review, value).map(|_| ())),
         (Tree::Conditions, |value| decode::<Condition>(Tree::Conditions, value).map(|_| ())),
+        (Tree::Pairs, |value| decode::<Doubt>(Tree::Pairs, value).map(|_| ())),
     ];
     for (tree, check) in readable {
         ledger.each(tree, &[], |key, value| {

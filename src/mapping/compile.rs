@@ -60,7 +60,7 @@ pub fn compile(file: &str, text: &str) -> Result<Compiled, Vec<Problem>> {
     // An entity that cannot be told is noted already; reading on as feedback would only add noise.
     let mapping = if let (Some((item, is_from)), Some(ends), Some(entity)) = (direction, ends, entity) {
         let mapping = if is_from {
-            for known in ["when", "part_of", "customer"] {
+            for known in ["when", "taken_back", "part_of", "customer"] {
                 root.know(known);
             }
             Mapping::From(Box::new(from::read(&root, &doc, item.place(), ends, entity)))

@@ -81,6 +81,7 @@ fn run(mapping: &Mapping, example: &Example) -> Vec<Problem> {
             got.insert("hints".into(), drawn.hints.iter().map(|alias| Value::from(alias.to_string())).collect());
             got.insert("part_of".into(), json!(drawn.part_of));
             got.insert("skip".into(), json!(drawn.skip));
+            got.insert("taken_back".into(), json!(drawn.taken_back));
             got
         }),
         Mapping::Into(into) => into.desire(&example.given).map(|wanted| {

@@ -24,8 +24,11 @@ pub struct FromMapping {
     pub collection: String,
     pub entity: EntityKind,
     pub part_of: Option<PartOf>,
+    /// A record names only some of what its source knows: what it leaves out stays as it was.
+    pub partial: bool,
     place: Place,
     when: Option<Expression>,
+    taken_back: Option<Expression>,
     fields: Vec<Drawing>,
     customer: Vec<Hint>,
     digest: u64,
@@ -64,6 +67,8 @@ pub struct Drawn {
     pub part_of: Option<String>,
     /// `when` does not hold: the record is none of ours.
     pub skip: bool,
+    /// The source takes it back.
+    pub taken_back: bool,
 }
 
 impl FromMapping {
@@ -76,9 +81,18 @@ impl FromMapping {
         {
             return Ok(Drawn { skip: true, ..Drawn::default() });
         }
+        if let Some(taken_back) = &self.taken_back
+            && taken_back.holds(&input)?
+        {
+            return Ok(Drawn { taken_back: true, ..Drawn::default() });
+        }
         let mut drawn = Drawn::default();
         for drawing in &self.fields {
-            drawn.fields.insert(drawing.path.clone(), drawing.draw(&input)?);
+            let value = drawing.draw(&input)?;
+            let unsaid = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            if !(self.partial && unsaid) {
+                drawn.fields.insert(drawing.path.clone(), value);
+            }
         }
         for hint in &self.customer {
             for alias in hint.draw(&input)? {
@@ -126,6 +140,7 @@ impl Hint {
         for value in values {
             match value {
                 Value::Null => {}
+                Value::String(text) if self.kind == AliasKind::Domain => aliases.extend(Alias::of_domain(&text)),
                 Value::String(text) => aliases.extend(Alias::new(self.kind, &text)),
                 Value::Number(number) => aliases.extend(Alias::new(self.kind, &number.to_string())),
                 other => {
@@ -181,8 +196,10 @@ pub(super) fn read(
         collection: ends.1,
         entity,
         part_of,
+        partial: root.get("partial").and_then(|item| item.boolean()).unwrap_or(false),
         place,
         when: root.get("when").and_then(|item| expression(&item)),
+        taken_back: root.get("taken_back").and_then(|item| expression(&item)),
         fields,
         customer,
         digest: digest(doc.text),
@@ -263,33 +280,30 @@ fn constant_fits(value: Expression, ty: Type, item: &Item<'_, '_>) -> Expression
 
 /// `{ domain = '.author.email' }`; or the bare expression where it tells by itself what it gives.
 fn read_hint(item: &Item<'_, '_>) -> Option<Hint> {
-    const KINDS: [(&str, AliasKind); 4] = [
-        ("domain", AliasKind::Domain),
-        ("company_id", AliasKind::CompanyId),
-        ("github_org", AliasKind::GithubOrg),
-        ("name", AliasKind::Name),
-    ];
-    const MEND: &str = "write { domain = '…' }, { company_id = '…' }, { github_org = '…' } or { name = '…' }";
+    let mend = || {
+        let kinds: Vec<String> = AliasKind::ALL.iter().map(|kind| format!("{{ {} = '…' }}", kind.name())).collect();
+        format!("write one of {}", kinds.join(", "))
+    };
     if item.is_string() {
         let text = item.string()?;
         let last = text.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
-        let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == last) else {
-            item.note("it is not clear what this gives", MEND);
+        let Some(kind) = AliasKind::parse(last) else {
+            item.note("it is not clear what this gives", mend());
             return None;
         };
-        return Some(Hint { kind: *kind, value: expression(item)? });
+        return Some(Hint { kind, value: expression(item)? });
     }
     let section = item.section()?;
     let mut entries = section.entries();
     let (Some(entry), None) = (entries.next(), entries.next()) else {
-        item.note("one name at a time, so that their order is clear", MEND);
+        item.note("one name at a time, so that their order is clear", mend());
         return None;
     };
-    let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == entry.key) else {
-        item.note(format!("a customer is not recognised by `{}`", entry.key), MEND);
+    let Some(kind) = AliasKind::parse(&entry.key) else {
+        item.note(format!("a customer is not recognised by `{}`", entry.key), mend());
         return None;
     };
-    Some(Hint { kind: *kind, value: expression(&entry)? })
+    Some(Hint { kind, value: expression(&entry)? })
 }
 
 /// Compiles an expression; its mistakes are noted at their own place in the file.

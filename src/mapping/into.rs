@@ -149,6 +149,7 @@ fn read_lens(item: &Item<'_, '_>, entity: EntityKind) -> Option<Lens> {
         "from" => read_push(&mut lens, &value, entity),
         _ => read_settable(&mut lens, &value, entity),
     };
+    read_otherwise(&mut lens, &section);
     read_kind(&mut lens, &section, item);
     read_wins(&mut lens, &section);
     section.know("collection");
@@ -229,6 +230,16 @@ fn read_push(lens: &mut Lens, value: &Item<'_, '_>, entity: EntityKind) -> Optio
     }
     lens.value = Source::Expression(expression);
     Some(())
+}
+
+/// What stands there while the path is empty.
+fn read_otherwise(lens: &mut Lens, section: &Section<'_, '_>) {
+    let Some(item) = section.get("otherwise") else { return };
+    if lens.flow != Flow::Both || lens.link.is_some() {
+        item.note("only a field that flows both ways has something to show otherwise", "in `from`, write `.path // …`");
+    } else if let Some(expression) = expression(&item) {
+        lens.value = Source::Otherwise(expression);
+    }
 }
 
 fn read_settable(lens: &mut Lens, value: &Item<'_, '_>, entity: EntityKind) -> Option<()> {

@@ -79,6 +79,8 @@ pub struct Lens {
 pub(super) enum Source {
     /// The lens's own path.
     Path,
+    /// The lens's own path; while that is empty, this.
+    Otherwise(Expression),
     Expression(Expression),
     Template(Template),
 }
@@ -114,7 +116,12 @@ impl Lens {
             (Source::Path, Some(path)) => {
                 super::expr::bounded(path.get(view.value)).map_err(|what| self.place.error(what))?
             }
-            (Source::Path, None) => Value::Null,
+            (Source::Otherwise(otherwise), Some(path)) => match path.get(view.value) {
+                Value::Null => otherwise.eval(view)?,
+                Value::String(text) if text.trim().is_empty() => otherwise.eval(view)?,
+                value => super::expr::bounded(value).map_err(|what| self.place.error(what))?,
+            },
+            (Source::Path | Source::Otherwise(_), None) => Value::Null,
             (Source::Expression(expression), _) => expression.eval(view)?,
             (Source::Template(template), _) => Value::String(template.render(view.value)?),
         };

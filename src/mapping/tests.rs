@@ -1,12 +1,14 @@
 //! Mappings as ops write them: what they give, what comes back, and how mistakes are told.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::types::{self, TURN, Type};
 use super::*;
 use crate::schema::{
-    Alias, AliasKind, Author, Body, Customer, Decision, Entity, EntityId, Feedback, Origin, Status, Tags, Theme, Turn,
-    Verdict,
+    Alias, AliasKind, Author, Body, Customer, Decision, Entity, EntityId, Feedback, Merge, Origin, Status, Tags, Theme,
+    Turn, Verdict,
 };
 
 fn problems(text: &str) -> Vec<Problem> {
@@ -89,12 +91,13 @@ fn full() -> [Entity; 3] {
         enrichment: [("tags.category".to_owned(), verdict)].into(),
         decided: decided.clone().into(),
         withdrawn: true,
+        merged_from: vec![id],
     };
     let customer = Customer {
         name: text(),
         origin: origin.clone(),
         domains: vec!["example.com".into()],
-        aliases: vec![alias],
+        aliases: vec![alias.clone()],
         industry: text(),
         region: text(),
         tier: text(),
@@ -105,6 +108,11 @@ fn full() -> [Entity; 3] {
         customer_since: chrono::NaiveDate::from_ymd_opt(2026, 1, 2),
         decided: decided.clone().into(),
         withdrawn: true,
+        given: vec![alias.clone()],
+        refused: vec![alias],
+        absorbed: vec![id],
+        merged: Some(Merge { into: id, at, by: "cli".into(), took: BTreeMap::new(), handed: Vec::new() }),
+        parted_from: Some(id),
     };
     let theme = Theme {
         name: text(),

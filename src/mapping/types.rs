@@ -81,6 +81,7 @@ const FEEDBACK: &[Field] = &[
     field("enrichment", Type::Engine, Set::Engine),
     field("decided", Type::Engine, Set::Engine),
     field("withdrawn", Type::Flag, Set::Engine),
+    field("merged_from", Type::Engine, Set::Engine),
 ];
 
 const CUSTOMER: &[Field] = &[
@@ -101,6 +102,15 @@ const CUSTOMER: &[Field] = &[
     field("customer_since", Type::Day, Set::Anyone),
     field("decided", Type::Engine, Set::Engine),
     field("withdrawn", Type::Flag, Set::Engine),
+    field("given", Type::Engine, Set::Engine),
+    field("refused", Type::Engine, Set::Engine),
+    field("absorbed", Type::Engine, Set::Engine),
+    field("merged.into", Type::Engine, Set::Engine),
+    field("merged.at", Type::Engine, Set::Engine),
+    field("merged.by", Type::Engine, Set::Engine),
+    field("merged.took", Type::Engine, Set::Engine),
+    field("merged.handed", Type::Engine, Set::Engine),
+    field("parted_from", Type::Entity(EntityKind::Customer), Set::Engine),
 ];
 
 const THEME: &[Field] = &[
@@ -143,6 +153,8 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.region",
             "derived.theme_name",
             "derived.urls",
+            "derived.shipped_at",
+            "derived.customer_links",
         ],
         EntityKind::Customer => &[
             "id",
@@ -152,6 +164,21 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.days_as_customer",
             "derived.feedback_count",
             "derived.open_count",
+            "derived.open_requests",
+            "derived.last_feedback_at",
+            "derived.top_theme",
+            "derived.risk",
+            "derived.addressed_count",
+            "derived.last_addressed_at",
+            "derived.addressed",
+            "usage.last_seen",
+            "usage.events_30d",
+            "usage.previous_30d",
+            "usage.active_users",
+            "usage.active_features",
+            "usage.top_feature",
+            "usage.trend",
+            "derived.merged_into",
         ],
         EntityKind::Theme => &["id", "short_id", "kind", "links", "derived.count", "derived.customers", "derived.arr"],
     }
@@ -179,7 +206,18 @@ pub(crate) fn is_inner(table: &[Field], dotted: &str) -> bool {
 pub(crate) fn readable(kind: EntityKind, keys: &[&str]) -> bool {
     let dotted = keys.join(".");
     // Into these one may look as deep as one likes.
-    let open = ["links", "enrichment", "decided", "origin", "hints", "thread", "aliases", "derived.urls"];
+    let open = [
+        "links",
+        "enrichment",
+        "decided",
+        "origin",
+        "hints",
+        "thread",
+        "aliases",
+        "derived.urls",
+        "derived.customer_links",
+        "derived.addressed",
+    ];
     if keys.is_empty() || open.iter().any(|open| dotted == *open || dotted.starts_with(&format!("{open}."))) {
         return true;
     }

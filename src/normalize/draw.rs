@@ -7,12 +7,13 @@ use connectors::Key;
 use serde_json::Value;
 
 use super::{Failed, Refused, text};
+use crate::customers::{self, gather, set_tier};
 use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{ENRICH, Entry, Input, LedgerError, Link, LinkState, Tx, What, When, fetch_item, fetch_lane};
 use crate::mapping::{Drawn, FromMapping};
 use crate::recognise::name_customer;
-use crate::schema::{Alias, Body, Customer, Entity, EntityId, EntityKind, Origin, Path, Turn};
+use crate::schema::{Alias, Body, Customer, Entity, EntityId, EntityKind, Feedback, Origin, Path, Status, Turn};
 
 pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input) -> Result<(), Failed> {
     let refused = |field: Option<String>, cause: String| {
@@ -24,6 +25,9 @@ pub(super) fn draw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input:
     let drawn = mapping.draw(body).map_err(|error| refused(Some(error.field.clone()), error.to_string()))?;
     if drawn.skip {
         return Ok(());
+    }
+    if drawn.taken_back {
+        return Ok(take_back(house, tx, input)?);
     }
     if let Some(part_of) = &mapping.part_of {
         let parent = drawn
@@ -52,14 +56,16 @@ impl From<LedgerError> for Whole {
 fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, drawn: &Drawn) -> Result<(), Whole> {
     let (connection, key) = (&input.connection, &input.record.key);
     let now = house.now();
-    let id = resolve(tx, mapping, input, drawn)?;
+    let drawn = &Drawn { hints: house.config.customers.rules.order(&drawn.hints), ..drawn.clone() };
+    let id = resolve(house, tx, mapping, input, drawn)?;
     let before = tx.entity(id)?;
     let mut entity = before.clone().unwrap_or_else(|| Entity::empty(id, mapping.entity));
     let mut base = tx.base(id, connection, &key.collection)?;
     if matches!((input.record.version, base.version), (Some(new), Some(old)) if new.0 < old) {
         return Ok(()); // A read that was slower than the news.
     }
-    let (changed, lines) = overlay(house, connection, &entity, &base.drawn, drawn, before.is_none())?;
+    let said_before = base.drawn.clone();
+    let (changed, lines) = overlay(house, connection, &entity, &said_before, drawn, before.is_none())?;
     if let Some(changed) = changed {
         entity = changed;
     }
@@ -71,14 +77,31 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     };
     if before.is_none() {
         entity.set_origin(origin);
+        if let Body::Feedback(feedback) = &mut entity.body {
+            // A source that does not say when: it came when it came in, and a repeat changes nothing of that.
+            feedback.received_at.get_or_insert(input.seen_at);
+        }
     }
     restore(&mut entity);
-    let dropped = no_longer_said(house, id, (connection, &key.collection), &base.names, drawn)?;
+    let dropped = match mapping.partial {
+        true => Vec::new(),
+        false => no_longer_said(house, id, (connection, &key.collection), &base.names, drawn)?,
+    };
     take_names(house, &mut entity, drawn, &dropped);
+    gather(tx, &mut entity)?;
     if mapping.entity == EntityKind::Customer {
-        base.names.clone_from(&drawn.hints);
+        if !mapping.partial {
+            base.names.clear();
+        }
+        let known: Vec<Alias> = drawn.hints.iter().filter(|alias| !base.names.contains(alias)).cloned().collect();
+        base.names.extend(known);
     }
-    base.drawn = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone())).collect();
+    let said = drawn.fields.iter().map(|(path, value)| (path.dotted(), value.clone()));
+    if mapping.partial {
+        base.drawn.extend(said);
+    } else {
+        base.drawn = said.collect();
+    }
     base.version = input.record.version.map(|version| version.0).or(base.version);
 
     let link = tx.link(id, connection, &key.collection)?;
@@ -117,6 +140,7 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
             Body::Customer(_) | Body::Theme(_) => follow(house, tx, &entity, before.as_ref(), When::Now)?,
         }
     }
+    pass_on(house, tx, connection, &entity, &said_before, drawn)?;
     if before.is_none() {
         for part in house.ledger.parked(connection, key)? {
             tx.unpark(key, &part);
@@ -129,8 +153,58 @@ fn whole(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, d
     Ok(())
 }
 
+/// What a source says of a customer that was merged is said of the one in which it lives.
+fn pass_on(
+    house: &House,
+    tx: &mut Tx<'_>,
+    by: &str,
+    entity: &Entity,
+    said_before: &BTreeMap<String, Value>,
+    drawn: &Drawn,
+) -> Result<(), Whole> {
+    let listed = |said: Option<&Value>| -> Vec<String> {
+        said.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let says = listed(drawn.fields.iter().find(|(path, _)| path.dotted() == "domains").map(|(_, said)| said));
+    let gone: Vec<String> =
+        listed(said_before.get("domains")).into_iter().filter(|domain| !says.contains(domain)).collect();
+    let mut from = entity.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into);
+    while let Some(id) = from {
+        let Some(before) = tx.entity(id)? else { return Ok(()) };
+        let mut drawn = drawn.clone();
+        // These are made one, and not taken from either.
+        drawn.fields.retain(|path, _| path.dotted() != "domains");
+        let (changed, lines) = overlay(house, by, &before, said_before, &drawn, false)?;
+        let mut after = changed.unwrap_or_else(|| before.clone());
+        if let Body::Customer(customer) = &mut after.body {
+            if !gone.is_empty() {
+                let own = customers::own_domains(house, tx, &before)?;
+                customer.domains.retain(|domain| own.contains(domain) || !gone.contains(domain));
+            }
+            set_tier(house, customer);
+        }
+        gather(tx, &mut after)?;
+        for line in &lines {
+            tx.log(id, line)?;
+        }
+        if after != before {
+            tx.put_entity(&after)?;
+            name_customer(house, tx, Some(&before), &after)?;
+            follow(house, tx, &after, Some(&before), When::Now)?;
+        }
+        from = after.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into);
+    }
+    Ok(())
+}
+
 /// The entity that this record speaks of.
-fn resolve(tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, drawn: &Drawn) -> Result<EntityId, LedgerError> {
+fn resolve(
+    house: &House,
+    tx: &mut Tx<'_>,
+    mapping: &FromMapping,
+    input: &Input,
+    drawn: &Drawn,
+) -> Result<EntityId, LedgerError> {
     let (connection, key) = (&input.connection, &input.record.key);
     if let Some(id) = tx.linked(connection, &key.collection, &key.id)? {
         return Ok(id);
@@ -138,10 +212,15 @@ fn resolve(tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input, drawn: &Drawn)
     if mapping.entity == EntityKind::Customer {
         // Another source of a customer that is known by one of these names. A second record of the same source is
         // another customer, whatever its name: two are never made one without a person.
-        for alias in &drawn.hints {
-            if let Some(id) = tx.customer_by(alias)?
-                && tx.link(id, connection, &key.collection)?.is_none()
-            {
+        let certain = drawn.hints.iter().filter(|alias| house.config.customers.rules.is_certain(alias));
+        for alias in certain {
+            let Some(id) = tx.customer_by(alias)? else { continue };
+            let id = customers::survivor(tx, id)?;
+            let mut has_one = false;
+            for member in customers::family(tx, id)? {
+                has_one |= tx.link(member.id, connection, &key.collection)?.is_some();
+            }
+            if !has_one {
                 return Ok(id);
             }
         }
@@ -250,15 +329,7 @@ fn take_names(house: &House, entity: &mut Entity, drawn: &Drawn, dropped: &[Alia
                     customer.aliases.push(alias.clone());
                 }
             }
-            let tier = customer.arr.and_then(|arr| {
-                let mut tiers: Vec<_> =
-                    house.config.customers.tiers.iter().filter(|tier| tier.from_arr <= arr).collect();
-                tiers.sort_by(|a, b| a.from_arr.total_cmp(&b.from_arr));
-                tiers.last().map(|tier| tier.name.clone())
-            });
-            if tier.is_some() && !customer.decided.contains_key("tier") {
-                customer.tier = tier;
-            }
+            set_tier(house, customer);
         }
         Body::Theme(_) => {}
     }
@@ -293,6 +364,54 @@ fn withdraw(house: &House, tx: &mut Tx<'_>, mapping: &FromMapping, input: &Input
     }
     tx.put_entity(&entity)?;
     follow(house, tx, &entity, Some(&before), When::Now)
+}
+
+/// What a mapping draws of a record that its source takes back.
+const TAKEN_BACK: &str = "withdrawn";
+
+/// Its source takes back what it gave (a reaction was removed, a label): as if it had never been said, unless somebody has worked on
+/// it meanwhile. Then it stays, and the log says why. What was never drawn needs no taking back.
+fn take_back(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<(), LedgerError> {
+    let (connection, key) = (&input.connection, &input.record.key);
+    let Some(id) = tx.linked(connection, &key.collection, &key.id)? else { return Ok(()) };
+    let Some(before) = tx.entity(id)? else { return Ok(()) };
+    let mut base = tx.base(id, connection, &key.collection)?;
+    if matches!((input.record.version, base.version), (Some(new), Some(old)) if new.0 < old) {
+        return Ok(());
+    }
+    if base.drawn.insert(TAKEN_BACK.into(), Value::Bool(true)) == Some(Value::Bool(true)) {
+        return Ok(()); // Heard already, and decided then.
+    }
+    base.version = input.record.version.map(|version| version.0).or(base.version);
+    tx.put_base(id, connection, &key.collection, &base)?;
+    let mut entity = before.clone();
+    let Body::Feedback(feedback) = &mut entity.body else { return Ok(()) };
+    let from_here =
+        feedback.origin.as_ref().is_some_and(|origin| origin.connection == *connection && origin.id == key.id);
+    if !from_here || feedback.withdrawn {
+        return Ok(());
+    }
+    let line = |what, note: String| Entry {
+        note: Some(note),
+        old: Some(Value::Bool(false)),
+        ..entry(house.now(), connection, what, Some(TAKEN_BACK.into()), Some(Value::Bool(true)))
+    };
+    if let Some(work) = work_on(feedback) {
+        return tx.log(id, &line(What::Conflict, format!("the source takes it back; it stays, because {work}")));
+    }
+    feedback.withdrawn = true;
+    tx.log(id, &line(What::Drawn, "the source takes it back, and nobody has worked on it".into()))?;
+    tx.put_entity(&entity)?;
+    follow(house, tx, &entity, Some(&before), When::Now)
+}
+
+/// What people have made of a piece of feedback, if they have. What models said and where it was copied to is no work of theirs.
+fn work_on(feedback: &Feedback) -> Option<String> {
+    if feedback.status != Status::New {
+        return Some(format!("its status is {}", feedback.status.name()));
+    }
+    let decided: Vec<&str> = feedback.decided.keys().map(String::as_str).collect();
+    (!decided.is_empty()).then(|| format!("somebody has decided {}", decided.join(", ")))
 }
 
 /// A part (a comment) becomes a turn of its parent's thread; it waits if the parent is not known yet.

@@ -256,7 +256,7 @@ fn speak_of(house: &House, dead: &Dead) -> Result<Vec<u64>, LedgerError> {
             into.map(IntoMapping::digest).into_iter().collect()
         }
         Letter::Message { .. } => vec![crate::close::template(house)?],
-        Letter::Fetch { .. } | Letter::Unreadable { .. } => Vec::new(),
+        Letter::Fetch { .. } | Letter::Unreadable { .. } | Letter::Line { .. } => Vec::new(),
     })
 }
 
@@ -298,7 +298,7 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
                 let lane = crate::ledger::fetch_lane(&dead.connection);
                 tx.queue(&lane, 0, &crate::ledger::fetch_item(key), crate::ledger::When::Now, now)?;
             }
-            Letter::Unreadable { .. } => {
+            Letter::Unreadable { .. } | Letter::Line { .. } => {
                 tx.bury(&dead)?;
                 return Ok(false);
             }

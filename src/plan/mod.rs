@@ -26,6 +26,7 @@ use crate::enrich::Classifier;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Ledger, LedgerError, What};
 use crate::pause::Pause;
+use crate::vault::Vaults;
 
 /// The way out, per connection name.
 pub type WayOut = Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync>;
@@ -40,6 +41,7 @@ pub struct Given<'a> {
     pub clock: Arc<dyn Clock>,
     pub pause: Arc<dyn Pause>,
     pub classifier: Box<dyn Classifier>,
+    pub vaults: Vaults,
 }
 
 /// What a run would do. The keys of its JSON are what `loopd plan --json` prints.
@@ -120,6 +122,7 @@ pub async fn plan(given: Given<'_>, tell: &mut (dyn FnMut(u64, u64) + Send)) -> 
         clock: given.clock.clone(),
         transport: Arc::new(move |name| Arc::new(ReadOnly(transport(name))) as Arc<dyn Transport>),
         classifier: given.classifier,
+        vaults: given.vaults,
     };
     let earnest = daemon::build(given.config, given.world, materials)?;
     let clock = Arc::new(Jumping::from(began));

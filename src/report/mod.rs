@@ -5,6 +5,7 @@
 
 pub mod size;
 pub mod status;
+pub mod usage;
 pub mod why;
 
 pub use size::{Size, TreeSize, size};

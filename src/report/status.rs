@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Problem;
 use crate::house::House;
-use crate::ledger::{LedgerError, MessageState, Tree};
+use crate::ledger::{Counts, LedgerError, MessageState, Tree};
 
 /// How everything stands at one moment. The keys of its JSON are what `loopd status --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,13 @@ pub struct Status {
     pub messages: usize,
     /// Conflicts that wait for `loopd review decide`.
     pub questions: usize,
+    /// Pairs of customers that may be one, for `loopd customers review`.
+    #[serde(default)]
+    pub doubtful_customers: usize,
     pub ledger_bytes: u64,
+    /// What has come of usage analytics, by connection.
+    #[serde(default)]
+    pub usage: BTreeMap<String, Counts>,
     /// What is wrong beyond any one connection.
     pub conditions: Vec<Condition>,
     /// What needs a person, in words, worst first.
@@ -181,7 +187,9 @@ pub fn status(house: &House, daemon: bool) -> Result<Status, LedgerError> {
         dead: ledger.count(Tree::Dead)?,
         messages,
         questions: ledger.count(Tree::Review)?,
+        doubtful_customers: crate::customers::doubts_open(house)?,
         ledger_bytes: ledger.size_on_disk(),
+        usage: ledger.usage_counts(house.connections.keys().map(String::as_str))?,
         conditions: conditions.into_values().flatten().collect(),
         needs: Vec::new(),
     };
@@ -244,6 +252,12 @@ fn needs(status: &Status) -> Vec<Need> {
         need(
             count(status.questions, "conflict waits for a decision", "conflicts wait for a decision"),
             "`loopd review`",
+        );
+    }
+    if status.doubtful_customers > 0 {
+        need(
+            count(status.doubtful_customers, "pair of customers may be one", "pairs of customers may be one"),
+            "`loopd customers review`",
         );
     }
     if status.messages > 0 {

@@ -4,6 +4,7 @@
 //! only what the engine itself decides upon ([`EntityKind`], [`Status`]) is an enum.
 
 mod alias;
+pub mod domain;
 mod id;
 mod path;
 #[cfg(test)]
@@ -132,7 +133,8 @@ impl Entity {
     pub fn refers_to(&self) -> Vec<EntityId> {
         match &self.body {
             Body::Feedback(feedback) => feedback.customer.into_iter().chain(feedback.theme).collect(),
-            Body::Customer(_) | Body::Theme(_) => Vec::new(),
+            Body::Customer(customer) => customer.merged.iter().map(|merge| merge.into).collect(),
+            Body::Theme(_) => Vec::new(),
         }
     }
 
@@ -205,6 +207,9 @@ pub struct Feedback {
     pub decided: BTreeMap<String, Decision>,
     /// Deleted at its source.
     pub withdrawn: bool,
+    /// Customers whose it was until they were merged into another, oldest first: it goes back when they are parted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<EntityId>,
 }
 
 /// Where something came from.
@@ -327,9 +332,48 @@ pub struct Customer {
     pub customer_since: Option<NaiveDate>,
     pub decided: BTreeMap<String, Decision>,
     pub withdrawn: bool,
+    /// Names that a person gave it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<Alias>,
+    /// Names that a person took from it, whatever its sources say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Alias>,
+    /// Customers that were merged into it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absorbed: Vec<EntityId>,
+    /// It is another customer's other self.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merge>,
+    /// The customer whose it was until a person parted them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parted_from: Option<EntityId>,
+}
+
+/// That a customer was merged into another, and what undoing it takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merge {
+    pub into: EntityId,
+    pub at: DateTime<Utc>,
+    pub by: String,
+    /// What the other took over, by path: what stood there before.
+    pub took: BTreeMap<String, Stood>,
+    /// Records at destinations that became the other's: (connection, collection).
+    pub handed: Vec<(String, String)>,
+}
+
+/// A value as it stood, and who had decided it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stood {
+    pub value: Value,
+    pub decision: Option<Decision>,
 }
 
 impl Customer {
+    /// It lives on in another customer.
+    pub fn is_merged(&self) -> bool {
+        self.merged.is_some()
+    }
+
     /// Nobody has said its name: it goes by its domain until somebody does.
     pub fn is_nameless(&self) -> bool {
         let by_domain = |name: &String| self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name));

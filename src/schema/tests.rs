@@ -32,13 +32,28 @@ fn a_value_of_another_type_is_refused_by_name() {
 }
 
 #[test]
-fn aliases_are_normalised_and_free_mail_recognises_nobody() {
+fn aliases_are_normalised_and_what_is_nobodys_domain_names_nobody() {
     let domain = |text| Alias::new(AliasKind::Domain, text).map(|alias| alias.value);
     assert_eq!(domain("Ada@Example.COM"), Some("example.com".into()));
     assert_eq!(domain("https://www.example.com/about"), Some("example.com".into()));
-    assert_eq!(domain("someone@gmail.com"), None);
-    assert_eq!(domain("localhost"), None);
-    assert_eq!(domain("  "), None);
+    for nobodys in ["localhost", "  ", "co.uk", "www.com.au", "github.io", "https://or.jp/"] {
+        assert_eq!(domain(nobodys), None, "{nobodys}");
+    }
+    assert_eq!(domain("www.lumen.co.uk"), Some("lumen.co.uk".into()));
+    assert_eq!(domain("co.example"), Some("co.example".into()), "only countries give out second levels");
+    assert!(domain::is_mail_provider("gmail.com") && !domain::is_mail_provider("example.com"));
+    let means = |text| Alias::of_domain(text).iter().map(Alias::to_string).collect::<Vec<_>>();
+    assert_eq!(means("Ada@gmail.com"), ["domain:gmail.com", "email:ada@gmail.com"]);
+    assert_eq!(means("ada@example.com"), ["domain:example.com"]);
+    assert_eq!(Alias::parse("domain: Lumen.example.com"), Alias::new(AliasKind::Domain, "lumen.example.com"));
+    assert_eq!(Alias::parse("nonsense:x"), None);
+}
+
+#[test]
+fn both_forms_of_a_salesforce_id_are_one() {
+    let account = |text| Alias::new(AliasKind::SalesforceAccount, text).map(|alias| alias.value);
+    assert_eq!(account("001D000000IRFmaIAH"), account("001D000000IRFma"));
+    assert_ne!(account("001D000000IRFma"), account("001D000000IRFmA"), "in 15 characters case counts");
 }
 
 #[test]

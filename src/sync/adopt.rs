@@ -72,7 +72,7 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
         Link { id: record.key.id.clone(), url: record.url.clone(), state: LinkState::Live, generation: 0, since: now };
     let twice = format!("twice {collection} {}", record.key.id);
     tx.clear(connection, &twice)?;
-    match known_customer(tx, mapping, &entity)? {
+    match known_customer(house, tx, mapping, &entity)? {
         Whose::Nobodys => {}
         Whose::Theirs(known) => {
             // They take over what a person typed, as from any row; what differs is merged at once.
@@ -111,13 +111,14 @@ enum Whose {
 }
 
 /// The customer who is known by a name that a person's row bears: what its name column says, and its domains.
-fn known_customer(tx: &mut Tx<'_>, mapping: &IntoMapping, row: &Entity) -> Result<Whose, LedgerError> {
+fn known_customer(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, row: &Entity) -> Result<Whose, LedgerError> {
     let (connection, collection) = (&mapping.connection, &mapping.collection);
     let Some(customer) = row.as_customer() else { return Ok(Whose::Nobodys) };
     let domains = customer.domains.iter().filter_map(|domain| Alias::new(AliasKind::Domain, domain));
     let name = customer.name.as_deref().and_then(|name| Alias::new(AliasKind::Name, name));
-    for alias in domains.chain(name) {
+    for alias in domains.chain(name).filter(|alias| house.config.customers.rules.admits(alias)) {
         let Some(id) = tx.customer_by(&alias)? else { continue };
+        let id = crate::customers::survivor(tx, id)?;
         let Some(known) = tx.entity(id)?.map(Box::new) else { continue };
         let elsewhere = known.as_customer().is_some_and(|known| !known.domains.is_empty());
         if alias.kind == AliasKind::Name && elsewhere && !customer.domains.is_empty() {

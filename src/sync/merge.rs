@@ -130,11 +130,7 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
     if theirs == base.theirs {
         return;
     }
-    if let Some(effect) = look.effect
-        && let Some(ours) = effect.ours.get(name)
-        && written(effect, name, lens).as_ref() == Some(&theirs)
-    {
-        let agreed = FieldBase { ours: ours.clone(), theirs, ..FieldBase::default() };
+    if let Some(agreed) = echo(look, name, lens, &theirs) {
         merged.base.fields.insert(name.to_owned(), agreed);
         return;
     }
@@ -154,24 +150,15 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
         restore: base.restore,
         found: false,
     };
-    // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person.
-    let lately = look.base.written_at.is_some_and(|at| look.now - at < REACTION);
+    // We wrote this very field a moment ago, and already it is something else: an automation, or a hasty person. Where their
+    // value becomes the item's, that goes round only if it is put back; else the next edit comes from a person somewhere.
+    let lately = lens.flow == Flow::Push && look.base.written_at.is_some_and(|at| look.now - at < REACTION);
     // Or it is what we replaced: seen only when no replica can lag any more.
     let again = base.was.as_ref().is_some_and(|was| was.theirs == theirs && look.now < was.until + REACTION);
     merged.rewritten |=
         base.was.is_some() && (lately || again) && !(lens.flow == Flow::Push && lens.wins == Wins::Theirs);
     if lens.flow == Flow::Push {
-        merged.edited = true;
-        let held = lens.wins == Wins::Theirs;
-        next.held = held;
-        // Back to what we want anyway is no reason to write.
-        next.restore = !held && look.desired.get(name).is_some_and(|ours| canonical(look, name, lens, ours) != theirs);
-        let note = if held {
-            "kept there: this field is only pushed, and its mapping lets an edit stand"
-        } else {
-            "ours is put back: this field is only pushed"
-        };
-        merged.log.push(entry(look, What::EditedThere, name, Some(&base.theirs), Some(&theirs), Some(note)));
+        pushed(look, name, lens, Some(&base.theirs), &theirs, &mut next, merged);
     } else if ours == Some(&base.ours) || ours.is_none() || (lens.flow == Flow::Pull && lens.wins == Wins::Theirs) {
         take(look, name, lens, &theirs, &mut next, merged, What::Edited, Some(&base.theirs));
     } else if ours.is_some_and(|ours| canonical(look, name, lens, ours) == theirs) {
@@ -192,6 +179,17 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
     merged.base.fields.insert(name.to_owned(), next);
 }
 
+/// What stands there is what we are just writing.
+fn echo(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value) -> Option<FieldBase> {
+    let effect = look.effect?;
+    let ours = effect.ours.get(name)?.clone();
+    (written(effect, name, lens).as_ref() == Some(theirs)).then(|| FieldBase {
+        ours,
+        theirs: theirs.clone(),
+        ..FieldBase::default()
+    })
+}
+
 /// A field without a base: it was never written, or the record was found rather than made.
 fn first_sight(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, merged: &mut Merged) {
     if theirs.is_null() {
@@ -201,10 +199,38 @@ fn first_sight(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, merged:
     let same = ours(look, name, lens).filter(|ours| canonical(look, name, lens, ours) == *theirs);
     match (lens.flow, same) {
         (_, Some(ours)) => next.ours = ours.clone(),
-        (Flow::Push, None) => next.restore = true,
+        (Flow::Push, None) => match echo(look, name, lens, theirs) {
+            Some(agreed) => next = agreed,
+            // We made the record, and left this empty: somebody has typed it.
+            None if look.base.written_at.is_some() => pushed(look, name, lens, None, theirs, &mut next, merged),
+            None => next.restore = true,
+        },
         (Flow::Both | Flow::Pull, None) => take(look, name, lens, theirs, &mut next, merged, What::Edited, None),
     }
     merged.base.fields.insert(name.to_owned(), next);
+}
+
+/// Somebody has edited a field that is only pushed.
+fn pushed(
+    look: &Look<'_>,
+    name: &str,
+    lens: &Lens,
+    old: Option<&Value>,
+    theirs: &Value,
+    next: &mut FieldBase,
+    merged: &mut Merged,
+) {
+    merged.edited = true;
+    let held = lens.wins == Wins::Theirs;
+    next.held = held;
+    // Back to what we want anyway is no reason to write.
+    next.restore = !held && look.desired.get(name).is_some_and(|ours| canonical(look, name, lens, ours) != *theirs);
+    let note = if held {
+        "kept there: this field is only pushed, and its mapping lets an edit stand"
+    } else {
+        "ours is put back: this field is only pushed"
+    };
+    merged.log.push(entry(look, What::EditedThere, name, old, Some(theirs), Some(note)));
 }
 
 #[expect(clippy::too_many_arguments, reason = "it is the tail of `field`, and all of it is that field's")]

@@ -37,9 +37,13 @@ use crate::delay::Delay;
 use crate::follow;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Claim, Input, LedgerError, Via, sync_lane};
+use crate::schema::{Customer, Entity, EntityKind};
 
 /// The most queued items that one step looks at.
 const LOOK: usize = 64;
+
+/// How often a record that another may have to make room for is tried.
+const PATIENCE: u32 = 8;
 
 /// How long a look before an update is believed. Under an evenly paced quota the look takes the slot, and the write must
 /// wait for the next one: without this it would look again, for ever.
@@ -111,7 +115,10 @@ impl Stage for Sync {
             && now - looked < FENCED
             && room.is_still_so(&batch)?
         {
-            room.intend(&batch)?;
+            let batch = room.intend(batch)?;
+            if batch.is_empty() {
+                return Ok(Step::Worked);
+            }
             return room.write(batch, Some(looked)).await;
         }
         room.work(claims).await
@@ -214,7 +221,10 @@ impl Room<'_> {
     }
 
     async fn create(&self, batch: Vec<Planned>) -> Result<Step, Stop> {
-        self.intend(&batch)?;
+        let batch = self.intend(batch)?;
+        if batch.is_empty() {
+            return Ok(Step::Worked);
+        }
         self.write(batch, None).await
     }
 
@@ -236,7 +246,10 @@ impl Room<'_> {
         if clear.is_empty() {
             return Ok(Step::Worked);
         }
-        self.intend(&clear)?;
+        let clear = self.intend(clear)?;
+        if clear.is_empty() {
+            return Ok(Step::Worked);
+        }
         self.write(clear, Some(seen_at)).await
     }
 
@@ -269,15 +282,30 @@ impl Room<'_> {
         })
     }
 
-    /// Before a call that writes, what it is about to do is on disk.
-    fn intend(&self, batch: &[Planned]) -> Result<(), Stop> {
-        self.house.ledger.transact(|tx| {
-            for planned in batch {
-                tx.put_effect(planned.entity, &self.connection.name, &planned.collection, &planned.effect(self.now))?;
+    /// Before a call that writes, what it is about to do is on disk. What has become another's record since it was planned (a
+    /// person merged two customers) stays queued, and is planned anew.
+    fn intend(&self, mut batch: Vec<Planned>) -> Result<Vec<Planned>, Stop> {
+        let name = &self.connection.name;
+        let stand = self.house.ledger.transact(|tx| {
+            let mut stand = Vec::new();
+            for planned in &batch {
+                let link = tx.link(planned.entity, name, &planned.collection)?;
+                let mut same = link.as_ref().map(|link| &link.id) == planned.known.as_ref();
+                if planned.kind == EntityKind::Customer && link.is_none() {
+                    let entity = tx.entity(planned.entity)?;
+                    same &= !entity.as_ref().and_then(Entity::as_customer).is_some_and(Customer::is_merged);
+                }
+                if same {
+                    tx.put_effect(planned.entity, name, &planned.collection, &planned.effect(self.now))?;
+                }
+                stand.push(same);
             }
-            Ok(())
+            Ok(stand)
         })?;
-        Ok(self.house.ledger.durable()?)
+        self.house.ledger.durable()?;
+        let mut stand = stand.into_iter();
+        batch.retain(|_| stand.next().unwrap_or(true));
+        Ok(batch)
     }
 
     /// `looked`: when the records of these updates were looked at.
@@ -329,6 +357,16 @@ impl Room<'_> {
                         tx.requeue(self.lane, &planned.claim.item, |slot| slot.split += 1)
                     })?;
                 }
+                Err(Fault::Rejected { .. }) if self.may_pass_later(planned)? => {
+                    let again = self.now + Delay::of(planned.claim.slot.tries);
+                    self.house.ledger.transact(|tx| {
+                        tx.drop_effect(planned.entity, &self.connection.name, &planned.collection);
+                        tx.requeue(self.lane, &planned.claim.item, |slot| {
+                            slot.tries += 1;
+                            slot.due = again;
+                        })
+                    })?;
+                }
                 Err(Fault::Rejected { why, field }) => {
                     self.house.ledger.transact(|tx| {
                         outcome::rejected(self.house, self.connection, tx, planned, why, field.as_deref())
@@ -350,6 +388,20 @@ impl Room<'_> {
             *self.put_off.lock().unwrap_or_else(PoisonError::into_inner) = Some((looked, put_off));
         }
         Ok(step)
+    }
+
+    /// What is refused to a customer may be another's that is about to give it up (a domain, where a vendor lets only one have
+    /// it). Where none is queued, it is refused for good.
+    fn may_pass_later(&self, planned: &Planned) -> Result<bool, LedgerError> {
+        if planned.kind != EntityKind::Customer || planned.claim.slot.tries >= PATIENCE {
+            return Ok(false);
+        }
+        let queued = self.house.ledger.due(self.lane, RANKS, DateTime::<Utc>::MAX_UTC, LOOK)?;
+        let another = |claim: &Claim| {
+            read_item(&claim.item)
+                .is_some_and(|(id, collection)| id != planned.entity && collection == planned.collection)
+        };
+        Ok(queued.iter().any(another))
     }
 
     /// A read that did not come: nothing changes, the lane waits.

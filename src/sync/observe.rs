@@ -8,7 +8,7 @@ use connectors::{Record, Sink};
 use serde_json::{Map, Value};
 
 use super::desired::{DesireError, desired};
-use super::follow::{follow, item, rank};
+use super::follow::{follow, item, rank, records};
 use super::merge::{Look, Merged, merge};
 use super::rebind;
 use crate::house::House;
@@ -17,7 +17,7 @@ use crate::ledger::{
     sync_lane,
 };
 use crate::mapping::{Flow, IntoMapping, Lens};
-use crate::schema::{Decision, Entity};
+use crate::schema::{Body, Decision, Entity};
 use crate::view::view;
 
 /// Why a look could not be taken in: it becomes a dead letter.
@@ -79,7 +79,10 @@ pub fn observe(
     for line in &merged.log {
         tx.log(entity.id, line)?;
     }
-    let changed = take_over(entity, connection, &merged.takes, now)?;
+    let mut changed = take_over(entity, connection, &merged.takes, now)?;
+    if let Some(changed) = &mut changed {
+        to_who_lives(tx, changed, &mut merged)?;
+    }
     let entity = changed.as_ref().unwrap_or(entity);
     ask(tx, mapping, entity, std::mem::take(&mut merged.questions), now)?;
     let agreed = if changed.is_some() { agreed_after(house, mapping, entity)? } else { wanted.fields };
@@ -91,6 +94,7 @@ pub fn observe(
         stopped(house, tx, entity, connection, collection, link)?;
     } else if input.record.url.is_some() && link.url != input.record.url {
         tx.put_link(entity.id, connection, collection, &Link { url: input.record.url.clone(), ..link })?;
+        records(house, tx, entity, When::Now)?;
     }
     if merged.base != base {
         merged.base.looked_at = Some(input.seen_at).max(base.looked_at);
@@ -105,6 +109,7 @@ pub fn observe(
         crate::recognise::name_customer(house, tx, before.as_ref(), changed)?;
         let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
         follow(house, tx, changed, before.as_ref(), settle)?;
+        said_of_one_that_was_merged(house, tx, connection, changed, &merged.takes)?;
     } else if must_write || settles {
         let rank = rank(house, connection, collection, entity.kind());
         tx.queue(&sync_lane(connection), rank, &item(entity.id, collection), When::Now, now)?;
@@ -301,6 +306,53 @@ fn take_over(
         changed.decided_mut().insert(take.path.clone(), Decision { by: by.to_owned(), at: now });
     }
     Ok(Some(changed))
+}
+
+/// Whoever links to a customer that was merged means the one in which it lives: that stands here, and is written there.
+fn to_who_lives(tx: &mut Tx<'_>, changed: &mut Entity, merged: &mut Merged) -> Result<(), LedgerError> {
+    let Body::Feedback(feedback) = &mut changed.body else { return Ok(()) };
+    let Some(customer) = feedback.customer else { return Ok(()) };
+    let lives = crate::customers::survivor(tx, customer)?;
+    if lives != customer {
+        feedback.customer = Some(lives);
+        for take in merged.takes.iter().filter(|take| take.path == "customer") {
+            if let Some(field) = merged.base.fields.get_mut(&take.field) {
+                field.restore = true;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a person types into the row of a customer that was merged is a word about the one in which it lives.
+fn said_of_one_that_was_merged(
+    house: &House,
+    tx: &mut Tx<'_>,
+    by: &str,
+    entity: &Entity,
+    takes: &[super::merge::Take],
+) -> Result<(), ObserveError> {
+    let now = house.now();
+    let mut into = entity.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into);
+    while let Some(id) = into {
+        let Some(before) = tx.entity(id)? else { return Ok(()) };
+        let Some(after) = take_over(&before, by, takes, now)? else { return Ok(()) };
+        let (old, new) = (before.to_value(), after.to_value());
+        for take in takes {
+            let Ok(path) = take.path.parse::<crate::schema::Path>() else { continue };
+            let mut line =
+                line(now, by, What::Edited, &take.path, "typed into the row of one that was merged into this");
+            line.old = Some(path.get(&old).clone()).filter(|old| !old.is_null());
+            line.new = Some(path.get(&new).clone()).filter(|new| !new.is_null());
+            tx.log(id, &line)?;
+        }
+        tx.put_entity(&after)?;
+        crate::recognise::name_customer(house, tx, Some(&before), &after)?;
+        let settle = When::Settled(TimeDelta::seconds(house.config.sync.settle_seconds.into()));
+        follow(house, tx, &after, Some(&before), settle)?;
+        into = after.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into);
+    }
+    Ok(())
 }
 
 /// What the record should hold once the entity has changed.

@@ -66,7 +66,8 @@ pub(super) fn stored(
     if found || !receipt.replaced.is_empty() {
         look_closer(name, tx, planned, &base, receipt, now)?;
     }
-    if creates {
+    // An address that changes (a title may be part of it) is shown elsewhere.
+    if creates || before.is_some_and(|before| before.url != link.url) {
         linked(house, tx, planned)?;
     }
     Ok(())
@@ -241,7 +242,17 @@ pub(super) fn found(
     let Task::Find { effect } = &planned.task else { return Ok(()) };
     tx.drop_effect(planned.entity, name, &planned.collection);
     let Some(record) = record.filter(|record| record.body.is_some()) else {
-        // It did not happen: make it, in the next step.
+        // It did not happen: make it, in the next step. Of one that lives on in another none is made; so a replica that lags
+        // must not be believed, or a record would be left there that nobody knows.
+        let merged = tx
+            .entity(planned.entity)?
+            .is_some_and(|entity| entity.as_customer().is_some_and(crate::schema::Customer::is_merged));
+        let sure = effect.at + TimeDelta::seconds(house.config.sync.stale_read_seconds.into());
+        if merged && now < sure {
+            tx.put_effect(planned.entity, name, &planned.collection, effect)?;
+            let again = (now + TimeDelta::seconds(10)).min(sure);
+            tx.requeue(&sync_lane(name), &planned.claim.item, |slot| slot.due = again)?;
+        }
         return Ok(());
     };
     let generation = tx.link(planned.entity, name, &planned.collection)?.map_or(0, |link| link.generation);

@@ -14,6 +14,9 @@ use crate::mapping::IntoMapping;
 use crate::schema::{EntityId, EntityKind};
 use crate::view::view;
 
+/// For so long a customer's record lets those go first that are to give up what it takes: two might wait for each other.
+const IN_ORDER: TimeDelta = TimeDelta::minutes(10);
+
 /// A record that needs a vendor call.
 #[derive(Debug)]
 pub struct Planned {
@@ -23,6 +26,8 @@ pub struct Planned {
     pub collection: String,
     pub base: Base,
     pub link: Option<Link>,
+    /// The outside id in the books, of a record that is to be made anew too.
+    pub known: Option<String>,
     /// The external id of the record.
     pub named: String,
     pub task: Task,
@@ -129,6 +134,7 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
     };
     let known = house.ledger.link(id, name, &collection)?;
     let generation = known.as_ref().map_or(0, |link| link.generation);
+    let known_id = known.as_ref().map(|link| link.id.clone());
     let link = known.filter(|link| !matches!(link.state, LinkState::Anew { .. }));
     if link.as_ref().is_some_and(|link| !link.is_live()) {
         return finish(&claim);
@@ -142,6 +148,7 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
         collection: collection.clone(),
         base,
         link,
+        known: known_id,
         named: name_of(mapping, &spec, id, generation),
         task: Task::Read,
         desired: BTreeMap::new(),
@@ -174,10 +181,20 @@ pub fn plan(house: &House, connection: &Connection, claim: Claim) -> Result<Opti
         }
     };
     let create = planned.link.is_none();
-    if create && (!takes || !spec.creatable || waits_for_itself(&wanted, id)) {
+    // Who lives on in another needs no record of its own; one that it has is kept.
+    let merged = entity.as_customer().is_some_and(crate::schema::Customer::is_merged);
+    if create && (merged || !takes || !spec.creatable || waits_for_itself(&wanted, id)) {
         return finish(&planned.claim);
     }
     if create && let Some(due) = waits_for_others(house, name, &lane, &wanted)? {
+        let again = due.max(now) + TimeDelta::seconds(1);
+        house.ledger.transact(|tx| tx.requeue(&lane, &planned.claim.item, |slot| slot.due = again))?;
+        return Ok(None);
+    }
+    if now - planned.claim.slot.since < IN_ORDER
+        && let Some(due) =
+            crate::customers::goes_after(house, &entity, (name, &collection), &wanted.fields, &planned.base)?
+    {
         let again = due.max(now) + TimeDelta::seconds(1);
         house.ledger.transact(|tx| tx.requeue(&lane, &planned.claim.item, |slot| slot.due = again))?;
         return Ok(None);

@@ -58,6 +58,8 @@ struct Case {
     ours: Value,
     theirs: Value,
     writing: Option<Value>,
+    /// We made the record.
+    made: bool,
     edits: Vec<Edit>,
     known: Base,
 }
@@ -74,6 +76,7 @@ impl Case {
     fn merge(self, field: &str) -> Merged {
         let mapping = mapping(field);
         let mut base = self.known;
+        base.written_at = self.made.then(|| NOW - TimeDelta::minutes(5));
         base.fields.extend(self.base.map(|field| ("F".to_owned(), field)));
         let fields = |value: Value| BTreeMap::from([("F".to_owned(), value)]);
         let effect = self.writing.map(|value| Effect {
@@ -157,6 +160,25 @@ fn an_edit_there_is_taken_or_put_back_as_the_mapping_says() {
         (taken(&held), logged(&held), field.restore, field.held),
         (vec![], vec![What::EditedThere], false, true)
     );
+}
+
+#[test]
+fn what_is_typed_where_we_left_a_field_of_our_record_empty_is_an_edit() {
+    let typed = |made: bool, field: &str| {
+        let case = Case { theirs: json!("typed"), made, ..Case::default() };
+        case.merge(field)
+    };
+    let held = typed(true, "from = \".title\"\nwins = \"theirs\"");
+    assert_eq!((logged(&held), held.base.fields["F"].held, held.edited), (vec![What::EditedThere], true, true));
+    let restored = typed(true, "from = \".title\"");
+    assert_eq!((logged(&restored), restored.base.fields["F"].restore), (vec![What::EditedThere], true));
+    // What a record held when it was found is nobody's word to us.
+    let found = typed(false, "from = \".title\"");
+    assert_eq!((logged(&found), found.base.fields["F"].restore), (vec![], true));
+    // And what we are just writing is our own.
+    let case = Case { theirs: json!("b"), writing: Some(json!("b")), made: true, ..Case::default() };
+    let echo = case.merge("from = \".title\"\nwins = \"theirs\"");
+    assert_eq!((logged(&echo), echo.base.fields["F"].held), (vec![], false));
 }
 
 #[test]

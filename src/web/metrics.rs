@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Web;
-use crate::ledger::LedgerError;
+use crate::ledger::{Counts, LedgerError};
 use crate::report::{self, Status, status::State};
 
 /// A scrape walks the queues; a client that asks faster than this gets the last answer.
@@ -119,6 +119,7 @@ fn render(web: &Arc<Web>, status: &Status, now: DateTime<Utc>) -> String {
         );
     }
 
+    usage(status, &mut page);
     page.family("dead_letters", "gauge", "Records that could not pass.");
     page.sample("dead_letters", &[], status.dead);
     page.family("messages_waiting", "gauge", "Messages to customers that wait for approval.");
@@ -138,6 +139,25 @@ fn render(web: &Arc<Web>, status: &Status, now: DateTime<Utc>) -> String {
     page.family("disk_free_bytes", "gauge", "Room where the ledger is.");
     page.sample("disk_free_bytes", &[], (web.free)(&web.ledger_path));
     page.0
+}
+
+fn usage(status: &Status, page: &mut Page) {
+    type Number = fn(&Counts) -> u64;
+    let families: [(&str, &str, &str, Number); 5] = [
+        ("usage_events_total", "counter", "Events that were counted.", |counts| counts.events),
+        ("usage_duplicates_total", "counter", "Events that had been counted before.", |counts| counts.duplicates),
+        ("usage_unplaced_total", "counter", "Events whose account was not known when they came.", |counts| {
+            counts.unplaced
+        }),
+        ("usage_totals_total", "counter", "Numbers that a vendor had added up.", |counts| counts.totals),
+        ("usage_people", "gauge", "People of whom something is remembered.", |counts| counts.people),
+    ];
+    for (name, kind, help, number) in families.into_iter().filter(|_| !status.usage.is_empty()) {
+        page.family(name, kind, help);
+        for (connection, counts) in &status.usage {
+            page.sample(name, &[("connection", connection)], number(counts));
+        }
+    }
 }
 
 fn webhooks(web: &Web, page: &mut Page) {

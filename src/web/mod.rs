@@ -1,11 +1,17 @@
-//! Web: receives webhooks, and tells machines how the daemon is.
+//! Web: receives webhooks and what our own apps send, and tells machines how the daemon is.
 //!
 //! The law: whatever comes in costs a bounded amount of memory and time, and nothing of an unverified body goes further
-//! than its verification. A webhook is answered 200 only when it is on disk.
+//! than its verification. What comes in is answered with a 2xx only when it is on disk.
 
+mod address;
+mod body;
 mod hook;
+mod keyed;
+mod limits;
 mod listen;
 mod metrics;
+mod places;
+mod public;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +22,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+use connectors::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -27,8 +34,13 @@ use crate::house::House;
 use crate::intake::{Current, Door};
 use crate::ledger::{FreeSpace, Tree};
 
-/// Bytes of webhook bodies that may be in memory at once, in KiB.
+/// Bytes of webhook bodies that may be in memory at once beyond the first [`body::PIECE`] of each, in KiB.
 const BODIES_KIB: usize = 64 * 1024;
+
+/// Readings of the ledger that may be under way for `/readyz`, and for `/metrics`: whoever asks more often waits, without
+/// holding a thread.
+const LOOKS: usize = 4;
+const SCRAPES: usize = 1;
 
 /// What the handlers share.
 pub struct Web {
@@ -40,21 +52,30 @@ pub struct Web {
     /// A room that has died; the daemon is about to end.
     dead_room: Mutex<Option<String>>,
     bodies: Arc<Semaphore>,
+    /// Of the first house: what the buckets remember outlives a reload, and so must what they count in.
+    clock: Arc<dyn Clock>,
+    buckets: limits::Buckets,
     scraped: metrics::Scraped,
+    looks: Semaphore,
+    scrapes: Semaphore,
 }
 
 impl Web {
     pub fn new(current: Current, door: Door, free: FreeSpace) -> Arc<Self> {
-        let ledger_path = current.read().unwrap_or_else(PoisonError::into_inner).config.ledger.path.clone();
+        let house = current.read().unwrap_or_else(PoisonError::into_inner).clone();
         Arc::new(Self {
             current,
             door,
             free,
-            ledger_path,
+            ledger_path: house.config.ledger.path.clone(),
             counts: Counts::default(),
             dead_room: Mutex::default(),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            clock: house.clock.clone(),
+            buckets: limits::Buckets::default(),
             scraped: metrics::Scraped::default(),
+            looks: Semaphore::new(LOOKS),
+            scrapes: Semaphore::new(SCRAPES),
         })
     }
 
@@ -71,6 +92,7 @@ impl Web {
     pub fn routes(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/hooks/{connection}", post(hook::receive))
+            .route("/v1/{*path}", any(public::answer))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(scrape))
@@ -84,7 +106,7 @@ impl Web {
 /// When the address cannot be listened on.
 pub async fn serve(web: &Arc<Web>, address: SocketAddr) -> std::io::Result<Listening> {
     let listener = TcpListener::bind(address).await?;
-    Listening::start(listener, web.routes())
+    Listening::start(listener, web.clone(), web.routes())
 }
 
 /// Webhooks received, and refused by reason, per connection.
@@ -111,6 +133,8 @@ impl Counts {
 }
 
 async fn ready(State(web): State<Arc<Web>>) -> Response {
+    let shared = web.clone();
+    let _turn = shared.looks.acquire().await;
     let answer = tokio::task::spawn_blocking(move || readiness(&web)).await;
     let (ready, body) = answer.unwrap_or_else(|_| (false, json!({"ready": false, "why": "a bug"})));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -148,6 +172,8 @@ fn readiness(web: &Web) -> (bool, Value) {
 }
 
 async fn scrape(State(web): State<Arc<Web>>) -> Response {
+    let shared = web.clone();
+    let _turn = shared.scrapes.acquire().await;
     let answer = tokio::task::spawn_blocking(move || metrics::text(&web)).await;
     match answer {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

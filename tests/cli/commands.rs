@@ -2,7 +2,7 @@
 
 use crate::support::{GITHUB, Place};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "demo",
     "init",
     "check",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 18] = [
     "dead",
     "close",
     "review",
+    "customers",
     "test",
     "backfill",
     "import",
@@ -40,7 +41,7 @@ fn every_command_explains_itself() {
 fn a_wrong_command_line_ends_with_2() {
     let place = Place::empty();
     place.loopd(&["sing"]).ends(2).says("unrecognized subcommand");
-    place.loopd(&["init", "--vendor", "fax"]).ends(2).says("there are airtable, github, intercom, linear");
+    place.loopd(&["init", "--vendor", "fax"]).ends(2).says("there are airtable, app, bigquery");
     place.loopd(&["dead", "retry"]).ends(2).says("--all");
     place.loopd(&["run", "--die-at", "never:1"]).ends(2).says("commit.before");
 }
@@ -83,7 +84,7 @@ fn looking_makes_no_ledger() {
     let place = Place::with(GITHUB);
     place.write("customers.csv", "name,domain\nExample,example.com\n");
     let there = || std::fs::read_dir(place.path()).expect("a folder").count();
-    let looks: [&[&str]; 15] = [
+    let looks: [&[&str]; 17] = [
         &["status"],
         &["status", "--json"],
         &["dead"],
@@ -93,6 +94,8 @@ fn looking_makes_no_ledger() {
         &["close", "approve", "abc"],
         &["review"],
         &["review", "decide", "7", "ours"],
+        &["customers"],
+        &["customers", "merge", "a", "b"],
         &["why", "FB-000000"],
         &["ledger", "verify"],
         &["ledger", "size"],
@@ -121,6 +124,9 @@ fn an_empty_ledger_can_be_looked_at() {
     place.loopd(&["dead", "show", "7"]).ends(1).says("loopd dead");
     place.loopd(&["dead", "retry", "7"]).ends(1).says("no such dead letter");
     place.loopd(&["dead", "retry", "--all"]).ends(0).says("Nothing to do");
+    place.loopd(&["customers"]).ends(0).says("No customers are known");
+    place.loopd(&["customers", "review"]).ends(0).says("No pair of customers is in doubt");
+    place.loopd(&["customers", "show", "Lumen"]).ends(1).says("no customer is known as Lumen").says("KIND:NAME");
     place.loopd(&["close"]).ends(0).says("No message waits");
     place.loopd(&["close", "approve", "abc"]).ends(1).says("no such message");
     place.loopd(&["review"]).ends(0).says("No conflict waits");
@@ -181,5 +187,5 @@ fn the_sandbox_says_where_it_is_and_ends_in_time() {
         );
     }
     place.loopd(&["sandbox", "--faults", "gremlins=1"]).ends(2).says("fail_before");
-    place.loopd(&["sandbox", "--ports", "1,2"]).ends(2).says("four ports");
+    place.loopd(&["sandbox", "--ports", "1,2"]).ends(2).says("VENDOR=PORT");
 }

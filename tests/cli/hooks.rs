@@ -130,6 +130,24 @@ fn a_body_that_trickles_is_given_up() {
 }
 
 #[test]
+fn what_is_only_announced_keeps_nobody_out() {
+    let place = Place::with(&GITHUB.replace("max_body_bytes = 65536", "max_body_bytes = 26214400"));
+    let daemon = place.run();
+    // Four times 25 MiB is more than there is room for; of each, one byte has come.
+    let hold = || {
+        let mut stream = TcpStream::connect(&daemon.address).expect("it listens");
+        let head = b"POST /hooks/github HTTP/1.1\r\nhost: test\r\ncontent-length: 26214400\r\n\r\n{";
+        stream.write_all(head).expect("it takes it");
+        stream
+    };
+    let held: Vec<TcpStream> = (0..4).map(|_| hold()).collect();
+    let body = issue("The button breaks it");
+    assert_eq!(deliver(&daemon, &body, &signature(&body), &[JSON]), 200);
+    drop(held);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
 fn what_finds_no_room_is_not_acknowledged_until_there_is_some() {
     let short = |mb: u32| GITHUB.replace("path = \"ledger\"", &format!("path = \"ledger\"\nkeep_free_mb = {mb}"));
     // No disk of a test machine has a pebibyte free.

@@ -1,11 +1,16 @@
 //! The program as people meet it: the real binary, its words, its exit codes, its signals, its doors.
 
+mod app;
+mod auth;
 mod backfill;
 mod check;
 mod commands;
+mod customers;
 mod hooks;
+mod import;
 mod ledger;
 mod manager;
 mod reload;
 mod run;
 mod support;
+mod usage;

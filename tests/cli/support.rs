@@ -215,8 +215,8 @@ impl Daemon {
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
-        Response { status, body }
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        Response { status, head: head.to_owned(), body: body.to_owned() }
     }
 }
 
@@ -231,5 +231,19 @@ impl Drop for Daemon {
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
+    head: String,
     pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The body, which is JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
 }

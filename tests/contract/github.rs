@@ -113,7 +113,8 @@ impl Drop for Bench {
 fn open(world: &Arc<World>, clock: &Arc<TestClock>, more: &Value) -> (Arc<Recording>, Arc<dyn Connector>) {
     let transport = InProcess { world: world.clone(), vendor: Vendor::GitHub, clock: clock.clone() };
     let sent = Recording::new(Arc::new(transport));
-    let outside = Outside { transport: sent.clone(), clock: clock.clone() };
+    let outside =
+        Outside { transport: sent.clone(), clock: clock.clone(), vault: Arc::new(connectors::oauth::NoVault) };
     let mut settings = json!({ "repos": [REPO] });
     settings.as_object_mut().expect("a table").extend(more.as_object().expect("a table").clone());
     let secrets: Secrets =

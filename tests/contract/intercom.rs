@@ -34,7 +34,8 @@ impl Bench {
         let world = World::new(7, clock.hands());
         let transport = InProcess { world: world.clone(), vendor: Vendor::Intercom, clock: clock.clone() };
         let sent = Recording::new(Arc::new(transport));
-        let outside = Outside { transport: sent.clone(), clock: clock.clone() };
+        let outside =
+            Outside { transport: sent.clone(), clock: clock.clone(), vault: Arc::new(connectors::oauth::NoVault) };
         let secrets: Secrets = [("token", Vendor::Intercom.token()), ("webhook_secret", SECRET)]
             .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
             .into();

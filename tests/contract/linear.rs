@@ -287,6 +287,30 @@ async fn attachments_customers_and_needs() {
 }
 
 #[tokio::test]
+async fn a_customer_that_a_person_made_is_taken_up_and_keeps_its_name() {
+    let bench = Bench::new().await;
+    let made = bench.world.linear(|desk, cx| {
+        desk.create_customer(cx, &json!({ "name": "Acme (EMEA)", "domains": ["acme.example", "acme.test"] }))
+    });
+    let ours = json!({ "name": "Acme Inc.", "domains": ["www.acme.example", "acme.example"], "revenue": 9_000, "tier": "Growth" });
+    let receipt = receipt(bench.write("customer", write(21, None, &ours, &[], &[])).await);
+    assert_eq!((&receipt.id, receipt.created), (&made, false), "found, so that the engine looks closer");
+    assert_eq!(receipt.fields["name"], json!("Acme (EMEA)"), "as it is there");
+    let customers = bench.world.linear(|desk, _| desk.customers());
+    assert_eq!(customers.len(), 1);
+    assert_eq!(customers[0]["name"], json!("Acme (EMEA)"));
+    assert_eq!(customers[0]["domains"], json!(["acme.example", "acme.test", "www.acme.example"]), "theirs, and ours");
+    assert_eq!((&customers[0]["externalIds"], &customers[0]["revenue"]), (&json!([id(21)]), &json!(9_000)));
+    // Ours by now: an uncertain write that comes again is an upsert by our id, whatever its domains say.
+    bench.write("customer", write(21, None, &ours, &[], &[])).await.expect("written");
+    let found = bench.linear.sink().expect("it finds").find("customer", &[id(21)]).await.expect("finds").remove(0);
+    assert_eq!(found.expect("it carries our id").key.id, made);
+    let customers = bench.world.linear(|desk, _| desk.customers());
+    assert_eq!((customers.len(), &customers[0]["name"]), (1, &json!("Acme (EMEA)")));
+    assert_eq!(customers[0]["domains"].as_array().map(Vec::len), Some(3), "none is lost");
+}
+
+#[tokio::test]
 async fn a_plan_without_customers_leaves_them_out() {
     let bench = Bench::new().await;
     assert_eq!(bench.linear.collections().len(), 4);

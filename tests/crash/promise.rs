@@ -1,14 +1,15 @@
 //! The promise, read from the vendors' own books: each input in each record that its routes name, once; each message
 //! once; each edit by a person where it was typed, or in the item's history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use loopd::schema::EntityId;
 use sandbox::{Vendor, World};
 use serde_json::Value;
 
-use crate::people::{People, Typed, issue_of};
-use crate::scene::{BASE, DIRECT, Scene};
+use crate::people::{CHILD, People, Said, Typed, issue_of};
+use crate::poster::{Acknowledged, piece};
+use crate::scene::{BASE, CHANNEL, DIRECT, FORM, LUMEN, Scene};
 
 /// What is not (yet) as it should be.
 #[derive(Debug, Default)]
@@ -23,21 +24,26 @@ impl Standing {
     }
 }
 
-/// `acknowledged`: issues 1 to this were posted by webhook alone, and answered 2xx.
-pub(crate) fn look(world: &World, people: &People, acknowledged: u64) -> Standing {
+/// `acknowledged`: what was posted and answered 2xx, and can come in no other way.
+pub(crate) fn look(world: &World, people: &People, acknowledged: &Acknowledged) -> Standing {
     let mut standing = Standing::default();
-    let direct = (1..=acknowledged).map(|number| {
+    let direct = (1..=acknowledged.issues).map(|number| {
         let outside = format!("{DIRECT}#{number}");
-        (EntityId::derive("direct", "issue", &outside), format!("the acknowledged webhook of {outside}"))
+        let (id, what) = (EntityId::derive("direct", "issue", &outside), format!("the webhook of {outside}"));
+        Said { id, what, answered: false }
     });
-    let said: BTreeMap<EntityId, String> = people.said.iter().cloned().chain(direct).collect();
+    let pieces = (1..=acknowledged.pieces).map(|number| {
+        let id = EntityId::derive("app", "feedback", &piece(number));
+        Said { id, what: format!("the in-app piece {number}"), answered: false }
+    });
+    let said: Vec<Said> = people.said.iter().cloned().chain(direct).chain(pieces).collect();
 
     let rows = world.airtable(|desk, _| desk.rows(BASE, "Feedback"));
     let by_id: BTreeMap<&str, &Value> =
         rows.iter().filter_map(|row| Some((row["fields"]["Loopd ID"].as_str()?, row))).collect();
     let issues = world.linear(|desk, _| desk.issues());
     let held: Vec<&str> = issues.iter().filter_map(|issue| issue["id"].as_str()).collect();
-    for (id, what) in &said {
+    for Said { id, what, .. } in &said {
         let Some(row) = by_id.get(id.to_string().as_str()) else {
             standing.lost.push(format!("{what} ({id}) has no row"));
             continue;
@@ -49,6 +55,7 @@ pub(crate) fn look(world: &World, people: &People, acknowledged: u64) -> Standin
         }
     }
 
+    // What was said in one survey has one address: that of all its responses.
     for (table, field) in [
         ("Feedback", "Loopd ID"),
         ("Feedback", "Source Link"),
@@ -56,26 +63,33 @@ pub(crate) fn look(world: &World, people: &People, acknowledged: u64) -> Standin
         ("Customers", "Name"),
         ("Themes", "Loopd ID"),
     ] {
-        let twice = world.airtable(|desk, _| desk.doubles(BASE, table, field));
+        let mut twice = world.airtable(|desk, _| desk.doubles(BASE, table, field));
+        twice.retain(|value, _| !value.contains(FORM));
         standing
             .doubled
             .extend(twice.into_iter().map(|(value, count)| format!("{count} rows of {table} with {field} {value}")));
     }
-    let expected: Vec<String> = said.keys().map(|id| issue_of(*id)).collect();
+    in_notion(world, &said, &mut standing);
+    in_salesforce(world, &said, &mut standing);
+    let expected: Vec<String> = said.iter().map(|said| issue_of(said.id)).collect();
     for id in held.iter().filter(|id| !expected.iter().any(|known| known == *id)) {
         standing.doubled.push(format!("the Linear issue {id} is nobody's"));
     }
-    let twice = world.linear(|desk, _| desk.doubles());
+    let mut twice = world.linear(|desk, _| desk.doubles());
+    twice.retain(|url, _| !url.contains(FORM));
     standing.doubled.extend(twice.into_iter().map(|(url, count)| format!("{count} attachments of {url}")));
     once(&mut standing, "need", &world.linear(|desk, _| desk.needs()), &["issueId", "customerId"]);
     once(&mut standing, "Linear customer", &world.linear(|desk, _| desk.customers()), &["name"]);
 
-    for (id, what) in &said {
+    let posted: Vec<String> =
+        world.slack(|desk, _| desk.messages(CHANNEL)).into_iter().map(|message| message.to_string()).collect();
+    for Said { id, what, answered } in &said {
         let message = id.branch("shipped", 0).to_string();
         let comments = world.github(|desk, _| desk.comments_containing(&message));
         let parts = world.intercom(|desk, _| desk.parts_containing(&message).count());
-        let due = people.done.contains(&issue_of(*id));
-        match comments + parts {
+        let posts = posted.iter().filter(|post| post.contains(&message)).count();
+        let due = *answered && people.done.contains(&issue_of(*id));
+        match comments + parts + posts {
             0 if due => standing.lost.push(format!("{what} ({id}) has shipped, and nobody was told")),
             0 | 1 => {}
             count => standing.doubled.push(format!("{what} ({id}) was told {count} times")),
@@ -92,6 +106,50 @@ pub(crate) fn look(world: &World, people: &People, acknowledged: u64) -> Standin
         }
     }
     standing
+}
+
+/// Each item has one page.
+fn in_notion(world: &World, said: &[Said], standing: &mut Standing) {
+    for source in ["Feedback", "Customers", "Themes"] {
+        let twice = world.notion(|desk, _| desk.doubles(source, "Loopd ID"));
+        standing.doubled.extend(twice.into_iter().map(|id| format!("several pages of {source} with Loopd ID {id}")));
+        let pages = world.notion(|desk, _| desk.rows(source));
+        let strangers = pages.values().filter(|page| !page.contains_key("Loopd ID")).count();
+        if strangers > 0 {
+            standing.lost.push(format!("{strangers} pages of {source} without a Loopd ID"));
+        }
+        if source == "Feedback" {
+            let held: BTreeSet<&str> = pages.values().filter_map(|page| page.get("Loopd ID")?.as_str()).collect();
+            let missing = said.iter().filter(|said| !held.contains(said.id.to_string().as_str()));
+            standing.lost.extend(missing.map(|said| format!("{} ({}) has no page", said.what, said.id)));
+        }
+    }
+}
+
+/// What a customer with an account has said hangs on it, once: of the customer of Slack, calls, surveys and the app it is
+/// known from the start.
+fn in_salesforce(world: &World, said: &[Said], standing: &mut Standing) {
+    let twice = world.salesforce(|desk, _| desk.doubles(CHILD, "Loopd_ID__c"));
+    standing.doubled.extend(twice.into_iter().map(|id| format!("several {CHILD} with Loopd_ID__c {id}")));
+    let rows = world.salesforce(|desk, _| desk.rows(CHILD));
+    let held: BTreeMap<&str, &Value> =
+        rows.iter().filter_map(|row| Some((row["Loopd_ID__c"].as_str()?, &row["Account__c"]))).collect();
+    if held.len() < rows.len() {
+        standing.lost.push(format!("{} {CHILD} without a Loopd_ID__c", rows.len() - held.len()));
+    }
+    let site = format!("https://{LUMEN}");
+    let accounts = world.salesforce(|desk, _| desk.rows("Account"));
+    let account = accounts.iter().find(|row| row["Website"] == site.as_str()).map_or(&Value::Null, |row| &row["Id"]);
+    for Said { id, what, .. } in said {
+        let of_lumen = ["slack", "typeform", "granola", "the in-app"].iter().any(|from| what.starts_with(from));
+        match held.get(id.to_string().as_str()) {
+            None if of_lumen => standing.lost.push(format!("{what} ({id}) hangs on no account")),
+            Some(at) if of_lumen && **at != *account => {
+                standing.lost.push(format!("{what} ({id}) hangs on {at}, not on {account}"));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// No two with the same values of these fields.
@@ -124,6 +182,13 @@ fn lost(scene: &Scene, typed: &Typed) -> Option<String> {
             .world
             .airtable(|desk, _| desk.row(BASE, "Feedback", &typed.record))
             .map(|row| row["fields"][typed.field].clone()),
+        "notion" => {
+            let page = scene.world.notion(|desk, _| desk.row(&typed.record));
+            (!page.is_empty()).then(|| page.get(typed.field).cloned().unwrap_or_default())
+        }
+        "salesforce" => {
+            scene.world.salesforce(|desk, _| desk.row(CHILD, &typed.record)).map(|row| row[typed.field].clone())
+        }
         _ => scene.world.linear(|desk, _| desk.issue(&typed.record)).map(|issue| issue[typed.field].clone()),
     };
     if now.as_ref() == Some(&typed.value) {
@@ -147,6 +212,7 @@ pub(crate) fn writes(world: &World) -> u64 {
         let mutation = ["Create", "Update", "Upsert", "Delete", "Archive"].iter().any(|word| operation.contains(word));
         method
             || mutation
+            || ["POST pages", "POST collection", "chat.postMessage"].contains(&operation)
             || operation.starts_with("POST") && operation.contains("comments")
             || operation.contains("reply")
     };

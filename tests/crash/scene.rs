@@ -22,6 +22,13 @@ pub(crate) const REPO: &str = "lumen-example/widgets";
 pub(crate) const DIRECT: &str = "lumen-example/direct";
 pub(crate) const BASE: &str = "appCrash000000001";
 pub(crate) const SECRET: &str = "a secret between this test and its vendors";
+/// In the pages that send feedback, and in the apps that send what is used.
+pub(crate) const APP_KEY: &str = "pk_crash_1";
+pub(crate) const WRITE_KEY: &str = "crash-write-key";
+/// A customer whom everybody knows, with an account at Salesforce; and where its people speak.
+pub(crate) const LUMEN: &str = "lumen.example.com";
+pub(crate) const CHANNEL: &str = "C0GENERAL";
+pub(crate) const FORM: &str = "lT4Z3j";
 
 pub(crate) struct Scene {
     folder: TempDir,
@@ -48,7 +55,8 @@ impl Scene {
             desk.create_base_with(cx, BASE, "loopd", &scratch);
         });
         world.linear(|desk, _| desk.set_quota(Some((1_000_000, 1_000_000_000))));
-        let served = runtime.block_on(sandbox::serve(world.clone(), Ports::default())).expect("loopback");
+        furnish(&world);
+        let served = runtime.block_on(sandbox::serve(world.clone(), &Ports::new())).expect("loopback");
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
         let address = free.local_addr().expect("it is bound");
         drop(free);
@@ -60,10 +68,12 @@ impl Scene {
         });
         world.intercom(|desk, _| desk.set_webhook(&hook("intercom"), SECRET));
         world.linear(|desk, cx| desk.set_webhook(cx, &hook("linear"), SECRET));
+        world.notion(|desk, cx| desk.set_webhook(cx, &hook("notion"), SECRET));
+        world.slack(|desk, _| desk.set_webhook(&hook("slack"), SECRET));
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("config.toml"), config(&served, address)).expect("it can be written");
         let scene = Self { folder, world, clock, address, direct, runtime, served: Some(served), still: channel() };
-        for connection in ["airtable", "linear"] {
+        for connection in ["airtable", "linear", "notion", "salesforce"] {
             let said = scene.loopd(&["setup", connection, "--apply"]);
             // Some of it is for hands (views): said, and no failure.
             assert!(matches!(said.status.code(), Some(0 | 3)), "setup {connection}: {}", text(&said));
@@ -94,7 +104,8 @@ impl Scene {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loopd"));
         command.args(args).args(["--config", "config.toml"]).current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env_clear().env("CRASH_HOOK", SECRET).env("USER", "tester");
+        command.env_clear().env("CRASH_HOOK", SECRET).env("CRASH_WRITE_KEY", WRITE_KEY).env("USER", "tester");
+        command.env("CRASH_CLIENT", sandbox::salesforce::CLIENT_SECRET);
         for vendor in Vendor::ALL {
             command.env(variable(vendor), vendor.token());
         }
@@ -191,7 +202,27 @@ impl Drop for Daemon {
     }
 }
 
-/// All four vendors, looked at every second and as fast as loopback takes it.
+/// What the newer vendors' accounts hold, and limits that a test on loopback does not meet.
+fn furnish(world: &World) {
+    world.notion(|desk, _| desk.set_quota(1_000_000));
+    world.slack(|desk, _| desk.set_lenience(10_000));
+    world.granola(|desk, _| desk.set_quota(1_000_000));
+    let questions = json!([
+        {"ref": "nps", "type": "nps", "title": "How likely are you to recommend us?"},
+        {"ref": "why", "type": "long_text", "title": "Why?"},
+    ]);
+    world.typeform(|desk, cx| {
+        desk.set_quota(1_000_000);
+        assert!(desk.add_form(FORM, "Customer survey", &questions, &["email"], cx), "a form");
+    });
+    world.salesforce(|desk, cx| {
+        desk.run_as(Some(true));
+        desk.set_limit(1_000_000_000);
+        desk.create(cx, "Account", &json!({"Name": "Lumen Example", "Website": format!("https://{LUMEN}")}));
+    });
+}
+
+/// All vendors of the loop, looked at every second and as fast as loopback takes it.
 fn config(served: &Served, address: SocketAddr) -> String {
     let mut text = format!(
         r#"
@@ -212,7 +243,17 @@ counts_settle_seconds = 1
 stale_read_seconds    = 1
 
 [close]
-send_without_approval = ["github", "intercom"]
+send_without_approval = ["github", "intercom", "slack"]
+
+[connection.app]
+kind        = "app"
+key         = "{APP_KEY}"
+per_address = {{ calls = 100000, per_seconds = 10, burst = 1000 }}
+
+[connection.segment]
+kind      = "segment"
+webhook   = true
+write_key = {{ env = "CRASH_WRITE_KEY" }}
 
 "#
     );
@@ -222,6 +263,23 @@ send_without_approval = ["github", "intercom"]
         ("intercom", Vendor::Intercom, String::new()),
         ("airtable", Vendor::Airtable, format!("base = \"{BASE}\"")),
         ("linear", Vendor::Linear, "team = \"ENG\"".to_owned()),
+        // Without these, minutes would pass until an edit is looked for that no webhook told of.
+        (
+            "notion",
+            Vendor::Notion,
+            format!(
+                "page = \"{}\"\nmodified_every_seconds = 1\noverlap_seconds = 120\nabsent_seconds = 1",
+                sandbox::notion::PAGE
+            ),
+        ),
+        (
+            "salesforce",
+            Vendor::Salesforce,
+            format!("client_id = \"{}\"\nclient_secret = {{ env = \"CRASH_CLIENT\" }}", sandbox::salesforce::CLIENT_ID),
+        ),
+        ("slack", Vendor::Slack, format!("channels = {{ {CHANNEL} = \"{LUMEN}\" }}")),
+        ("granola", Vendor::Granola, "own_domains = [\"ours.example.com\"]".to_owned()),
+        ("typeform", Vendor::Typeform, format!("forms = [\"{FORM}\"]")),
     ] {
         let (base, variable) = (served.base(vendor), variable(vendor));
         // GitHub meters by the hour, and a life is short. A window of a second would be waited out at each start.
@@ -230,16 +288,24 @@ send_without_approval = ["github", "intercom"]
         } else {
             "calls = 10000, per_seconds = 10, burst = 500"
         };
-        // Airtable's secret comes with the webhook that loopd makes there.
-        let secret = if vendor == Vendor::Airtable { "" } else { "webhook_secret = { env = \"CRASH_HOOK\" }\n" };
+        // The secret of these comes with the webhook that loopd makes there; Salesforce sends none.
+        let secret = match vendor {
+            Vendor::Salesforce => String::new(),
+            Vendor::Airtable | Vendor::Granola | Vendor::Typeform => "webhook = true\n".to_owned(),
+            _ => "webhook = true\nwebhook_secret = { env = \"CRASH_HOOK\" }\n".to_owned(),
+        };
+        let token = match vendor {
+            Vendor::Salesforce => String::new(),
+            _ => format!("token = {{ env = \"{variable}\" }}\n"),
+        };
         let _ = writeln!(
             text,
-            "[connection.{name}]\nkind = \"{}\"\nbase_url = \"{base}\"\ntoken = {{ env = \"{variable}\" }}\nwebhook = true\n\
-             {secret}schedule = \"*/1 * * * * *\"\nquota = {{ {quota} }}\n{more}\n",
+            "[connection.{name}]\nkind = \"{}\"\nbase_url = \"{base}\"\n{token}{secret}schedule = \"*/1 * * * * *\"\n\
+             quota = {{ {quota} }}\n{more}\n",
             vendor.name()
         );
     }
-    text.push_str(&loopd::config::routes(&Kind::ALL));
+    text.push_str(&loopd::config::routes(&[Kind::Airtable, Kind::Linear, Kind::Notion, Kind::Salesforce]));
     text.push_str(NEEDS);
     text
 }

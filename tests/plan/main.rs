@@ -99,7 +99,12 @@ impl Scene {
         let world = World::new(7, clock.hands());
         world.airtable(|airtable, cx| airtable.create_base_with(cx, "appTest", "Feedback", &json!([])));
         world.github(|github, cx| github.create_repo("acme/app", cx));
-        let scene = Self { config: format!("{CONFIG}{}", config::routes(&Kind::ALL)), clock, world, ledger: fresh() };
+        let scene = Self {
+            config: format!("{CONFIG}{}", config::routes(&[Kind::Airtable, Kind::Linear])),
+            clock,
+            world,
+            ledger: fresh(),
+        };
         for (title, labels) in [
             ("Stream ends early", &["bug", "p1"][..]),
             ("Dark mode, please", &["enhancement"]),
@@ -134,6 +139,7 @@ impl Scene {
             clock: self.clock.clone(),
             transport: self.transport(),
             classifier: Box::new(Offline::new(Vec::new())),
+            vaults: loopd::vault::none(),
         };
         Arc::new(daemon::build(configuration(&self.config), &Bare, materials).expect("it is built"))
     }
@@ -190,6 +196,7 @@ impl Scene {
             clock: self.clock.clone(),
             pause: Arc::new(Moving(self.clock.clone())),
             classifier: Box::new(Offline::new(Vec::new())),
+            vaults: loopd::vault::none(),
         };
         plan(given, &mut |_, _| {}).await.expect("it is planned")
     }

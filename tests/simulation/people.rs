@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use loopd::schema::{Entity, EntityId};
 use sandbox::faults::Rng;
 use sandbox::github::{Edit, NewIssue};
 use sandbox::intercom::NewCompany;
@@ -32,6 +33,12 @@ pub(super) struct People {
     pub(super) trashed: BTreeSet<String>,
     /// Linear issues whose state somebody moved.
     pub(super) moved: BTreeSet<String>,
+    /// There are Notion and Salesforce, too.
+    pub(super) four: bool,
+    /// Pages that people threw away: `Loopd ID` values that may have no page.
+    pub(super) trashed_pages: BTreeSet<String>,
+    /// A field is hidden in Salesforce.
+    pub(super) hidden: bool,
     contacts: Vec<String>,
     companies: u64,
     said: BTreeMap<&'static str, u64>,
@@ -48,7 +55,10 @@ const BUGS: [&str; 6] = [
 
 impl People {
     pub(super) fn act(&mut self, town: &mut Town, rng: &mut Rng) {
-        match rng.below(21) {
+        if self.four && rng.chance(0.5) {
+            return self.act_in_more_places(town, rng);
+        }
+        match rng.below(23) {
             0..=4 => self.open_issue(town, rng),
             5 => self.edit_issue(town, rng),
             6 => self.comment(town, rng),
@@ -60,16 +70,18 @@ impl People {
             16 => self.delete_row(town, rng),
             17 | 18 => self.linear(town, rng),
             19 => self.trash(town, rng),
+            20 => merge(town, rng),
+            21 => part(town, rng),
             _ => approve(town, rng),
         }
     }
 
-    fn one<T: Clone>(rng: &mut Rng, of: impl IntoIterator<Item = T>) -> Option<T> {
+    pub(super) fn one<T: Clone>(rng: &mut Rng, of: impl IntoIterator<Item = T>) -> Option<T> {
         let all: Vec<T> = of.into_iter().collect();
         all.get(usize::try_from(rng.below(all.len() as u64)).ok()?).cloned()
     }
 
-    fn say(&mut self, what: &'static str) -> u64 {
+    pub(super) fn say(&mut self, what: &'static str) -> u64 {
         let count = self.said.entry(what).or_default();
         *count += 1;
         *count
@@ -243,6 +255,33 @@ impl People {
         town.world.linear(|desk, cx| desk.trash_issue(cx, &issue));
         self.trashed.insert(issue);
     }
+}
+
+/// Every customer, and whether it lives on in another.
+fn customers(town: &Town) -> Vec<(EntityId, bool)> {
+    let mut found = Vec::new();
+    let see = |entity: Entity| {
+        found.extend(entity.as_customer().map(|customer| (entity.id, customer.is_merged())));
+        Ok(())
+    };
+    town.house.ledger.each_entity(see).expect("memory");
+    found
+}
+
+/// A person says that two customers are one.
+fn merge(town: &Town, rng: &mut Rng) {
+    let living: Vec<EntityId> = customers(town).into_iter().filter(|(_, merged)| !merged).map(|(id, _)| id).collect();
+    let (Some(keep), Some(lose)) = (People::one(rng, living.clone()), People::one(rng, living)) else { return };
+    // The same twice is refused, in words.
+    let _ = loopd::customers::merge(&town.house, keep, lose, "a colleague").expect("memory");
+}
+
+/// A person says that they are two after all.
+fn part(town: &Town, rng: &mut Rng) {
+    let merged = customers(town).into_iter().filter(|(_, merged)| *merged).map(|(id, _)| id);
+    let Some(merged) = People::one(rng, merged) else { return };
+    // One whose other self was merged itself must wait for that, and is told so.
+    let _ = loopd::customers::undo(&town.house, merged, "a colleague").expect("memory");
 }
 
 /// A person approves a message that waits.

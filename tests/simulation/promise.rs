@@ -24,6 +24,7 @@ pub(super) fn check(town: &mut Town, people: &People) {
     }
     nothing_moves_by_itself(town, people);
     converged(town);
+    nobody_is_left_behind(town);
     for vendor in Vendor::ALL {
         assert_eq!(town.world.books(vendor).throttled, 0, "{} had to say \"too many\"", vendor.name());
     }
@@ -60,6 +61,13 @@ fn once_each(town: &Town, people: &People) {
         assert!(doubles.is_empty(), "{table} has doubles: {doubles:?}");
     }
     let rows = town.world.airtable(|desk, _| desk.rows(BASE, "Feedback"));
+    let pages = town.world.notion(|desk, _| desk.rows("Feedback"));
+    for source in ["Feedback", "Customers", "Themes"] {
+        let doubles = town.world.notion(|desk, _| desk.doubles(source, "Loopd ID"));
+        assert!(doubles.is_empty(), "{source} in Notion has doubles: {doubles:?}");
+    }
+    let doubles = town.world.salesforce(|desk, _| desk.doubles("Loopd_Feedback__c", "Loopd_ID__c"));
+    assert!(doubles.is_empty(), "Salesforce has doubles: {doubles:?}");
     let issues = people.issues.iter().map(|number| ("github", "issue", format!("{REPO}#{number}")));
     let conversations = people.conversations.iter().map(|id| ("intercom", "conversation", id.to_string()));
     for (connection, collection, outside) in issues.chain(conversations) {
@@ -67,6 +75,12 @@ fn once_each(town: &Town, people: &People) {
         let count = rows.iter().filter(|row| row["fields"]["Loopd ID"] == id.as_str()).count();
         let expected = usize::from(!people.deleted_rows.contains(&id));
         assert_eq!(count, expected, "rows of {connection} {outside} ({id})");
+        if people.four {
+            let count =
+                pages.values().filter(|page| page.get("Loopd ID").is_some_and(|held| *held == id.as_str())).count();
+            let expected = usize::from(!people.trashed_pages.contains(&id));
+            assert_eq!(count, expected, "pages of {connection} {outside} ({id})");
+        }
     }
     let urls = town.world.linear(|desk, _| desk.doubles());
     assert!(urls.is_empty(), "one source became several issues: {urls:?}");
@@ -100,6 +114,13 @@ fn outside(town: &Town, typed: &Typed) -> Option<Value> {
             .world
             .airtable(|desk, _| desk.row(BASE, typed.table, &typed.record))
             .map(|row| row["fields"][typed.field].clone()),
+        "notion" => {
+            let row = town.world.notion(|desk, _| desk.row(&typed.record));
+            (!row.is_empty()).then(|| row.get(typed.field).cloned().unwrap_or_default())
+        }
+        "salesforce" => {
+            town.world.salesforce(|desk, _| desk.row(typed.table, &typed.record)).map(|row| row[typed.field].clone())
+        }
         _ => town.world.linear(|desk, _| desk.issue(&typed.record)).map(|issue| issue[typed.field].clone()),
     }
 }
@@ -120,6 +141,37 @@ fn stands_or_is_told(town: &Town, people: &People, typed: &Typed) {
     let counts = [What::Edited, What::Conflict, What::EditedThere, What::Overtaken];
     let logged = history.iter().any(|entry| counts.contains(&entry.what) && told(entry));
     assert!(logged, "an edit is lost: {typed:#?}\nnow stands: {now}\nhistory: {history:#?}");
+}
+
+/// What is a customer's is that of the one in which it lives: items, and names.
+fn nobody_is_left_behind(town: &Town) {
+    let ledger = &town.house.ledger;
+    let lives = |id: EntityId| {
+        let entity = ledger.entity(id).expect("memory").expect("it is there");
+        entity.as_customer().is_some_and(|customer| !customer.is_merged())
+    };
+    let mut entities: Vec<Entity> = Vec::new();
+    let all = ledger.each_entity(|entity| {
+        entities.push(entity);
+        Ok(())
+    });
+    all.expect("memory");
+    for entity in entities {
+        if let Some(customer) = entity.as_feedback().and_then(|feedback| feedback.customer) {
+            assert!(lives(customer), "{} is that of one who was merged", entity.short_id());
+        }
+        let Some(customer) = entity.as_customer() else { continue };
+        for alias in &customer.aliases {
+            let owner = ledger.transact(|tx| tx.customer_by(alias)).expect("memory");
+            assert!(owner.is_none_or(lives), "{alias} leads to one who was merged");
+            assert!(owner.is_some() || !town.house.config.customers.rules.admits(alias), "{alias} leads to nobody");
+        }
+        for absorbed in &customer.absorbed {
+            let other = ledger.entity(*absorbed).expect("memory").expect("it is there");
+            let into = other.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into);
+            assert_eq!(into, Some(entity.id), "both sides of a merge say the same");
+        }
+    }
 }
 
 /// No status comes from Linear that nobody set there.
@@ -163,6 +215,11 @@ fn converged(town: &Town) {
                     town.world.airtable(|desk, _| desk.row(BASE, table, &link.id)).map(|row| row["fields"].clone())
                 }
                 ("linear", "issue") => town.world.linear(|desk, _| desk.issue(&link.id)),
+                ("notion", _) => {
+                    let row = town.world.notion(|desk, _| desk.row(&link.id));
+                    (!row.is_empty()).then_some(Value::Object(row))
+                }
+                ("salesforce", object) => town.world.salesforce(|desk, _| desk.row(object, &link.id)),
                 _ => continue,
             };
             let Some(there) = there else {

@@ -22,6 +22,8 @@ pub fn accounts(world: &Arc<World>) {
     world.linear(|desk, cx| {
         desk.set_webhook(cx, "https://loopd.example.com/hooks/linear", SECRET);
     });
+    world.salesforce(|desk, _| desk.run_as(Some(true)));
+    world.notion(|desk, cx| desk.set_webhook(cx, "https://loopd.example.com/hooks/notion", SECRET));
 }
 
 /// Runs `loopd setup` to its end; time passes as its quotas demand. Returns what was changed.

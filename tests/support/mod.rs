@@ -1,6 +1,7 @@
 //! What several test binaries share: time that only moves when told, and the sandbox as an in-process transport.
 #![expect(unreachable_pub, reason = "each test binary includes this file as a module")]
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeZone, Utc};
-use connectors::http::{Broken, Transport};
+use connectors::http::{Broken, Heard, Transport, Wire};
 use http::{Request, Response};
 use sandbox::{Reply, Vendor, World};
 
@@ -61,5 +62,41 @@ impl Transport for InProcess {
         }
         self.clock.advance(delay);
         reply
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let line = self.world.slack(|desk, _| desk.line_opened(query));
+        let line = line.ok_or_else(|| Broken::NotSent("the line was refused".into()))?;
+        Ok(Box::new(Line { world: self.world.clone(), line, frames: VecDeque::new() }))
+    }
+}
+
+/// A line to the sandbox without a socket. What is not there yet is not waited for; dropped, it is closed.
+struct Line {
+    world: Arc<World>,
+    line: u64,
+    frames: VecDeque<String>,
+}
+
+#[async_trait]
+impl Wire for Line {
+    async fn next(&mut self, _patience: Duration) -> Result<Option<Heard>, Broken> {
+        if self.frames.is_empty() {
+            let frames = self.world.slack(|desk, cx| desk.line_frames(self.line, cx));
+            self.frames.extend(frames.ok_or_else(|| Broken::NoAnswer("closed".into()))?);
+        }
+        Ok(self.frames.pop_front().map(Heard::Text))
+    }
+
+    async fn say(&mut self, text: String) -> Result<(), Broken> {
+        self.world.slack(|desk, cx| desk.line_heard(self.line, &text, cx));
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.world.slack(|desk, _| desk.line_closed(self.line));
     }
 }

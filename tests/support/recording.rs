@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connectors::http::{Broken, Transport};
+use connectors::http::{Broken, Transport, Wire};
 use http::{Request, Response};
 
 pub struct Recording {
@@ -38,5 +38,9 @@ impl Transport for Recording {
     async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Broken> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         self.inner.send(request, timeout).await
+    }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        self.inner.dial(url).await
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use connectors::http::{Broken, Transport};
+use connectors::http::{Broken, Transport, Wire};
 use connectors::{Clock, Kind};
 use http::{Request, Response};
 use loopd::config::{Config, World as Machine};
@@ -40,8 +40,15 @@ impl Machine for NoMachine {
             "INTERCOM_TOKEN" => Vendor::Intercom.token().to_owned(),
             "AIRTABLE_TOKEN" => Vendor::Airtable.token().to_owned(),
             "LINEAR_TOKEN" => Vendor::Linear.token().to_owned(),
+            "NOTION_TOKEN" => Vendor::Notion.token().to_owned(),
+            "SALESFORCE_SECRET" => sandbox::salesforce::CLIENT_SECRET.to_owned(),
+            "SALESFORCE_TOKEN" => Vendor::Salesforce.token().to_owned(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
-            _ => return None,
+            // Any other vendor's, by its name.
+            name => {
+                let vendor = name.strip_suffix("_TOKEN")?.to_lowercase();
+                Vendor::ALL.into_iter().find(|known| known.name() == vendor)?.token().to_owned()
+            }
         })
     }
     fn credentials(&self) -> Option<PathBuf> {
@@ -117,6 +124,31 @@ to = "linear.customer"
     )
 }
 
+/// Beside those four: Notion and Salesforce, so that one item lives in up to four places.
+pub fn two_more() -> String {
+    let routes = loopd::config::routes(&[Kind::Notion, Kind::Salesforce]);
+    let (page, client) = (sandbox::notion::PAGE, sandbox::salesforce::CLIENT_ID);
+    format!(
+        r#"
+[connection.notion]
+kind = "notion"
+page = "{page}"
+token = {{ env = "NOTION_TOKEN" }}
+webhook = true
+webhook_secret = {{ env = "NOTION_HOOK" }}
+
+[connection.salesforce]
+kind = "salesforce"
+base_url = "https://salesforce.example.com"
+client_id = "{client}"
+client_secret = {{ env = "SALESFORCE_SECRET" }}
+quota = {{ calls = 600, per_seconds = 60, burst = 200 }}
+
+{routes}
+"#
+    )
+}
+
 /// A room, and when it wants to work again.
 pub type Waiting = (Box<dyn Stage>, Option<DateTime<Utc>>);
 
@@ -151,6 +183,20 @@ impl Transport for Breakable {
         }
         self.inner.send(request, timeout).await
     }
+
+    async fn dial(&self, url: &str) -> Result<Box<dyn Wire>, Broken> {
+        self.inner.dial(url).await
+    }
+}
+
+/// The way to where nobody is.
+struct Nowhere;
+
+#[async_trait]
+impl Transport for Nowhere {
+    async fn send(&self, _request: Request<Bytes>, _timeout: Duration) -> Result<Response<Bytes>, Broken> {
+        Err(Broken::NotSent("nobody is there".into()))
+    }
 }
 
 fn house(
@@ -166,18 +212,21 @@ fn house(
     let ledger = Ledger::over(store.clone(), Arc::new(NoProbe)).expect("a ledger in memory");
     let (transport_world, transport_clock, transport_broken) = (world.clone(), clock.clone(), broken.clone());
     let classifier = loopd::daemon::classifier(&config);
+    // Only a connection that signs in has a file there.
+    let vaults = loopd::vault::files(&config.auth.dir);
     let materials = Materials {
         ledger,
         clock: clock.clone(),
         transport: Arc::new(move |name: &str| {
-            let vendor = Vendor::ALL
-                .into_iter()
-                .find(|vendor| vendor.name() == name)
-                .expect("connections are named as their vendor");
+            // Connections are named as their vendor; what is only ever sent to us has none.
+            let Some(vendor) = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name) else {
+                return Arc::new(Nowhere);
+            };
             let inner = InProcess { world: transport_world.clone(), vendor, clock: transport_clock.clone() };
             Arc::new(Breakable { inner, broken: transport_broken.clone() })
         }),
         classifier,
+        vaults,
     };
     let house = build(config, &machine, materials).expect("a good configuration");
     loopd::import::configured(&house, &machine).expect("memory");
@@ -188,6 +237,11 @@ impl Town {
     /// An empty town: a repository, a base with the tables that the mappings need, a Linear team.
     pub fn new(seed: u64) -> Self {
         Self::with(seed, "")
+    }
+
+    /// One in which an item lives in up to four places.
+    pub fn of_four(seed: u64) -> Self {
+        Self::with(seed, &two_more())
     }
 
     pub fn with(seed: u64, extra: &str) -> Self {
@@ -213,7 +267,7 @@ impl Town {
         let broken = Arc::default();
         let house = house(&world, &clock, &store, &files, &broken);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        for connection in ["airtable", "linear"] {
+        for connection in house.connections.keys() {
             runtime.block_on(crate::furnish::setup(&house, &clock, connection));
         }
         let rooms = rooms(&house).into_iter().map(|room| (room, None)).collect();

@@ -193,11 +193,9 @@ fn the_configured_file_is_taken_in_again_when_it_changes() {
 }
 
 fn import(town: &Town, rows: &str) {
-    let table = loopd::import::read(&format!("company_id,name,domain\n{rows}"), &std::collections::BTreeMap::new());
-    let table = table.expect("a table");
-    assert_eq!(table.bad, Vec::new());
-    loopd::import::take_in(&town.house, &table.rows).expect("memory");
-    town.house.ledger.durable().expect("memory");
+    let text = format!("company_id,name,domain\n{rows}");
+    let bad = loopd::import::take_in_text(&town.house, loopd::import::Kind::Customers, &text).expect("a table");
+    assert_eq!(bad, Vec::new());
 }
 
 #[test]
@@ -219,13 +217,14 @@ fn a_domain_that_moves_to_another_customer_is_theirs() {
         import(town, "B,Other,shared.example.com\n");
         mid(town);
         minutes(town, 10);
-        let told = crate::story::conditions(town, "customers");
-        assert!(told.iter().any(|what| what.contains("shared.example.com")), "{told:?}");
+        let doubts = loopd::customers::doubtful(&town.house).expect("memory");
+        assert_eq!(doubts.len(), 1);
+        assert!(doubts[0].evidence.iter().any(|evidence| evidence.text().contains("shared.example.com")), "{doubts:?}");
         // Only the other does: it is theirs.
         import(town, "A,Acme,acme.example.com\n");
         mid(town);
         minutes(town, 10);
-        assert_eq!(crate::story::conditions(town, "customers"), Vec::<String>::new());
+        assert_eq!(loopd::customers::doubtful(&town.house).expect("memory"), Vec::new());
         let after = says(town);
         minutes(town, 10);
         assert_eq!((customer(town, before), customer(town, after)), (Some(of("A")), Some(of("B"))));

@@ -239,7 +239,7 @@ impl Airtable {
 
     /// A further token of the owner, with only these scopes (`None`: all).
     pub fn issue_token(&mut self, token: &str, scopes: Option<&[&str]>) {
-        let user = render::people()[0]["id"].as_str().unwrap_or_default().to_owned();
+        let user = super::owner();
         let scopes = scopes.map(|list| list.iter().map(|s| (*s).to_owned()).collect::<BTreeSet<_>>());
         self.tokens.insert(token.to_owned(), Token { user, scopes, revoked: false });
     }
@@ -255,6 +255,26 @@ impl Airtable {
         if let Some(token) = self.tokens.get_mut(token) {
             token.revoked = false;
         }
+    }
+
+    /// An OAuth integration; without a secret, a public one.
+    pub fn register_client(&mut self, id: &str, secret: Option<&str>, redirects: &[&str]) {
+        self.sign_in.register(id, secret, redirects);
+    }
+
+    /// The next person who is asked says no.
+    pub fn deny_next_sign_in(&mut self, why: &str) {
+        self.sign_in.deny_next(why);
+    }
+
+    /// All access tokens of sign-ins are over at once; they can be refreshed.
+    pub fn expire_sign_ins(&mut self) {
+        self.sign_in.expire();
+    }
+
+    /// The user takes back what they granted.
+    pub fn end_sign_ins(&mut self) {
+        self.sign_in.end_all();
     }
 
     /// Requests a second per base and per user, and calls a month (`None`: no such limit). The vendor's are 5, 50, by plan.

@@ -25,9 +25,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::oauth::{Provider, Rules};
 use crate::wire;
 use crate::world::{Context, Outgoing, StandIn};
 use changes::Source;
@@ -38,6 +40,32 @@ use request::Asked;
 
 /// The token that works from the start.
 pub const TOKEN: &str = "pat.sandbox";
+/// The OAuth integration that is there from the start.
+pub const CLIENT_ID: &str = "airtable-sandbox-client";
+pub const CLIENT_SECRET: &str = "airtable-sandbox-secret";
+
+/// Airtable docs "oauth-reference", read 2026-11-23.
+const RULES: Rules = Rules {
+    access_prefix: "oaa",
+    access_life: TimeDelta::hours(1),
+    refresh_life: Some(TimeDelta::days(60)),
+    grace: TimeDelta::zero(),
+    reuse_ends_grant: true,
+    pkce_required: true,
+    plain_pkce: false,
+    separator: ' ',
+    scopes: &[
+        "data.records:read",
+        "data.records:write",
+        "data.recordComments:read",
+        "data.recordComments:write",
+        "schema.bases:read",
+        "schema.bases:write",
+        "webhook:manage",
+        "user.email:read",
+    ],
+    own_life: None,
+};
 
 const RETRIES: u32 = 13;
 const FIRST_RETRY: Duration = Duration::from_secs(10);
@@ -46,6 +74,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(10);
 pub struct Airtable {
     bases: BTreeMap<String, Base>,
     tokens: BTreeMap<String, Token>,
+    sign_in: Provider,
     quota: Quota,
 }
 
@@ -59,22 +88,36 @@ struct Token {
 
 impl Default for Airtable {
     fn default() -> Self {
-        let owner = render::people()[0]["id"].as_str().unwrap_or_default().to_owned();
-        let token = Token { user: owner, scopes: None, revoked: false };
-        Self { bases: BTreeMap::new(), tokens: BTreeMap::from([(TOKEN.to_owned(), token)]), quota: Quota::default() }
+        let token = Token { user: owner(), scopes: None, revoked: false };
+        Self {
+            bases: BTreeMap::new(),
+            tokens: BTreeMap::from([(TOKEN.to_owned(), token)]),
+            sign_in: Provider::new(RULES, CLIENT_ID, CLIENT_SECRET),
+            quota: Quota::default(),
+        }
     }
+}
+
+fn owner() -> String {
+    render::people()[0]["id"].as_str().unwrap_or_default().to_owned()
 }
 
 impl StandIn for Airtable {
     fn handle(&mut self, request: &Request<Bytes>, cx: &mut Context<'_>) -> Response<Bytes> {
-        match self.token(request).cloned().and_then(|token| self.answer(request, &token, cx)) {
+        let path = path_of(request);
+        match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["oauth2", "v1", "authorize"] => return self.sign_in.authorize(request, &owner(), cx),
+            ["oauth2", "v1", "token"] => return self.sign_in.token(request, &owner(), cx),
+            _ => {}
+        }
+        match self.token(request, cx.now).and_then(|token| self.answer(request, &token, cx)) {
             Ok(body) => wire::json(StatusCode::OK, &body),
             Err(refusal) => refusal.response(),
         }
     }
 
     fn admit(&mut self, request: &Request<Bytes>, cx: &mut Context<'_>) -> Result<(), Response<Bytes>> {
-        let user = self.token(request).ok().map(|token| token.user.clone());
+        let user = self.token(request, cx.now).ok().map(|token| token.user);
         let path = path_of(request);
         let base = base_of(&path).filter(|base| self.bases.contains_key(*base));
         let meta = path.first().is_some_and(|first| first == "meta");
@@ -82,7 +125,7 @@ impl StandIn for Airtable {
     }
 
     fn throttle(&mut self, request: &Request<Bytes>, cx: &mut Context<'_>) -> Response<Bytes> {
-        let user = self.token(request).ok().map(|token| token.user.clone()).unwrap_or_default();
+        let user = self.token(request, cx.now).ok().map(|token| token.user).unwrap_or_default();
         let path = path_of(request);
         self.quota.penalize(base_of(&path).unwrap_or(&user), cx.now).response()
     }
@@ -93,13 +136,20 @@ impl StandIn for Airtable {
     }
 
     fn is_read(&self, request: &Request<Bytes>) -> bool {
-        request.method() == Method::GET || request.uri().path().ends_with("/listRecords")
+        let path = request.uri().path();
+        (request.method() == Method::GET && !path.starts_with("/oauth2/")) || path.ends_with("/listRecords")
+    }
+
+    fn freshen(&mut self, live: &Self) {
+        self.tokens.clone_from(&live.tokens);
+        self.sign_in = live.sign_in.clone();
     }
 
     fn operation(&self, request: &Request<Bytes>) -> String {
         let path = path_of(request);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let what = match path.as_slice() {
+            ["oauth2", _, last @ ("authorize" | "token")] => last,
             ["meta", "whoami"] => "whoami",
             ["meta", "bases"] => "bases",
             ["meta", "bases", _, "tables", _, "fields", ..] => "fields",
@@ -135,10 +185,14 @@ fn base_of(path: &[String]) -> Option<&str> {
 }
 
 impl Airtable {
-    fn token(&self, request: &Request<Bytes>) -> Answer<&Token> {
+    fn token(&self, request: &Request<Bytes>, now: DateTime<Utc>) -> Answer<Token> {
         let header = wire::header(request, "authorization").and_then(|header| header.strip_prefix("Bearer "));
-        let token = header.and_then(|token| self.tokens.get(token.trim())).filter(|token| !token.revoked);
-        token.ok_or_else(Refusal::unauthenticated)
+        let token = header.map(str::trim).ok_or_else(Refusal::unauthenticated)?;
+        if let Some(access) = self.sign_in.holds(token, now) {
+            return Ok(Token { user: access.user.clone(), scopes: Some(access.scopes.clone()), revoked: false });
+        }
+        let token = self.tokens.get(token).filter(|token| !token.revoked);
+        token.cloned().ok_or_else(Refusal::unauthenticated)
     }
 
     fn base(&mut self, id: &str) -> Answer<&mut Base> {

@@ -164,7 +164,7 @@ impl GitHub {
 }
 
 /// The RSA key of a PEM, `PUBLIC KEY` or `RSA PUBLIC KEY`, as `ring` takes it (PKCS#1 DER).
-pub(super) fn read_public_key(pem: &str) -> Option<Vec<u8>> {
+pub(crate) fn read_public_key(pem: &str) -> Option<Vec<u8>> {
     let body: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     let der = STANDARD.decode(body).ok()?;
     if pem.contains("BEGIN RSA PUBLIC KEY") {

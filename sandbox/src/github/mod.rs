@@ -7,7 +7,7 @@
 //! Way of a request: `route` takes it apart, this file checks who asks and finds the repository, `issues`, `labels`, `hooks`
 //! and `app` answer; `change` is the only place where an issue changes.
 
-mod app;
+pub(crate) mod app;
 mod change;
 mod desk;
 mod errors;
@@ -29,6 +29,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use app::read_public_key;
 pub use desk::{Edit, NewIssue};
 pub use model::{Comment, Issue, Repo};
 

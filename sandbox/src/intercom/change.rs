@@ -7,6 +7,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::Intercom;
+use super::errors::{Answer, no_user, ok};
 use super::model::{Author, Company, Contact, Conversation, Part, State};
 use super::show::{Parts, View};
 use super::text::html;
@@ -182,6 +183,19 @@ impl Intercom {
             joined.user_count += 1;
         }
         Some(())
+    }
+
+    /// The answer is what Intercom says of a contact that it has just deleted, and what its webhook brings.
+    pub(super) fn remove_contact(&mut self, id: &str, cx: &mut Context<'_>) -> Answer {
+        let gone = self.contacts.remove(id).ok_or_else(no_user)?;
+        for company in &gone.companies {
+            if let Some(company) = self.companies.get_mut(company) {
+                company.user_count = company.user_count.saturating_sub(1);
+            }
+        }
+        let told = json!({"type": "contact", "id": gone.id, "external_id": gone.external_id, "deleted": true});
+        self.fire("contact.deleted", &told, cx);
+        ok(&told)
     }
 
     pub(super) fn webhook_view(&self) -> View {

@@ -51,6 +51,7 @@ impl Intercom {
                         let id = self.put_contact(changed, cx);
                         ok(&self.contacts.get(&id).map(|contact| self.show_contact(contact, view)).unwrap_or_default())
                     }
+                    (&Method::DELETE, []) => self.remove_contact(id, cx),
                     (&Method::GET, ["companies"]) => {
                         let companies: Vec<&Company> =
                             contact.companies.iter().filter_map(|id| self.companies.get(id)).collect();

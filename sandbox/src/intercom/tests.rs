@@ -354,6 +354,19 @@ fn a_company_is_written_whole_numbers_only_and_attributes_are_discovered() {
 }
 
 #[test]
+fn a_contact_that_is_deleted_leaves_its_company() {
+    let (bench, contact, _) = filled(0);
+    bench.world.intercom(|desk, _| desk.set_webhook("https://loopd.example/hooks/intercom", "s"));
+    let path = format!("/contacts/{contact}");
+    let gone = call(&bench, "2.16", "DELETE", &path, None);
+    assert_eq!((&gone.body["id"], &gone.body["deleted"]), (&json!(contact), &json!(true)));
+    assert_eq!(code(&get(&bench, &path)), (404, "not_found"));
+    assert_eq!(call(&bench, "2.16", "DELETE", &path, None).status, 404);
+    assert!(bench.world.intercom(|desk, _| desk.companies().all(|company| company.user_count == 0)));
+    assert_eq!(body(&bench.webhooks()[0])["topic"], "contact.deleted");
+}
+
+#[test]
 fn calls_are_counted_in_slices_of_ten_seconds() {
     let (bench, _, _) = filled(0);
     for _ in 0..1_666 {

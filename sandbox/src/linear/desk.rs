@@ -227,6 +227,12 @@ impl Linear {
         }
     }
 
+    /// A person makes a customer, with the fields that `customerCreate` takes; says its id.
+    #[track_caller]
+    pub fn create_customer(&mut self, cx: &mut Context<'_>, input: &Value) -> String {
+        must("create_customer", self.customer_create(input.as_object().unwrap_or(&Map::new()), PERSON, cx))
+    }
+
     /// Whether the workspace's plan has customers and their requests.
     pub fn set_plan(&mut self, customers: bool) {
         self.customers_on_plan = customers;
@@ -257,6 +263,26 @@ impl Linear {
 
     pub fn restore_token(&mut self, token: &str) {
         self.revoked.remove(token);
+    }
+
+    /// An OAuth application; without a secret, a public one.
+    pub fn register_client(&mut self, id: &str, secret: Option<&str>, redirects: &[&str]) {
+        self.sign_in.register(id, secret, redirects);
+    }
+
+    /// The next person who is asked says no.
+    pub fn deny_next_sign_in(&mut self, why: &str) {
+        self.sign_in.deny_next(why);
+    }
+
+    /// All access tokens of sign-ins are over at once; they can be refreshed.
+    pub fn expire_sign_ins(&mut self) {
+        self.sign_in.expire();
+    }
+
+    /// An admin takes the application's access back.
+    pub fn end_sign_ins(&mut self) {
+        self.sign_in.end_all();
     }
 
     /// The next mutation of this name is refused with this text.

@@ -27,9 +27,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{Method, Request, Response};
 use serde_json::{Map, Value};
 
+use crate::oauth::{Provider, Rules};
 use crate::wire;
 use crate::world::{Context, StandIn};
 use document::Operation;
@@ -41,6 +43,36 @@ use store::Store;
 pub const KEY: &str = "lin_api_sandbox";
 /// The OAuth token of an app that works from the start; it goes behind `Bearer`.
 pub const OAUTH_TOKEN: &str = "lin_oauth_sandbox";
+/// The OAuth application that is there from the start.
+pub const CLIENT_ID: &str = "linear-sandbox-client";
+pub const CLIENT_SECRET: &str = "linear-sandbox-secret";
+
+/// linear.app/developers/oauth-2-0-authentication, read 2026-11-23.
+const RULES: Rules = Rules {
+    access_prefix: "lin_oauth_",
+    access_life: TimeDelta::seconds(86_399),
+    refresh_life: None,
+    grace: TimeDelta::minutes(30),
+    reuse_ends_grant: false,
+    pkce_required: false,
+    plain_pkce: true,
+    separator: ',',
+    scopes: &[
+        "read",
+        "write",
+        "issues:create",
+        "comments:create",
+        "timeSchedule:write",
+        "admin",
+        "customer:read",
+        "customer:write",
+        "initiative:read",
+        "initiative:write",
+        "app:assignable",
+        "app:mentionable",
+    ],
+    own_life: Some(TimeDelta::seconds(2_591_999)),
+};
 
 /// Users: the owner of the API key, the app of the OAuth token, and the person at the desk.
 pub const OWNER: &str = "00000000-0000-4000-8000-0000000000a1";
@@ -64,6 +96,7 @@ pub struct Linear {
     strict_webhook_urls: bool,
     keeps_other_aliases: bool,
     documents: BTreeMap<(String, Option<String>), Arc<Operation>>,
+    sign_in: Provider,
 }
 
 /// Who asks.
@@ -72,6 +105,28 @@ struct Caller {
     /// For the buckets.
     key: String,
     admin: bool,
+    /// What a sign-in asked for; `None`: everything.
+    scopes: Option<BTreeSet<String>>,
+}
+
+impl Caller {
+    /// Customers have scopes of their own; `read` comes with every token (linear.app/developers/oauth-2-0-authentication, read
+    /// 2026-11-23; whether `write` covers customers is not said).
+    fn must(&self, operation: &Operation) -> Answer<()> {
+        let Some(scopes) = &self.scopes else { return Ok(()) };
+        for name in operation.names() {
+            let needed = match (name.starts_with("customer"), operation.mutation) {
+                (true, true) => "customer:write",
+                (true, false) => "customer:read",
+                (false, true) => "write",
+                (false, false) => continue,
+            };
+            if !scopes.contains(needed) {
+                return Err(Fault::forbidden(&format!("Invalid scope: `{needed}` required")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A request, read.
@@ -82,8 +137,18 @@ struct Asked {
 
 impl StandIn for Linear {
     fn handle(&mut self, request: &Request<Bytes>, cx: &mut Context<'_>) -> Response<Bytes> {
-        let outcome = self.caller(request).and_then(|caller| {
+        match request.uri().path() {
+            "/oauth/authorize" => {
+                let as_app = wire::query(request).iter().any(|(name, value)| name == "actor" && value == "app");
+                return self.sign_in.authorize(request, if as_app { APP } else { PERSON }, cx);
+            }
+            "/oauth/token" => return self.sign_in.token(request, APP, cx),
+            "/oauth/revoke" => return self.sign_in.revoke(request),
+            _ => {}
+        }
+        let outcome = self.caller(request, cx.now).and_then(|caller| {
             let asked = self.read(request)?;
+            caller.must(&asked.operation)?;
             Ok(execute::run(self, &asked.operation, &asked.variables, &caller, cx))
         });
         match outcome {
@@ -93,7 +158,10 @@ impl StandIn for Linear {
     }
 
     fn admit(&mut self, request: &Request<Bytes>, cx: &mut Context<'_>) -> Result<(), Response<Bytes>> {
-        let who = self.caller(request).map_or_else(|_| "anonymous".to_owned(), |caller| caller.key);
+        if request.uri().path().starts_with("/oauth/") {
+            return Ok(());
+        }
+        let who = self.caller(request, cx.now).map_or_else(|_| "anonymous".to_owned(), |caller| caller.key);
         // What does not parse costs a request and no points; `handle` says what is wrong with it.
         let points = self.read(request).map_or(0.0, |asked| asked.operation.complexity(&asked.variables));
         let points = if points > COSTLIEST { 0.0 } else { points };
@@ -116,6 +184,9 @@ impl StandIn for Linear {
     }
 
     fn operation(&self, request: &Request<Bytes>) -> String {
+        if let Some(last) = request.uri().path().strip_prefix("/oauth/") {
+            return format!("{} {last}", request.method());
+        }
         let Some(operation) = self.peek(request) else { return "unreadable".to_owned() };
         let names = operation.names();
         let mut unique: Vec<&String> = Vec::new();
@@ -132,12 +203,20 @@ impl StandIn for Linear {
         self.quota.block(cx.now).response()
     }
 
+    fn freshen(&mut self, live: &Self) {
+        self.revoked.clone_from(&live.revoked);
+        self.sign_in = live.sign_in.clone();
+    }
+
     fn finish(
         &mut self,
-        _request: &Request<Bytes>,
+        request: &Request<Bytes>,
         mut response: Response<Bytes>,
         cx: &mut Context<'_>,
     ) -> Response<Bytes> {
+        if request.uri().path().starts_with("/oauth/") {
+            return response;
+        }
         self.quota.headers(response.headers_mut(), cx.now);
         response
     }
@@ -163,8 +242,12 @@ fn parts(request: &Request<Bytes>) -> Answer<(String, Option<String>, Map<String
 }
 
 impl Linear {
-    fn caller(&self, request: &Request<Bytes>) -> Answer<Caller> {
+    fn caller(&self, request: &Request<Bytes>, now: DateTime<Utc>) -> Answer<Caller> {
         let header = wire::header(request, "authorization").unwrap_or_default().trim();
+        if let Some(access) = header.strip_prefix("Bearer ").and_then(|token| self.sign_in.holds(token.trim(), now)) {
+            let (user, scopes) = (access.user.clone(), Some(access.scopes.clone()));
+            return Ok(Caller { key: format!("oauth:{user}"), user, admin: false, scopes });
+        }
         let (user, token, key, admin) = match header.strip_prefix("Bearer ") {
             Some(token) if token.starts_with("lin_api_") => {
                 let why = "It looks like an API key is sent as a Bearer token. Remove the Bearer prefix from the Authorization header.";
@@ -177,7 +260,7 @@ impl Linear {
         if !known || self.revoked.contains(token) {
             return Err(Fault::unauthenticated("Authentication required, not authenticated"));
         }
-        Ok(Caller { user: user.to_owned(), key, admin })
+        Ok(Caller { user: user.to_owned(), key, admin, scopes: None })
     }
 
     fn read(&mut self, request: &Request<Bytes>) -> Answer<Asked> {

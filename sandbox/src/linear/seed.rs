@@ -10,6 +10,7 @@ use super::desk::STATES;
 use super::quota::Quota;
 use super::store::{LABEL, ORGANIZATION, STATE, STATUS, Store, TEAM, TIER, USER};
 use super::{APP, Linear, OWNER, PERSON};
+use crate::oauth::Provider;
 
 /// The id of the team ENG.
 pub(super) const TEAM_ID: &str = "00000000-0000-4000-8000-0000000000b1";
@@ -86,6 +87,7 @@ impl Default for Linear {
             strict_webhook_urls: false,
             keeps_other_aliases: false,
             documents: BTreeMap::new(),
+            sign_in: Provider::new(super::RULES, super::CLIENT_ID, super::CLIENT_SECRET),
         }
     }
 }

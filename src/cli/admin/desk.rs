@@ -64,11 +64,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn done(what: impl Into<String>) -> Self {
+    pub(super) fn done(what: impl Into<String>) -> Self {
         Self { what: what.into(), failed: None }
     }
 
-    fn failed(what: impl Into<String>, why: impl Into<String>) -> Self {
+    pub(super) fn failed(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), failed: Some(why.into()) }
     }
 }
@@ -169,8 +169,12 @@ pub(super) fn retry(house: &House, numbers: &[u64]) -> Result<Vec<Outcome>, Ledg
     for number in numbers {
         outcomes.push(if normalize::retry(house, number)? {
             Outcome::done(number.to_string())
-        } else if all.contains_key(&number) {
-            Outcome::failed(number.to_string(), "it cannot be read, so it cannot be sent through; it is kept")
+        } else if let Some(dead) = all.get(&number) {
+            let why = match &dead.letter {
+                crate::ledger::Letter::Line { file, .. } => format!("mend the line and import {file} again"),
+                _ => "it cannot be read, so it cannot be sent through; it is kept".into(),
+            };
+            Outcome::failed(number.to_string(), why)
         } else {
             Outcome::failed(number.to_string(), "there is no such dead letter")
         });

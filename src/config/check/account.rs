@@ -1,5 +1,6 @@
 //! Of one connection: its secrets, its settings, its schedules, its webhook.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,11 @@ pub(super) fn open(connection: &Connection) -> Result<Arc<dyn Connector>, connec
     let always = connection.kind.secrets().iter().filter(|spec| spec.need == Need::Always).map(|spec| spec.name);
     let named = connection.secrets.keys().map(String::as_str).chain(always);
     let secrets: Secrets = named.map(|name| (name.to_owned(), SecretString::from("not-a-secret"))).collect();
-    let outside = Outside { transport: Arc::new(Nowhere), clock: Arc::new(Standing) };
+    let outside = Outside {
+        transport: Arc::new(Nowhere),
+        clock: Arc::new(Standing),
+        vault: Arc::new(connectors::oauth::NoVault),
+    };
     match connectors::open(connection.kind, &connection.settings, &secrets, &outside) {
         // A made-up credential of a certain form (a private key) is refused, which says nothing about the settings.
         Err(error) if error.key.as_ref().is_some_and(|key| connection.secrets.contains_key(key)) => {
@@ -96,10 +101,30 @@ pub(super) fn streams(connection: &Connection, connector: &dyn Connector) -> Vec
     unknown.map(problem).collect()
 }
 
+/// Public keys by which two connections would be meant. `seen`: whose each key is, of those looked at so far.
+pub(super) fn shared_keys<'c>(
+    connection: &'c Connection,
+    connector: &dyn Connector,
+    seen: &mut BTreeMap<String, &'c str>,
+) -> Vec<Problem> {
+    let keys = connector.webhook().and_then(|webhook| webhook.public()).map(|public| public.keys().to_vec());
+    let mut problems = Vec::new();
+    for key in keys.unwrap_or_default() {
+        if let Some(other) = seen.get(&key) {
+            let named = ["key", "keys"].into_iter().find(|name| connection.keys.contains_key(*name));
+            let what = format!("{key:?} is a key of connection.{other} as well");
+            problems.push(connection.problem(named, what).mend("give each connection keys of its own"));
+        }
+        seen.insert(key, &connection.name);
+    }
+    problems
+}
+
 /// Webhooks that no vendor can send, since it is not told where to.
 pub(super) fn unreachable(connection: &Connection, has_url: bool) -> Option<Problem> {
     let what = "webhooks are accepted, but nobody is told where: `http.public_url` is empty";
-    (connection.webhook && !has_url).then(|| {
+    let told = connection.webhook && !connection.kind.is_received_only();
+    (told && !has_url).then(|| {
         connection
             .problem(Some("webhook"), what)
             .mend("set public_url, or register {your host}/hooks/NAME at the vendor by hand")

@@ -24,11 +24,13 @@ type Specs<'c> = BTreeMap<&'c str, Vec<CollectionSpec>>;
 pub fn check(config: &Config, world: &dyn World) -> Vec<Problem> {
     let mut problems = config.warnings.clone();
     let mut specs = BTreeMap::new();
+    let mut keys = BTreeMap::new();
     for connection in config.connections.values() {
         problems.extend(account::secrets(connection, world));
         match account::open(connection) {
             Ok(connector) => {
                 problems.extend(account::streams(connection, connector.as_ref()));
+                problems.extend(account::shared_keys(connection, connector.as_ref(), &mut keys));
                 specs.insert(connection.name.as_str(), connector.collections());
             }
             Err(error) => problems.push(account::setting(connection, &error)),

@@ -96,7 +96,8 @@ impl Bench {
     pub(super) fn open(world: Arc<World>, clock: Arc<TestClock>, token: &str, more: &Value) -> Self {
         let transport = InProcess { world: world.clone(), vendor: Vendor::Airtable, clock: clock.clone() };
         let sent = Recording::new(Arc::new(transport));
-        let outside = Outside { transport: sent.clone(), clock: clock.clone() };
+        let outside =
+            Outside { transport: sent.clone(), clock: clock.clone(), vault: Arc::new(connectors::oauth::NoVault) };
         let mut settings = json!({ "base": BASE });
         settings.as_object_mut().expect("a table").extend(more.as_object().cloned().unwrap_or_default());
         let secrets: Secrets = [("token".to_owned(), SecretString::from(token))].into();

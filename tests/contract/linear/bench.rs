@@ -93,7 +93,8 @@ impl Bench {
         let world = World::new(23, clock.hands());
         let transport = InProcess { world: world.clone(), vendor: Vendor::Linear, clock: clock.clone() };
         let sent = Recording::new(Arc::new(transport));
-        let outside = Outside { transport: sent.clone(), clock: clock.clone() };
+        let outside =
+            Outside { transport: sent.clone(), clock: clock.clone(), vault: Arc::new(connectors::oauth::NoVault) };
         let mut settings = json!({ "team": TEAM });
         settings.as_object_mut().expect("a table").extend(more.as_object().cloned().unwrap_or_default());
         let secrets: Secrets = [("token", Vendor::Linear.token()), ("webhook_secret", SECRET)]

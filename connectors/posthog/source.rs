@@ -1,0 +1,87 @@
+//! One pull: a few days at a time, a page at a time.
+
+use async_trait::async_trait;
+use chrono::{NaiveDate, TimeDelta};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::PostHog;
+use super::query::{self, Behind};
+use crate::days::{Place, Row};
+use crate::{Cursor, Fault, IdPage, Key, Page, Record, Source, Stream};
+
+const USAGE: &str = "usage";
+
+/// Where a pull stands: the first of the days that are asked for now, and the row that came last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct At {
+    /// `None`: the pull's first day.
+    since: Option<NaiveDate>,
+    behind: Option<Behind>,
+}
+
+#[async_trait]
+impl Source for PostHog {
+    fn streams(&self) -> Vec<Stream> {
+        vec![Stream {
+            name: USAGE.into(),
+            every: "0 27 * * * *",
+            about: "events by account, person and day; the last days anew",
+        }]
+    }
+
+    async fn pull(&self, _stream: &str, after: Option<&Cursor>) -> Result<Page, Fault> {
+        let mut place: Place<At> = Place::read(after);
+        let pull = place.pull(self.settings.days(), self.client.now(), At::default);
+        let Some(at) = pull.at.clone() else { return place.finish() };
+        let since = at.since.unwrap_or(pull.from);
+        let until = (since + TimeDelta::days(i64::from(self.settings.query_days) - 1)).min(pull.to);
+        let text = query::page(&self.settings, since, until, at.behind.as_ref());
+        let rows = self.client.query(&text).await?;
+        let full = rows.len() >= self.settings.page_rows as usize;
+        let mut usage = Vec::with_capacity(rows.len());
+        let mut last = None;
+        for row in &rows {
+            let cells = cells(row).ok_or_else(|| Fault::unknown("PostHog answered rows of another shape"))?;
+            let [day, account, feature, user, count] = cells;
+            last = Some(Behind {
+                day: day.clone(),
+                account: account.clone(),
+                feature: feature.clone(),
+                user: user.clone(),
+            });
+            let row = Row { account: Some(account), user: Some(user), feature, day, count };
+            let refused = |why: String| Fault::Rejected { why, field: Some("query".into()) };
+            usage.push(row.usage(pull.began).map_err(refused)?);
+        }
+        if full && last == at.behind {
+            // The keyset does not move it on: asking again would go round for ever.
+            return Err(Fault::rejected("PostHog gives the same page again"));
+        }
+        pull.at = match (full, until < pull.to) {
+            (true, _) => Some(At { since: Some(since), behind: last }),
+            (false, true) => Some(At { since: Some(until + TimeDelta::days(1)), behind: None }),
+            (false, false) => None,
+        };
+        place.page(usage)
+    }
+
+    async fn fetch(&self, _key: &Key) -> Result<Option<Record>, Fault> {
+        Ok(None)
+    }
+
+    async fn ids(&self, _collection: &str, _after: Option<&Cursor>) -> Result<Option<IdPage>, Fault> {
+        Ok(None)
+    }
+}
+
+fn cells(row: &Value) -> Option<[String; 5]> {
+    let cells = row.as_array()?.iter().map(|cell| match cell {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null => Some(String::new()),
+        _ => None,
+    });
+    cells.collect::<Option<Vec<String>>>()?.try_into().ok()
+}
