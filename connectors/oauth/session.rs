@@ -12,9 +12,11 @@ use super::grant::{Grant, Kept, Told};
 use super::{Assertion, Server, Tokens, Vault, Way};
 use crate::{Clock, Fault, Outside};
 
-/// A token that is refused before it is this old has no better successor. Without this, an endpoint that answers 401 whatever
-/// the token would spend refresh tokens as fast as the line allows.
-const YOUNG: Duration = Duration::from_secs(60);
+/// So many refusals within a minute are answered with a new token: a session may end whenever its owner, or an administrator,
+/// ends it. More have another cause, and an endpoint that answers 401 whatever the token would spend refresh tokens as fast as
+/// the line allows.
+const RENEWALS: usize = 3;
+const MINUTE: Duration = Duration::from_secs(60);
 /// While another process refreshes the same grant.
 const ELSEWHERE: Duration = Duration::from_secs(1);
 /// A vendor's clock that differs by less explains no refusal.
@@ -37,8 +39,8 @@ pub(super) struct State {
     current: Option<Grant>,
     /// The vendor refused it.
     refused: bool,
-    /// When we got it from the vendor, in the clock's monotonic time; `None`: it was found in the vault.
-    got: Option<Duration>,
+    /// When refusals were last answered with a new token, in the clock's monotonic time.
+    renewed: Vec<Duration>,
     /// The vault's stamp when it was last read.
     pub(super) seen: Option<u64>,
     /// How often a token was fetched, and how the last time ended, for those who waited for it.
@@ -113,14 +115,12 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on this is the token. `stamp`: the vault's, not younger than what was read there. `fresh`: the token comes
-    /// from the vendor, just now.
-    pub(super) fn take(&self, grant: &Grant, stamp: u64, fresh: bool) {
+    /// From now on this is the token. `stamp`: the vault's, not younger than what was read there.
+    pub(super) fn take(&self, grant: &Grant, stamp: u64) {
         let mut state = self.lock();
         state.seen = Some(stamp);
         state.current = Some(grant.clone());
         state.refused = false;
-        state.got = fresh.then(|| self.clock.monotonic());
     }
 
     /// What the vault holds, if it is for this server and client.
@@ -146,7 +146,7 @@ impl Session {
             self.store(kept, "the new token")?;
             let grant = grant.clone();
             *unstored = None;
-            self.take(&grant, self.vault.stamp(), true);
+            self.take(&grant, self.vault.stamp());
             return Ok(grant);
         }
         let vendor = self.server.vendor;
@@ -190,7 +190,7 @@ impl Session {
                     *unstored = Some((kept, grant));
                     return Err(fault);
                 }
-                self.take(&grant, self.vault.stamp(), true);
+                self.take(&grant, self.vault.stamp());
                 tracing::info!(vendor, "the sign-in at {vendor} is renewed");
                 Ok(grant)
             }
@@ -233,7 +233,7 @@ impl Session {
         let grant = kept.grant();
         let news = !self.lock().current.as_ref().is_some_and(|current| current.is(&grant.token));
         if news {
-            self.take(&grant, stamp, false);
+            self.take(&grant, stamp);
         }
         let state = self.lock();
         Ok(state.current.as_ref().filter(|grant| !state.refused && !grant.is_due(self.clock.now())).cloned())
@@ -282,7 +282,7 @@ impl Session {
         match told {
             Ok(told) => {
                 let grant = told.granted(self.clock.now());
-                self.take(&grant, self.vault.stamp(), true);
+                self.take(&grant, self.vault.stamp());
                 Ok(grant)
             }
             Err(Refused::Grant { why, .. }) => {
@@ -305,10 +305,15 @@ impl Tokens for Session {
             // It has been replaced already.
             return true;
         }
-        let young = state.got.is_some_and(|got| self.clock.monotonic().saturating_sub(got) < YOUNG);
-        if young && !state.refused {
+        if state.refused {
+            return true;
+        }
+        let now = self.clock.monotonic();
+        state.renewed.retain(|at| now.saturating_sub(*at) < MINUTE);
+        if state.renewed.len() >= RENEWALS {
             return false;
         }
+        state.renewed.push(now);
         state.refused = true;
         true
     }

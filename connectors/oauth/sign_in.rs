@@ -129,7 +129,7 @@ impl Session {
         })?;
         let grant = told.granted(asked);
         self.store(&Kept::new(&grant, &self.server, asked), "the sign-in").map_err(SignInError::Fault)?;
-        self.take(&grant, self.vault.stamp(), true);
+        self.take(&grant, self.vault.stamp());
         Ok(grant)
     }
 

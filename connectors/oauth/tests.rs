@@ -85,16 +85,36 @@ async fn a_refused_token_is_renewed_once_and_the_call_comes_again() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_at_once_is_no_cause_for_another() {
+async fn a_token_that_ends_a_moment_after_it_was_given_has_a_successor() {
+    let rig = signed_in().await;
+    assert_eq!(rig.call().await, Ok(StatusCode::OK));
+    rig.clock.advance(5);
+    *rig.stage.good.lock().expect("whole") = "none".into();
+    assert!(
+        matches!(rig.call().await, Err(Fault::Later { after: Some(Duration::ZERO), .. })),
+        "an administrator ended it"
+    );
+    rig.stage.turn("a1", "r1");
+    assert_eq!(rig.call().await, Ok(StatusCode::OK));
+}
+
+#[tokio::test]
+async fn a_call_that_no_token_opens_spends_no_more_than_three_a_minute() {
     let rig = signed_in().await;
     assert_eq!(rig.call().await, Ok(StatusCode::OK), "some calls pass, and one never does");
     rig.stage.take_told();
     *rig.stage.good.lock().expect("whole") = "none".into();
+    for turn in 1..=3 {
+        assert!(matches!(rig.call().await, Err(Fault::Later { .. })), "{turn}");
+        rig.stage.turn(&format!("a{turn}"), &format!("r{turn}"));
+        *rig.stage.good.lock().expect("whole") = "none".into();
+    }
     assert_eq!(rig.call().await, Ok(StatusCode::UNAUTHORIZED), "told by the connector as locked");
     assert_eq!(rig.call().await, Ok(StatusCode::UNAUTHORIZED));
-    assert_eq!(rig.stage.take_told(), ["api a0 401", "api a0 401"], "no token was asked for");
+    let asked = rig.stage.take_told().iter().filter(|what| *what == "token call").count();
+    assert_eq!(asked, 3);
     rig.clock.advance(300);
-    assert!(matches!(rig.call().await, Err(Fault::Later { .. })), "five minutes later, one is");
+    assert!(matches!(rig.call().await, Err(Fault::Later { .. })), "five minutes later, one more is asked for");
 }
 
 #[tokio::test]
