@@ -5,7 +5,7 @@
 //! - **Out**: one page a call. Notion has no idempotency key: a create whose outcome is not known is looked for by its
 //!   external id, or by the id that the error names, and never sent again before that (`sink`, `verdict`).
 //! - **Back**: stream `modified` asks what was edited since; a webhook names pages, which are fetched (`source`, `webhook`).
-//! - **Limits**: 180 calls a minute (`client`); pieces of 2,000 characters, 100 of anything (`values`); a page shows 25 related
+//! - **Limits**: 180 calls a minute (`client`); pieces of 2,000 characters, 100 of anything (`rich`, `values`); a page shows 25 related
 //!   pages, the rest is read by page (`page`); a query shows 10,000 rows (`source`).
 //!
 //! Pages that carry the same external id (people duplicate pages, and two programs may race): the oldest is ours; the others
@@ -16,6 +16,7 @@ mod client;
 mod lookup;
 mod page;
 mod query;
+mod rich;
 mod settings;
 mod setup;
 mod sink;

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::binding::Field;
+use super::rich::{cut, pieces};
 use super::types::{DataSource, bare};
-use super::values::{self, canonical, cut, fits, is_cut, pieces};
+use super::values::{self, canonical, fits, is_cut};
 use super::*;
 use crate::testing::{Script, StillClock, outside};
 use crate::{CollectionShape, FieldKind, FieldShape, Key, Refusal, Request, Write, Written};
@@ -208,6 +209,21 @@ fn what_a_page_cuts_is_noticed() {
     assert!(is_cut(&json!({ "type": "rich_text", "rich_text": list(25) })));
     assert!(!is_cut(&json!({ "type": "rich_text", "rich_text": list(24) })));
     assert!(!is_cut(&json!({ "type": "multi_select", "multi_select": list(30) })));
+}
+
+#[test]
+fn a_list_of_addresses_can_be_clicked_and_what_customers_write_cannot() {
+    let links = pieces("https://a.example/1\nhttp://b.example/2");
+    let link = |url: &str| json!({ "type": "text", "text": { "content": url, "link": { "url": url } } });
+    let end = json!({ "type": "text", "text": { "content": "\n" } });
+    assert_eq!(links, json!([link("https://a.example/1"), end, link("http://b.example/2")]));
+    for text in ["see https://a.example/1", "https://a.example/1\n", "javascript:alert(1)", "https://a.example/1 now"] {
+        assert_eq!(pieces(text), json!([{ "type": "text", "text": { "content": text } }]));
+    }
+    // A page shows 25 pieces: more addresses are plain text, and are read in one call all the same.
+    let lines = |n: usize| vec!["https://a.example/1"; n].join("\n");
+    assert_eq!(pieces(&lines(12)).as_array().map(Vec::len), Some(23));
+    assert_eq!(pieces(&lines(13)).as_array().map(Vec::len), Some(1));
 }
 
 #[test]

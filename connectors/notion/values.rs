@@ -5,18 +5,14 @@ use chrono::{DateTime, NaiveDate, Timelike, Utc};
 use serde_json::{Map, Number, Value, json};
 
 use super::binding::Field;
+use super::rich::{MAX_URL, cut, pieces, units};
 use super::types::{array, bare, instant, plain, stamp, text, uuid};
 use crate::FieldKind;
 
-/// A piece of rich text holds so much. Counted in UTF-16 units, the strictest reading of "characters".
-pub(super) const PIECE: usize = 2_000;
-/// Pieces in a text, options in a multi-select, pages in a relation.
-pub(super) const MOST: usize = 100;
+/// Options in a multi-select, pages in a relation.
+const MOST: usize = 100;
 /// A page object shows so many pieces, people and related pages; the rest is read by page.
 pub(super) const SHOWN: usize = 25;
-/// A request takes 500 KB; a text leaves room for others.
-const MAX_BYTES: usize = 150_000;
-const MAX_URL: usize = 2_000;
 const MAX_CONTACT: usize = 200;
 
 /// Notion's property types, sorted by how their values are spelt.
@@ -190,54 +186,6 @@ pub(super) fn fits(field: &Field, value: &Value, new_options: bool) -> Result<Va
     let mut wrapped = Map::new();
     wrapped.insert(field.kind.clone(), shape);
     Ok(Value::Object(wrapped))
-}
-
-/// Rich text of pieces that Notion takes; no letter is parted.
-pub(super) fn pieces(text: &str) -> Value {
-    let mut pieces: Vec<String> = Vec::new();
-    let mut room = 0;
-    for letter in text.chars() {
-        let takes = letter.len_utf16();
-        match pieces.last_mut() {
-            Some(piece) if takes <= room => piece.push(letter),
-            _ => {
-                pieces.push(letter.into());
-                room = PIECE;
-            }
-        }
-        room -= takes;
-    }
-    pieces.iter().map(|piece| json!({ "type": "text", "text": { "content": piece } })).collect()
-}
-
-/// Text beyond what a property takes ends visibly.
-pub(super) fn cut(text: String) -> String {
-    let most = PIECE * MOST;
-    if text.len() <= MAX_BYTES && text.len() <= most {
-        return text;
-    }
-    if text.len() <= MAX_BYTES && units(&text) <= most {
-        return text;
-    }
-    let ending = format!("… [cut by loopd: {} characters]", text.chars().count());
-    // Each piece may end one unit early, before a letter of two.
-    let (mut room, mut bytes) = (most - MOST - units(&ending), MAX_BYTES - ending.len());
-    let mut kept = String::new();
-    for letter in text.chars() {
-        let (Some(units_left), Some(bytes_left)) =
-            (room.checked_sub(letter.len_utf16()), bytes.checked_sub(letter.len_utf8()))
-        else {
-            break;
-        };
-        (room, bytes) = (units_left, bytes_left);
-        kept.push(letter);
-    }
-    kept.push_str(&ending);
-    kept
-}
-
-fn units(text: &str) -> usize {
-    text.encode_utf16().count()
 }
 
 /// An option's name: Notion refuses commas in it.

@@ -105,6 +105,8 @@ fn a_customers_page_lists_what_that_customer_said() {
             let (here, row) = page(town, "Customers", customer);
             assert_eq!((&here, &row["Feedback"]), (lumen, &json!([page(town, "Feedback", id).0])));
             assert_eq!(row["Feedback Count"], 1);
+            let links = row["Links"].as_str().unwrap_or_default();
+            assert!(links.contains("airtable.com/"), "and leads to the same customer elsewhere: {links:?}");
             // A theme that somebody makes there becomes one, and is linked.
             let theme = town.world.notion(|desk, cx| desk.add_row(cx, "Themes", &json!({ "Name": "Streaming" })));
             edit(town, id, &json!({ "Theme": [theme] }));
