@@ -43,8 +43,8 @@ pub(super) struct Settings {
     #[serde(default = "ten_minutes")]
     pub(super) modified_every_seconds: u32,
     /// For how long a page that an uncertain create may have made must not be found before it counts as not made: Notion's
-    /// index is behind its pages by an unpublished time. Default: 30.
-    #[serde(default = "half_a_minute")]
+    /// index is behind its pages by an unpublished time, and a page that was made twice stays. Default: 90.
+    #[serde(default = "a_minute_and_a_half")]
     pub(super) absent_seconds: u32,
     /// Let Notion make an option that a select lacks when a value needs it. Default: true.
     #[serde(default = "yes")]
@@ -66,8 +66,8 @@ fn three_minutes() -> u32 {
 fn ten_minutes() -> u32 {
     600
 }
-fn half_a_minute() -> u32 {
-    30
+fn a_minute_and_a_half() -> u32 {
+    90
 }
 fn yes() -> bool {
     true
