@@ -16,6 +16,8 @@ use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
 const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
+/// While something there hinders us, that a person may mend at any time.
+const ATTACH_HINDERED: TimeDelta = TimeDelta::minutes(10);
 /// And where the connector asks for it, not more often than this.
 const ATTACH_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// How long reading makes way for writes that wait. Connectors remember a minute of their own writes.
@@ -217,6 +219,8 @@ impl Poll {
             // Nothing is written by a base that speaks of another field.
             connection.set_attached(false);
         }
+        let hindrance = connection.connector.hindrance();
+        let pause = if hindrance.is_some() { ATTACH_HINDERED } else { ATTACH_EVERY };
         house.ledger.transact(|tx| {
             if changed {
                 tx.set_binding(name, &binding)?;
@@ -225,11 +229,11 @@ impl Poll {
             tx.clear(name, "locked")?;
             tx.clear(name, UNREACHABLE)?;
             tx.clear(name, "attach")?;
-            match connection.connector.hindrance() {
-                Some(why) => tx.raise(name, "hindered", &why, false, now)?,
+            match &hindrance {
+                Some(why) => tx.raise(name, "hindered", why, false, now)?,
                 None => drop(tx.clear(name, "hindered")?),
             }
-            let due = Position { due: Some(now + ATTACH_EVERY), ..Position::default() };
+            let due = Position { due: Some(now + pause), ..Position::default() };
             tx.set_position(name, ATTACH, &due)
         })?;
         if changed {

@@ -103,7 +103,11 @@ impl Planned {
     pub fn stands_as_agreed(&self, sink: &dyn Sink, record: &Record) -> bool {
         let Some(theirs) = record.body.as_ref().and_then(Value::as_object) else { return false };
         let Some(write) = self.write() else { return false };
-        write.fields.iter().filter(|(name, _)| self.key.as_ref() != Some(*name)).all(|(name, wanted)| {
+        // A column that is gone, or hidden from us, shows nothing that could be lost, and is left out of the write. The rest of
+        // the record must not wait for it.
+        let lacks = sink.lacks(&self.collection);
+        let compared = |name: &String| self.key.as_ref() != Some(name) && !lacks.contains(name);
+        write.fields.iter().filter(|(name, _)| compared(name)).all(|(name, wanted)| {
             let seen = sink.canonical(&self.collection, name, theirs.get(name).cloned().unwrap_or_default());
             // What is there already cannot be lost.
             seen == *wanted || seen == self.base.fields.get(name).map(|field| field.theirs.clone()).unwrap_or_default()

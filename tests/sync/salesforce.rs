@@ -26,7 +26,11 @@ when   = '.derived.customer_links["salesforce.Account"] != null'
 "#;
 
 fn found() -> Town {
-    let town = Town::with(7, SALESFORCE);
+    found_with(SALESFORCE)
+}
+
+fn found_with(config: &str) -> Town {
+    let town = Town::with(7, config);
     town.world.salesforce(|desk, cx| {
         let money = json!({ "type": "Currency", "precision": 18, "scale": 2, "label": "ARR" });
         desk.add_field(cx, "Account", "ARR__c", &money);
@@ -183,6 +187,30 @@ fn locks_lost_answers_and_a_day_without_calls_lose_nothing() {
         for id in &ids {
             assert_eq!(record(town, *id)["Status__c"], "Validated");
         }
+        no_dead(town);
+    });
+}
+
+#[test]
+fn a_field_that_is_hidden_holds_up_no_other_and_is_written_when_it_is_shown() {
+    tell_in(found, |town, mid| {
+        account(town, "Lumen");
+        minutes(town, 6);
+        let contact = company(town, "Lumen", None, 100);
+        let id = of_conversation(conversation(town, &contact, "Please let us export the table as CSV"));
+        minutes(town, 8);
+        assert_eq!(record(town, id)["Status__c"], "New");
+        town.world.salesforce(|desk, _| desk.hide_field("Loopd_Feedback__c", "Status__c"));
+        type_in(town, "Feedback", id, "Status", &json!("Validated"));
+        type_in(town, "Feedback", id, "Severity", &json!("Low"));
+        mid(town);
+        minutes(town, 6);
+        assert_eq!((&record(town, id)["Status__c"], &record(town, id)["Severity__c"]), (&json!("New"), &json!("Low")));
+        // Shown again: what was left out follows, and nobody has to tell the daemon.
+        town.world.salesforce(|desk, cx| desk.show_field(cx, "Loopd_Feedback__c", "Status__c"));
+        mid(town);
+        minutes(town, 15);
+        assert_eq!(record(town, id)["Status__c"], "Validated");
         no_dead(town);
     });
 }
