@@ -281,6 +281,8 @@ impl Salesforce {
         match self.ask(told, call, Verb::Write).await {
             Ok(_) => Ok(()),
             Err(failure) if is_there_already(&failure) => Ok(()),
+            // No rights that this user lacks, and no clicks, mend a session.
+            Err(failure) if failure.status == 401 => Err(failure.fault),
             Err(failure) => Err(match failure.fault {
                 fault @ (Fault::Later { .. } | Fault::Unknown { .. }) => fault,
                 Fault::Locked { why } | Fault::Rejected { why, .. } => {
@@ -355,10 +357,10 @@ impl Salesforce {
             }
         };
         // Rights on fields need the right to read their object, in the same set. Where an object is there already, an error
-        // says so.
+        // says so. Activities have no such rights: who may see what they hang on may see them.
         let homes: BTreeSet<&String> = objects.iter().chain(fields.iter().map(|(object, _)| object)).collect();
-        let rights = homes.into_iter().map(|object| {
-            let ours = object.ends_with("__c") || is_activity(object);
+        let rights = homes.into_iter().filter(|object| !is_activity(object)).map(|object| {
+            let ours = object.ends_with("__c");
             json!({
                 "attributes": { "type": "ObjectPermissions" }, "ParentId": set, "SobjectType": object, "PermissionsRead": true,
                 "PermissionsCreate": ours, "PermissionsEdit": true, "PermissionsDelete": false, "PermissionsViewAllRecords": ours,

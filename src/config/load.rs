@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::parse::{Parsed, parse};
-use super::{Config, Problem, World};
+use super::{Config, Problem, Route, World};
 use crate::mapping::source::Doc;
 use crate::mapping::{Compiled, Mapping, Mappings, compile, run_examples};
 
@@ -36,6 +36,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("salesforce.feedback.toml", include_str!("../../mappings/salesforce.feedback.toml")),
     ("salesforce.health.toml", include_str!("../../mappings/salesforce.health.toml")),
     ("salesforce.opportunity.toml", include_str!("../../mappings/salesforce.opportunity.toml")),
+    ("salesforce.task.toml", include_str!("../../mappings/salesforce.task.toml")),
     ("slack.command.toml", include_str!("../../mappings/slack.command.toml")),
     ("slack.message.toml", include_str!("../../mappings/slack.message.toml")),
 ];
@@ -102,7 +103,8 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
         ));
         return (None, problems);
     };
-    let (compiled, unread) = read_mappings(&parsed, world, &mut problems);
+    let (mut compiled, unread) = read_mappings(&parsed, world, &mut problems);
+    compiled.retain(|mapping| is_in_use(mapping, &parsed.routes));
     let unread = Unread { connections: parsed.unread.clone(), ..unread };
     let mut vocabularies: BTreeMap<String, Vec<String>> = parsed
         .vocabularies
@@ -263,6 +265,15 @@ fn serve(parsed: &Parsed, file: &str, text: &str, compiled: Compiled) -> Vec<(Ma
         mappings.push((compiled.mapping, true));
     }
     mappings
+}
+
+/// A mapping that waits for a route says nothing before there is one: no table is expected for it.
+fn is_in_use(mapping: &Mapping, routes: &[Route]) -> bool {
+    let Mapping::Into(into) = mapping else { return true };
+    let leads_here = |route: &Route| {
+        route.connection == into.connection && route.collection == into.collection && route.entity == into.entity
+    };
+    !into.on_route || routes.iter().any(leads_here)
 }
 
 /// Where a file names the connection itself, one that serves it by its kind steps back.

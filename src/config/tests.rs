@@ -231,6 +231,14 @@ fn shipped_mappings_serve_every_connection_of_their_kind() {
 }
 
 #[test]
+fn a_mapping_that_waits_for_a_route_is_in_use_where_one_leads_there() {
+    let there = "[connection.crm]\nkind = \"salesforce\"\ntoken = { env = \"T\" }\nobjects = [\"Task\"]\n";
+    let has_tasks = |text: &str| good(text).mappings.shape("crm").collections.iter().any(|it| it.name == "Task");
+    assert!(!has_tasks(&format!("{LOOP}{there}")), "setup would make what nobody asked for");
+    assert!(has_tasks(&format!("{LOOP}{there}[[route]]\nentity = \"feedback\"\nto = \"crm.Task\"\n")));
+}
+
+#[test]
 fn names_that_lead_nowhere_are_found_on_loading() {
     has(
         &wrong(&LOOP.replace("\"airtable.Feedback\"", "\"airtabel.Feedback\"")),

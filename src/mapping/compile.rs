@@ -65,7 +65,7 @@ pub fn compile(file: &str, text: &str) -> Result<Compiled, Vec<Problem>> {
             }
             Mapping::From(Box::new(from::read(&root, &doc, item.place(), ends, entity)))
         } else {
-            for known in ["key", "adopt"] {
+            for known in ["key", "adopt", "on_route"] {
                 root.know(known);
             }
             Mapping::Into(into::read(&root, &doc, item.place(), ends, entity))

@@ -30,6 +30,8 @@ pub struct IntoMapping {
     pub key: Option<String>,
     /// Records that people make there become entities.
     pub adopt: bool,
+    /// In use only where a route leads here: without one, the collection need not be there.
+    pub on_route: bool,
     /// By the destination's name of the field.
     pub fields: BTreeMap<String, Lens>,
     pub place: Place,
@@ -63,6 +65,7 @@ pub(super) fn read(
 ) -> IntoMapping {
     let key = root.string("key");
     let adopt = root.boolean("adopt").unwrap_or(false);
+    let on_route = root.boolean("on_route").unwrap_or(false);
     let mut fields = BTreeMap::new();
     let mut named = false;
     if let Some(section) = root.section("fields") {
@@ -93,6 +96,7 @@ pub(super) fn read(
         entity,
         key,
         adopt,
+        on_route,
         fields,
         place,
         digest: digest(doc.text),

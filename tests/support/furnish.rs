@@ -32,7 +32,7 @@ pub async fn setup(house: &House, clock: &TestClock, connection: &str) -> Vec<Ch
     let Some(setup) = open.connector.setup() else { return Vec::new() };
     let shape = house.config.mappings.shape(connection);
     let mut done = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..1_000 {
         let plan = match setup.plan(&shape).await {
             Ok(plan) => plan,
             Err(fault) => {

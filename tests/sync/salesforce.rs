@@ -192,6 +192,45 @@ fn locks_lost_answers_and_a_day_without_calls_lose_nothing() {
 }
 
 #[test]
+fn what_was_addressed_is_a_task_on_the_account_where_a_route_says_so() {
+    let route = r#"
+[[route]]
+entity = "feedback"
+to     = "salesforce.Task"
+when   = '.status == "shipped" and .derived.customer_links["salesforce.Account"] != null'
+"#;
+    let tasks = |town: &Town| town.world.salesforce(|desk, _| desk.rows("Task"));
+    tell_in(
+        || {
+            let objects = "kind     = \"salesforce\"\nobjects  = [\"Loopd_Feedback__c\", \"Task\"]";
+            found_with(&format!("{}{route}", SALESFORCE.replace("kind     = \"salesforce\"", objects)))
+        },
+        |town, mid| {
+            let lumen = account(town, "Lumen");
+            minutes(town, 6);
+            let contact = company(town, "Lumen", None, 100);
+            let id = of_conversation(conversation(town, &contact, "Please let us export the table as CSV"));
+            minutes(town, 8);
+            assert!(tasks(town).is_empty(), "nothing is addressed yet");
+            // A task has no external id, and the answer to its making is lost: it is looked for, and found.
+            town.world.fail_next_operation(Vendor::Salesforce, "POST collection", 1, sandbox::FailKind::CutAfter);
+            type_in(town, "Feedback", id, "Status", &json!("Shipped"));
+            mid(town);
+            minutes(town, 6);
+            let made = tasks(town);
+            assert_eq!(made.len(), 1, "{made:?}");
+            assert_eq!(
+                (&made[0]["WhatId"], &made[0]["Status"], &made[0]["ActivityDate"], &made[0]["Loopd_ID__c"]),
+                (&json!(lumen), &json!("Completed"), &json!("2026-11-23"), &json!(id.to_string()))
+            );
+            assert!(made[0]["Subject"].as_str().is_some_and(|it| it.starts_with("Feedback addressed: ")), "{made:?}");
+            assert_eq!(record(town, id)["Status__c"], "Addressed", "and the record says so, too");
+            no_dead(town);
+        },
+    );
+}
+
+#[test]
 fn a_field_that_is_hidden_holds_up_no_other_and_is_written_when_it_is_shown() {
     tell_in(found, |town, mid| {
         account(town, "Lumen");

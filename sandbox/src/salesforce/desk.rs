@@ -153,7 +153,8 @@ impl Salesforce {
         };
         let rights = json!({ "ParentId": set, "SobjectType": object, "PermissionsRead": true, "PermissionsCreate": true, "PermissionsEdit": true });
         let there = self.rows("ObjectPermissions");
-        if !there.iter().any(|row| row["ParentId"] == *set && row["SobjectType"] == object) {
+        let given = there.iter().any(|row| row["ParentId"] == *set && row["SobjectType"] == object);
+        if !given && object != "Task" {
             self.create(cx, "ObjectPermissions", &rights);
         }
         let field = json!({ "ParentId": set, "SobjectType": object, "Field": format!("{object}.{name}"), "PermissionsRead": true, "PermissionsEdit": true });

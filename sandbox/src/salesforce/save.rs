@@ -277,7 +277,15 @@ impl Salesforce {
         };
         match object {
             "permissionsetassignment" => once(&["AssigneeId", "PermissionSetId"]),
-            "objectpermissions" => once(&["ParentId", "SobjectType"]),
+            "objectpermissions" => {
+                let of = row.text("SobjectType").unwrap_or_default();
+                // Who may see and edit activities is a permission of users, not of objects.
+                if matches!(of.to_lowercase().as_str(), "task" | "event") {
+                    let why = format!("Sobject Type Name: bad value for restricted picklist field: {of}");
+                    return Err(unsaved("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", why, &["SobjectType"]));
+                }
+                once(&["ParentId", "SobjectType"])
+            }
             "fieldpermissions" => {
                 once(&["ParentId", "Field"])?;
                 let wrong = |why: &str| Err(unsaved("FIELD_INTEGRITY_EXCEPTION", why, &["Field"]));
