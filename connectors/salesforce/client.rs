@@ -123,6 +123,14 @@ impl Client {
         })
     }
 
+    /// That the day's calls are used up as far as they are ours, for people.
+    pub(super) fn spent(&self) -> Option<String> {
+        let (used, allowed) = self.usage().filter(|_| self.is_nearly_used_up())?;
+        Some(format!(
+            "{used} of {allowed} API calls of the last 24 hours are used: loopd waits, so that others can call (`leave_percent`)"
+        ))
+    }
+
     /// The way to the API, at the host that the sign-in named: it may change when an org moves.
     async fn way(&self) -> Result<Http, Fault> {
         let Some(session) = &self.session else { return Ok(self.http.clone()) };
@@ -144,9 +152,19 @@ impl Client {
     }
 
     async fn answer(&self, call: Call, verb: Verb) -> Result<Answer, Failure> {
-        let answer = self.way().await?.call(call).await?;
+        let answer = self.way().await?.call(call).await.map_err(|fault| self.explained(fault))?;
         self.watch(&answer);
         if answer.status.is_success() { Ok(answer) } else { Err(self.refused(&answer, verb)) }
+    }
+
+    /// Why our own quota holds a call back, where that is the day's limit.
+    fn explained(&self, fault: Fault) -> Fault {
+        match (fault, self.spent()) {
+            (Fault::Later { after: Some(after), .. }, Some(why)) if self.quota().wait().is_some() => {
+                Fault::Later { after: Some(after), why }
+            }
+            (fault, _) => fault,
+        }
     }
 
     /// The first page of a query's rows. Deleted rows come too.

@@ -375,11 +375,7 @@ impl Connector for Salesforce {
                 ));
             }
         }
-        if let Some((used, allowed)) = self.client.usage().filter(|_| self.client.is_nearly_used_up()) {
-            told.push(format!(
-                "{used} of {allowed} API calls of the last 24 hours are used: loopd waits, so that others can call"
-            ));
-        }
+        told.extend(self.client.spent());
         (!told.is_empty()).then(|| told.join("; "))
     }
 
