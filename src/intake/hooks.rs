@@ -145,8 +145,10 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
                     tx.set_position(connection, stream, &Position { due: Some(*at + PINGS), ..position })?;
                 }
             }
-            if let Some(notice) = &delivery.notice {
-                tx.raise(connection, NOTICE, notice, false, *at)?;
+            match &delivery.notice {
+                Some(notice) => tx.raise(connection, NOTICE, notice, false, *at)?,
+                // Whatever a person was asked for has been done, or nothing would come.
+                None => drop(tx.clear(connection, NOTICE)?),
             }
             if !delivery.fetch.is_empty() {
                 tx.nudge(crate::ledger::poll_lane(connection));
@@ -223,3 +225,24 @@ impl Door {
 
 /// The house behind a door, which a reload replaces.
 pub type Current = Arc<std::sync::RwLock<Arc<House>>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{MemoryStore, NoProbe};
+
+    #[test]
+    fn what_a_person_is_asked_for_is_shown_until_requests_come_without_it() {
+        let ledger = Ledger::over(Arc::new(MemoryStore::new()), Arc::new(NoProbe)).expect("opens");
+        let arrived = |notice: Option<&str>| Arrived {
+            connection: "notes".into(),
+            delivery: Delivery { notice: notice.map(str::to_owned), ..Delivery::default() },
+            at: DateTime::UNIX_EPOCH,
+        };
+        let asked = || ledger.condition("notes", NOTICE).expect("reads").map(|condition| condition.what);
+        admit(&ledger, &[arrived(Some("paste it"))]).expect("on disk");
+        assert_eq!(asked().as_deref(), Some("paste it"));
+        admit(&ledger, &[arrived(None)]).expect("on disk");
+        assert_eq!(asked(), None);
+    }
+}
