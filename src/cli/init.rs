@@ -12,7 +12,7 @@ use crate::config::{SHIPPED, starter};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The vendors to connect: github, intercom, airtable, linear
+    /// The vendors to connect: github, intercom, airtable, linear, notion, salesforce, …
     #[arg(long, value_delimiter = ',', value_name = "VENDOR,…", value_parser = kind)]
     vendor: Vec<Kind>,
     /// Overwrite what is there
@@ -45,8 +45,13 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     out.line(format!("Wrote {}. Next:", path.display()));
     out.line("  1. put in what is yours: repositories, base, team, and where the secrets are");
     out.line(format!("  2. loopd --config {} check, and then check --live", path.display()));
-    if kinds.contains(&Kind::Airtable) || kinds.contains(&Kind::Linear) {
-        out.line("  3. loopd setup airtable (or linear): makes the tables, fields and labels");
+    let made = [Kind::Airtable, Kind::Linear, Kind::Notion, Kind::Salesforce].map(Kind::name);
+    let made: Vec<&str> = made.into_iter().filter(|name| kinds.iter().any(|kind| kind.name() == *name)).collect();
+    if !made.is_empty() {
+        out.line(format!(
+            "  3. loopd setup {}: the tables, fields and labels that are missing there",
+            made.join(", setup ")
+        ));
     }
     out.line("`loopd demo` shows the whole loop without any account.");
     Ok(Exit::Done)

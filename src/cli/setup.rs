@@ -89,9 +89,15 @@ async fn one(house: &House, name: &str, apply: bool, out: &Out) -> anyhow::Resul
         }
         bar.finish_and_clear();
         out.line(format!("{name}: {applied} made."));
+        if applied > 0 {
+            out.line("A daemon that runs sees it within ten minutes, or when it is reloaded.");
+        }
     }
     for why in &refused {
         out.note(format!("{} {why}", out.red("x")));
+    }
+    if !refused.is_empty() {
+        out.note(format!("  = `loopd setup {name} --apply` again makes what is still missing, and nothing twice"));
     }
     if !hands.is_empty() {
         out.line(format!("\n{name}: by hand, because its API cannot"));

@@ -61,6 +61,9 @@ fn init_writes_a_configuration_that_checks() {
     place.loopd(&["init"]).ends(2).says("--vendor");
     place.loopd(&["init", "--vendor", "github,airtable,linear,intercom"]).ends(0).says("check --live");
     place.loopd(&["init", "--vendor", "github"]).ends(2).says("--force");
+    let both = ["init", "--force", "--vendor", "app,notion,salesforce"];
+    place.loopd(&both).ends(0).says("loopd setup notion, setup salesforce");
+    place.loopd(&["init", "--force", "--vendor", "github,airtable,linear,intercom"]).ends(0);
     let checked = place
         .command(&["check"])
         .envs(["GITHUB_TOKEN", "INTERCOM_TOKEN", "AIRTABLE_TOKEN", "LINEAR_API_KEY"].map(|name| (name, "x")))
