@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::values::SHOWN;
+use crate::spelling::{beginning, cut_mark, units};
 
 /// A piece of rich text holds so much. Counted in UTF-16 units, the strictest reading of "characters".
 pub(super) const PIECE: usize = 2_000;
@@ -59,29 +60,10 @@ fn addresses(text: &str) -> Option<Value> {
 /// Text beyond what a property takes ends visibly.
 pub(super) fn cut(text: String) -> String {
     let most = PIECE * MOST;
-    if text.len() <= MAX_BYTES && text.len() <= most {
+    if text.len() <= MAX_BYTES && (text.len() <= most || units(&text) <= most) {
         return text;
     }
-    if text.len() <= MAX_BYTES && units(&text) <= most {
-        return text;
-    }
-    let ending = format!("… [cut by loopd: {} characters]", text.chars().count());
+    let mark = cut_mark(&text);
     // Each piece may end one unit early, before a letter of two.
-    let (mut room, mut bytes) = (most - MOST - units(&ending), MAX_BYTES - ending.len());
-    let mut kept = String::new();
-    for letter in text.chars() {
-        let (Some(units_left), Some(bytes_left)) =
-            (room.checked_sub(letter.len_utf16()), bytes.checked_sub(letter.len_utf8()))
-        else {
-            break;
-        };
-        (room, bytes) = (units_left, bytes_left);
-        kept.push(letter);
-    }
-    kept.push_str(&ending);
-    kept
-}
-
-pub(super) fn units(text: &str) -> usize {
-    text.encode_utf16().count()
+    format!("{}{mark}", beginning(&text, most - MOST - units(&mark), MAX_BYTES - mark.len()))
 }
