@@ -88,8 +88,9 @@ pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived
     Ok(Arrived { connection: open.name.clone(), delivery, at })
 }
 
-/// The condition under which `status` shows what a vendor's request asks of a person.
-const NOTICE: &str = "asked by webhook";
+/// The condition under which `status` shows what a vendor's request asks of a person. Nothing tells that it was done: it is
+/// shown until the daemon has been started or reloaded since, or for a day.
+pub(crate) const NOTICE: &str = "asked by webhook";
 
 impl Arrived {
     /// The body that the sender wants with our 2xx: content type and text.
@@ -146,6 +147,8 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
                 }
             }
             if let Some(notice) = &delivery.notice {
+                // It stands since it was said last.
+                tx.clear(connection, NOTICE)?;
                 tx.raise(connection, NOTICE, notice, false, *at)?;
             }
             if !delivery.fetch.is_empty() {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Fault, Next, Record, Source};
 
+use super::hooks::NOTICE;
 use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop, UNREACHABLE};
@@ -16,6 +17,8 @@ use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
 const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
+/// How long `status` shows what a vendor's request asks of a person, if the daemon runs on.
+const NOTICED: TimeDelta = TimeDelta::hours(24);
 /// And where the connector asks for it, not more often than this.
 const ATTACH_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// How long reading makes way for writes that wait. Connectors remember a minute of their own writes.
@@ -27,6 +30,8 @@ pub struct Poll {
     house: Arc<House>,
     connection: String,
     sweep: Sweep,
+    /// When this process, or this configuration, took over.
+    begun: DateTime<Utc>,
     /// In this process: the first attach loads the binding into the connector.
     attached: bool,
     /// When it was last tried, in this process.
@@ -49,8 +54,8 @@ const FETCH: &str = "(fetch)";
 
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        let (sweep, held) = (Sweep::default(), BTreeMap::new());
-        Self { house, connection, sweep, attached: false, tried: None, rebinding: true, held }
+        let (begun, sweep, held) = (house.now(), Sweep::default(), BTreeMap::new());
+        Self { house, connection, sweep, begun, attached: false, tried: None, rebinding: true, held }
     }
 }
 
@@ -225,6 +230,7 @@ impl Poll {
             tx.clear(name, "locked")?;
             tx.clear(name, UNREACHABLE)?;
             tx.clear(name, "attach")?;
+            tx.clear_before(name, NOTICE, self.begun.max(now - NOTICED))?;
             match connection.connector.hindrance() {
                 Some(why) => tx.raise(name, "hindered", &why, false, now)?,
                 None => drop(tx.clear(name, "hindered")?),
