@@ -510,6 +510,14 @@ fn a_broken_mapping_is_not_told_as_a_missing_one() {
 }
 
 #[test]
+fn numbers_need_no_mapping_and_no_route() {
+    let mut desk = Desk::default();
+    desk.env.insert("TOKEN".into(), "phx_1".into());
+    let text = "[connection.posthog]\nkind = \"posthog\"\nproject = 1\ntoken = { env = \"TOKEN\" }\n";
+    assert_eq!(checked(&desk, text), Vec::<String>::new());
+}
+
+#[test]
 fn conditions_that_contradict_themselves_or_name_nothing_are_errors() {
     let route = |when: &str| {
         let text = format!(
