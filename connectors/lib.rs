@@ -458,7 +458,8 @@ pub trait Connector: Send + Sync {
         Vec::new()
     }
 
-    /// What the last attach could not have, in words for ops: it works without, and slower.
+    /// What the last attach could not have, or what the last reading said of its own quality, in words for ops: it works all the
+    /// same. Asked for after each of them.
     fn hindrance(&self) -> Option<String> {
         None
     }

@@ -12,7 +12,9 @@ use super::hooks::NOTICE;
 use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop, UNREACHABLE};
-use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Tally, Via, fetch_lane, poll_lane, sync_lane};
+use crate::ledger::{
+    Claim, Dead, Input, LedgerError, Letter, Position, Tally, Tx, Via, fetch_lane, poll_lane, sync_lane,
+};
 use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
@@ -231,10 +233,7 @@ impl Poll {
             tx.clear(name, UNREACHABLE)?;
             tx.clear(name, "attach")?;
             tx.clear_before(name, NOTICE, self.begun.max(now - NOTICED))?;
-            match connection.connector.hindrance() {
-                Some(why) => tx.raise(name, "hindered", &why, false, now)?,
-                None => drop(tx.clear(name, "hindered")?),
-            }
+            tell_hindrance(tx, connection, now)?;
             let due = Position { due: Some(now + ATTACH_EVERY), ..Position::default() };
             tx.set_position(name, ATTACH, &due)
         })?;
@@ -293,6 +292,10 @@ async fn pull(
         tally.count(tx, &connection.name, &page.usage, seen_at)?;
         tally.write(tx)?;
         tx.clear(&connection.name, &format!("stream {}", stream.name))?;
+        if caught_up.is_some() {
+            // What was read may have said how good it is.
+            tell_hindrance(tx, connection, now)?;
+        }
         for record in &page.records {
             tx.ingest(&Input { connection: connection.name.clone(), record: record.clone(), via: Via::Poll, seen_at })?;
         }
@@ -302,6 +305,13 @@ async fn pull(
         // Somebody set the stream back (a backfill); the page is read again from there.
         Ok(()) | Err(LedgerError::StaleCursor { .. }) => Ok(Ok(())),
         Err(error) => Err(error.into()),
+    }
+}
+
+fn tell_hindrance(tx: &mut Tx<'_>, connection: &Connection, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    match connection.connector.hindrance() {
+        Some(why) => tx.raise(&connection.name, "hindered", &why, false, now),
+        None => tx.clear(&connection.name, "hindered").map(drop),
     }
 }
 
