@@ -61,8 +61,7 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     let open = house.connections.get(connection).filter(|open| open.webhook).ok_or(Rejection::Unknown)?;
     let webhook = open.connector.webhook().ok_or(Rejection::Unknown)?;
     let at = house.now();
-    let delivery = webhook.open(raw, at)?;
-    Ok(Arrived { connection: connection.to_owned(), delivery, at })
+    Ok(Arrived::of(house, connection, webhook.open(raw, at)?, at))
 }
 
 /// The connections whose senders use this path, and how they receive.
@@ -84,8 +83,7 @@ pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived
     }
     let (open, hook) = served(house, path).find(|(_, hook)| hook.is_ours(path, raw)).ok_or(Rejection::Key)?;
     let at = house.now();
-    let delivery = hook.open_at(path, raw, at)?;
-    Ok(Arrived { connection: open.name.clone(), delivery, at })
+    Ok(Arrived::of(house, &open.name, hook.open_at(path, raw, at)?, at))
 }
 
 /// The condition under which `status` shows what a vendor's request asks of a person. Nothing tells that it was done: it is
@@ -93,6 +91,14 @@ pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived
 pub(crate) const NOTICE: &str = "asked by webhook";
 
 impl Arrived {
+    /// Without what was used before the days that are kept: it would go at once, and until then each move of a person's numbers
+    /// to their account would walk over all the days in between.
+    fn of(house: &House, connection: &str, mut delivery: Delivery, at: DateTime<Utc>) -> Self {
+        let first = Ledger::first_usage_day(at, house.config.usage.days);
+        delivery.usage.retain(|usage| usage.day >= first);
+        Self { connection: connection.to_owned(), delivery, at }
+    }
+
     /// The body that the sender wants with our 2xx: content type and text.
     pub fn reply(&self) -> Option<(&'static str, String)> {
         let reply = self.delivery.reply.as_ref()?;
@@ -181,13 +187,14 @@ impl Door {
             let mut waiting: Vec<(Arrived, Answer)> = Vec::new();
             let mut shut = false;
             while let Some(first) = arrivals.blocking_recv() {
-                let mut events = first.0.delivery.usage.len();
+                let weight = |arrived: &Arrived| arrived.delivery.usage.len() + arrived.delivery.members.len();
+                let mut events = weight(&first.0);
                 waiting.push(first);
                 while waiting.len() < GATHER
                     && events < EVENTS
                     && let Ok(next) = arrivals.try_recv()
                 {
-                    events += next.0.delivery.usage.len();
+                    events += weight(&next.0);
                     waiting.push(next);
                 }
                 let (arrived, answers): (Vec<Arrived>, Vec<Answer>) = waiting.drain(..).unzip();

@@ -137,6 +137,22 @@ fn what_two_customers_used_is_one_customers_when_they_are_merged_and_parted_agai
 }
 
 #[test]
+fn what_is_older_than_the_days_that_are_kept_is_not_counted() {
+    let mut town = town();
+    let ago = |days: i64| json!((town.clock.now() - chrono::TimeDelta::days(days)).to_rfc3339());
+    let mut events = [track("old", "kim"), track("kept", "kim"), track("now", "kim")];
+    for (event, days) in events.iter_mut().zip([401, 399, 0]) {
+        event["timestamp"] = ago(days);
+    }
+    send(&mut town, &events);
+    let spans = town.house.ledger.usage_spans(&loopd::ledger::Holder::Person("kim".into())).expect("memory");
+    let today = town.clock.now().date_naive();
+    assert_eq!((spans[0].1.first, spans[0].1.last), (today - chrono::TimeDelta::days(399), today));
+    let counts = town.house.ledger.usage_counts(["segment"]).expect("memory");
+    assert_eq!(counts["segment"].events, 2);
+}
+
+#[test]
 fn a_report_that_withholds_something_is_told_as_soon_as_it_is_read() {
     const GA4: &str = r#"
 [connection.ga4]
