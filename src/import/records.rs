@@ -179,7 +179,8 @@ pub(super) fn skip_mark(file: &mut BufReader<Box<dyn Read>>) -> Result<(), Impor
         file.consume(3);
         return Ok(());
     }
-    if start.starts_with(b"PK\x03\x04") {
+    // An .xlsx or .ods, an .xls.
+    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"\xd0\xcf\x11\xe0") {
         return Err(ImportError::Workbook);
     }
     let utf16 = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);

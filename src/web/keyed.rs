@@ -33,7 +33,10 @@ pub(super) async fn answer(web: &Web, house: &House, request: Request) -> Respon
     match *request.method() {
         Method::OPTIONS => (StatusCode::NO_CONTENT, CORS).into_response(),
         Method::POST => receive(web, house, request).await,
-        _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "send it with POST"),
+        _ => {
+            let allowed = [(header::ALLOW, "POST, OPTIONS")];
+            (allowed, refusal(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")).into_response()
+        }
     }
 }
 
