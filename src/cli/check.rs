@@ -10,7 +10,7 @@ use connectors::{Change, Fault};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Exit, Out, Told, open};
+use super::{Exit, Out, Told, counted, open};
 use crate::config::{self, Config, Machine, Problem};
 use crate::house::{Connection, House};
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
@@ -56,9 +56,10 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 fn summary(config: &Config, path: &str) -> String {
     let mappings = config.mappings.from.len() + config.mappings.into.len();
     format!(
-        "{path} is good: {} connections, {mappings} mappings, {} routes",
-        config.connections.len(),
-        config.routes.len()
+        "{path} is good: {}, {}, {}",
+        counted(config.connections.len(), "connection"),
+        counted(mappings, "mapping"),
+        counted(config.routes.len(), "route")
     )
 }
 
