@@ -251,6 +251,10 @@ async fn writes(
     if let Err(fault) = prepared.await {
         return whole(format!("its tables and labels cannot be made: {fault}"));
     }
+    if !connector.collections().iter().any(|spec| spec.name == into.collection) {
+        // One that only this configuration's connection has.
+        return vec![Tried { mapping: file.to_owned(), example: examples(compiled), wrong: Vec::new(), fields: 0 }];
+    }
     let mut tried = Vec::new();
     for (at, example) in compiled.examples.iter().enumerate() {
         if example.expect.contains_key("error") {

@@ -135,3 +135,14 @@ fn a_starter_loads_and_checks_for_any_choice_of_vendors() {
         assert_eq!(config.connections.len(), chosen.len());
     }
 }
+
+#[test]
+fn tasks_take_the_place_of_an_object_as_salesforces_page_says() {
+    let text = "[connection.salesforce]\nkind = \"salesforce\"\nbase_url = \"https://example.my.salesforce.com\"\nclient_id = \"x\"\n\
+                client_secret = { env = \"T\" }\nobjects = [\"Task\"]\n[mappings]\ndir = \"m\"\n[[route]]\nentity = \"feedback\"\n\
+                to = \"salesforce.Task\"\nwhen = '.status == \"shipped\"'\n";
+    let mut desk = desk();
+    let task = include_str!("../../../mappings/salesforce.task.toml");
+    desk.files.insert("/etc/loopd/m/salesforce.feedback.toml".into(), task.into());
+    assert_eq!(checked(&desk, text), Vec::<String>::new());
+}
