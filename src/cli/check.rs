@@ -15,6 +15,7 @@ use crate::config::{self, Config, Machine, Problem};
 use crate::house::{Connection, House};
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
 use crate::pause::{Pause, RealPause};
+use crate::setup;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -131,7 +132,8 @@ async fn look(house: &House, connection: &Connection) -> anyhow::Result<(Finding
     }
     let shape = house.config.mappings.shape(&connection.name);
     if let Some(setup) = connection.connector.setup() {
-        match within_quota(|| setup.plan(&shape)).await {
+        let needed = setup::shape(house, &connection.name)?;
+        match within_quota(|| setup.plan(&needed)).await {
             Ok(changes) => finding.missing = changes.into_iter().map(missing).collect(),
             Err(fault) => return Ok(refused(finding, &fault)),
         }
