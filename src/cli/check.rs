@@ -125,7 +125,10 @@ async fn look(house: &House, connection: &Connection) -> anyhow::Result<(Finding
     let mut finding = Finding { connection: connection.name.clone(), ..Finding::default() };
     match within_quota(|| connection.connector.probe()).await {
         Ok(identity) => {
-            finding.account = Some(format!("{} ({})", identity.name, identity.account));
+            finding.account = Some(match identity.account.as_str() {
+                "" => identity.name,
+                account => format!("{} ({account})", identity.name),
+            });
             (finding.scopes, finding.notes) = (identity.scopes, identity.notes);
         }
         Err(fault) => return Ok(refused(finding, &fault)),
