@@ -57,7 +57,7 @@ impl Client {
             "name": "loopd usage",
             "refresh": "force_blocking",
         });
-        let answer = self.http.call(Call::post(&self.path, body)).await?;
+        let answer = self.http.call(Call::post(&self.path, body).reads(true)).await?;
         let status = answer.status.as_u16();
         if !answer.status.is_success() {
             let fault = judge(status, &answer);

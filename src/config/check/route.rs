@@ -129,7 +129,7 @@ fn compared(when: &Expression) -> Vec<(String, String, bool)> {
 pub(super) fn unused(config: &Config) -> Vec<Problem> {
     let used = |connection: &&Connection| {
         let name = &connection.name;
-        // Numbers come without a mapping.
+        // Usage is counted, and needs no mapping for it.
         connection.kind.is_counted_only()
             || config.routes.iter().any(|route| route.connection == *name)
             || config.mappings.from.iter().any(|from| from.connection == *name)
