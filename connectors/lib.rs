@@ -337,8 +337,8 @@ pub struct Delivery {
     pub members: Vec<Member>,
     /// What the sender must read in our answer, besides its 2xx.
     pub reply: Option<Reply>,
-    /// What a person has to do or know now (paste a token that came with this request), told by `status` until the daemon is started
-    /// or reloaded anew, or for a day.
+    /// What a person has to do or know now (paste a token that came with this request), told by `status` until a request comes
+    /// that asks for nothing (but to count), until the daemon is started or reloaded anew, or for a day.
     pub notice: Option<String>,
 }
 

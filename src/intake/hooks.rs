@@ -86,8 +86,8 @@ pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived
     Ok(Arrived::of(house, &open.name, hook.open_at(path, raw, at)?, at))
 }
 
-/// The condition under which `status` shows what a vendor's request asks of a person. Nothing tells that it was done: it is
-/// shown until the daemon has been started or reloaded since, or for a day.
+/// The condition under which `status` shows what a vendor's request asks of a person. It is shown until a request comes that
+/// asks for nothing (but to count), until the daemon has been started or reloaded since, or for a day.
 pub(crate) const NOTICE: &str = "asked by webhook";
 
 impl Arrived {
@@ -152,10 +152,16 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
                     tx.set_position(connection, stream, &Position { due: Some(*at + PINGS), ..position })?;
                 }
             }
-            if let Some(notice) = &delivery.notice {
-                // It stands since it was said last.
-                tx.clear(connection, NOTICE)?;
-                tx.raise(connection, NOTICE, notice, false, *at)?;
+            match &delivery.notice {
+                Some(notice) => {
+                    // It stands since it was said last.
+                    tx.clear(connection, NOTICE)?;
+                    tx.raise(connection, NOTICE, notice, false, *at)?;
+                }
+                // Whatever a person was asked for has been done, or nothing would come. What is counted comes all the time, and
+                // says nothing of what was left out before.
+                None if delivery.usage.is_empty() && delivery.members.is_empty() => drop(tx.clear(connection, NOTICE)?),
+                None => {}
             }
             if !delivery.fetch.is_empty() {
                 tx.nudge(crate::ledger::poll_lane(connection));
