@@ -144,7 +144,7 @@ impl Client {
     }
 
     async fn answer(&self, call: Call, verb: Verb) -> Result<Answer, Failure> {
-        let answer = self.way().await?.call(call).await?;
+        let answer = self.way().await?.call(call.reads(verb == Verb::Read)).await?;
         self.watch(&answer);
         if answer.status.is_success() { Ok(answer) } else { Err(self.refused(&answer, verb)) }
     }

@@ -241,7 +241,7 @@ impl Client {
     pub(crate) async fn line(&self) -> Result<String, Fault> {
         const METHOD: &str = "apps.connections.open";
         let door = self.line.as_ref().ok_or_else(|| Fault::locked("app_token: Socket Mode needs one"))?;
-        let answer = door.call(Call::form(format!("/{METHOD}"), &[])).await?;
+        let answer = door.call(Call::form(format!("/{METHOD}"), &[]).reads(true)).await?;
         let (told, _) = judge(METHOD, &answer, false);
         if let Err(Fault::Later { after: Some(wait), .. }) = &told {
             door.quota().close_for(*wait);
@@ -254,7 +254,7 @@ impl Client {
         let slow = HISTORY.contains(&method) && self.is_slow();
         let door = if slow { self.slow_doors.get(method) } else { self.doors.get(method) };
         let door = door.ok_or_else(|| Fault::locked(format!("a bug: no door for {method}")))?;
-        let answer = door.call(call).await?;
+        let answer = door.call(call.reads(!write)).await?;
         self.note_scopes(&answer);
         let (told, throttled) = judge(method, &answer, write);
         if let Some(wait) = throttled {

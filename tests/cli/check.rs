@@ -11,7 +11,7 @@ use crate::support::{GITHUB, Place};
 #[test]
 fn a_good_configuration_is_good() {
     let place = Place::with(GITHUB);
-    place.loopd(&["check"]).ends(0).says("config.toml is good: 1 connections");
+    place.loopd(&["check"]).ends(0).says("config.toml is good: 1 connection,");
     let said = place.loopd(&["check", "--json"]).ends(0).json();
     assert_eq!((said["ok"].as_bool(), said["problems"].as_array().map(Vec::len)), (Some(true), Some(0)), "{said}");
 }

@@ -41,7 +41,7 @@ fn every_command_explains_itself() {
 fn a_wrong_command_line_ends_with_2() {
     let place = Place::empty();
     place.loopd(&["sing"]).ends(2).says("unrecognized subcommand");
-    place.loopd(&["init", "--vendor", "fax"]).ends(2).says("there are airtable, app, bigquery");
+    place.loopd(&["init", "--vendor", "fax"]).ends(2).says("possible values: airtable, app, bigquery");
     place.loopd(&["dead", "retry"]).ends(2).says("--all");
     place.loopd(&["run", "--die-at", "never:1"]).ends(2).says("commit.before");
 }
