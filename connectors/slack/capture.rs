@@ -31,7 +31,7 @@ impl Slack {
             None => match self.raw(channel, ts).await? {
                 Some(raw) => raw,
                 None => {
-                    self.captured().remove(&id);
+                    self.captured.note(&id, false);
                     return Ok(Some(gone(channel, ts)));
                 }
             },
@@ -91,7 +91,7 @@ impl Slack {
         }
         let root = text(raw, "thread_ts").filter(|root| *root != ts);
         let captured = self.capture_of(raw);
-        self.note_captured(&format!("{channel}:{ts}"), captured.is_some());
+        self.captured.note(&format!("{channel}:{ts}"), captured.is_some());
         let mut body = Map::from_iter([
             ("team".to_owned(), json!(self.bound().team_id)),
             ("message".to_owned(), raw.clone()),
@@ -141,16 +141,6 @@ impl Slack {
         by.sort_unstable();
         by.dedup();
         (!emoji.is_empty()).then(|| json!({ "emoji": emoji, "category": category, "by": by }))
-    }
-
-    pub(super) fn note_captured(&self, id: &str, captured: bool) {
-        const MOST: usize = 10_000;
-        let mut known = self.captured();
-        if !captured {
-            known.remove(id);
-        } else if known.len() < MOST {
-            known.insert(id.to_owned());
-        }
     }
 
     async fn names(&self, words: &str) -> Result<BTreeMap<String, String>, Fault> {

@@ -4,6 +4,8 @@
 //! the first frame is `hello`; envelopes `{envelope_id, type, payload}` want `{envelope_id, payload?}` back within three seconds, or come
 //! again; `disconnect` asks for another line. There is no signature: whoever holds the line is Slack.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -15,14 +17,26 @@ use crate::http::{Broken, Wire};
 use crate::json::text;
 use crate::{Delivery, Frame, Listener};
 
-#[async_trait]
-impl Listener for Slack {
-    async fn dial(&self) -> Result<Box<dyn Wire>, Fault> {
+impl Slack {
+    async fn open_line(&self) -> Result<Box<dyn Wire>, Fault> {
         let url = self.client.line().await?;
         self.client.transport().dial(&url).await.map_err(|broken| match broken {
             Broken::NotSent(_) => Fault::later(broken.to_string()),
             broken => Fault::unknown(broken.to_string()),
         })
+    }
+}
+
+#[async_trait]
+impl Listener for Slack {
+    async fn dial(&self) -> Result<Box<dyn Wire>, Fault> {
+        let line = self.open_line().await;
+        // While there is none, the sweep is the only way in; and what it missed on the way back is looked for once more.
+        let was_down = self.line_down.swap(line.is_err(), Ordering::Relaxed);
+        if was_down && line.is_ok() {
+            self.gap.store(true, Ordering::Relaxed);
+        }
+        line
     }
 
     fn read(&self, frame: &str, now: DateTime<Utc>) -> Result<Frame, Refusal> {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench;
+mod downtime;
 mod history;
 mod line;
 mod received;
