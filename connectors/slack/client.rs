@@ -28,10 +28,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SLOW_FOR: Duration = Duration::from_secs(3600);
 /// The methods that the slow tier is about.
 const HISTORY: [&str; 2] = ["conversations.history", "conversations.replies"];
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "auth.test",
     "chat.getPermalink",
     "chat.postMessage",
+    "chat.update",
     "conversations.history",
     "conversations.info",
     "conversations.open",
