@@ -135,7 +135,15 @@ pub struct Call {
 
 impl Call {
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), query: Vec::new(), headers: Vec::new(), body: None, form: Vec::new(), reads: false }
+        Self {
+            method,
+            target: target.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            form: Vec::new(),
+            reads: false,
+        }
     }
     pub fn get(target: impl Into<String>) -> Self {
         Self::new(Method::GET, target)

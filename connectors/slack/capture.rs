@@ -1,6 +1,6 @@
 //! One message, with all that makes it feedback.
 //!
-//! The body of a record: `team`; `channel {id, name, is_private, is_ext_shared}`; `message`, Slack's own JSON; `text`, the message as
+//! The body of a record: `team`; `channel {id, name, is_private, is_ext_shared}`; `message`, Slack's own JSON, if it is captured; `text`, the message as
 //! people read it; `author {id, name, email, handle, bot, external, guest}`; `permalink`; `captured {emoji, category, by}`, or `null` when no
 //! capturing reaction is on it (any more); `customer {channel, domains, names}`, or `null` where the channel is no customer's;
 //! `thread`, what was answered below it, oldest first: `[{ts, text, author, at}]`, where that is wanted.
@@ -94,7 +94,8 @@ impl Slack {
         self.captured.note(&format!("{channel}:{ts}"), captured.is_some());
         let mut body = Map::from_iter([
             ("team".to_owned(), json!(self.bound().team_id)),
-            ("message".to_owned(), raw.clone()),
+            // What nobody has captured (any more) is not ours to keep.
+            ("message".to_owned(), if captured.is_some() { raw.clone() } else { json!({ "ts": ts }) }),
             ("captured".to_owned(), captured.clone().unwrap_or_default()),
         ]);
         if captured.is_some() {
