@@ -105,7 +105,9 @@ impl Slack {
     /// Nothing can have been missed since the last turn.
     fn has_just_swept(&self, at: &Position) -> bool {
         let missing = self.gap.load(Ordering::Relaxed) || self.line_down.load(Ordering::Relaxed);
-        !missing && self.ago(at.swept) < BRIDGED
+        // Its own turn comes every ten minutes.
+        let lately = if self.fresh.load(Ordering::Relaxed) { BRIDGED } else { 3 * BRIDGED };
+        !missing && self.ago(at.swept) < lately
     }
 
     fn begin(&self, at: &Position, gap: bool) -> Turn {
