@@ -26,6 +26,8 @@ use crate::settings::Rate;
 use crate::{Meter, Outside, Pace};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// A call a minute, and a second for the way there: being a moment early costs another minute.
+const SLOWLY: Duration = Duration::from_secs(61);
 /// How long a 429 is believed to be the tier, and not a crowd.
 const SLOW_FOR: Duration = Duration::from_secs(3600);
 /// At one call a minute so many may have been let through: one at each side of the minute's turn.
@@ -154,7 +156,7 @@ impl Client {
             .collect();
         let slow_doors = HISTORY
             .into_iter()
-            .map(|method| (method, door(Auth::Bearer(token.clone()), Limit::even(1, MINUTE))))
+            .map(|method| (method, door(Auth::Bearer(token.clone()), Limit::even(1, SLOWLY))))
             .collect();
         Self {
             doors,
