@@ -97,8 +97,8 @@ pub struct Slack {
     bound: Mutex<Bound>,
     /// Events come, by webhook or over a line: the sweep need only mend.
     hears: AtomicBool,
-    /// The line could not be opened when it was last tried.
-    line_down: AtomicBool,
+    /// Since when the line cannot be opened, in unix seconds.
+    line_down: Mutex<Option<i64>>,
     /// Events were missed: Slack says that it has held some back, or there was no line. The next turn is a deep one.
     gap: AtomicBool,
     /// No turn of the sweep has begun in this process.
@@ -152,7 +152,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Sl
         client,
         bound: Mutex::default(),
         hears,
-        line_down: AtomicBool::default(),
+        line_down: Mutex::default(),
         gap: AtomicBool::default(),
         fresh: AtomicBool::new(true),
         users: Remembered::default(),

@@ -27,7 +27,7 @@ use crate::{Cursor, Next, Page, Record};
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 /// So long Slack tells again what it could not deliver: at once, after one minute, after five.
-const BRIDGED: i64 = 300;
+pub(super) const BRIDGED: i64 = 300;
 /// The most threads of a turn, so that a turn ends.
 const MOST_THREADS: usize = 500;
 
@@ -82,7 +82,12 @@ impl Slack {
             self.read_thread(&mut at, &mut turn, thread, &mut records).await?;
             false
         } else if let Some(reply) = turn.replies.pop_first() {
-            records.extend(self.look_again(&mut at, &reply).await?);
+            match self.look_again(&mut at, &reply).await {
+                Ok(record) => records.extend(record),
+                // Its channel is not ours to read any more, which says nothing of it.
+                Err(Fault::Rejected { why, .. }) => tracing::debug!(reply, why, "a captured reply is not shown"),
+                Err(fault) => return Err(fault),
+            }
             false
         } else {
             true
@@ -98,22 +103,22 @@ impl Slack {
         Ok(Page::of(records, if done { Next::CaughtUp(cursor) } else { Next::More(cursor) }))
     }
 
-    fn ago(&self, then: Option<i64>) -> i64 {
+    pub(super) fn ago(&self, then: Option<i64>) -> i64 {
         then.map_or(i64::MAX, |then| self.client.clock().now().timestamp().saturating_sub(then))
     }
 
     /// Nothing can have been missed since the last turn.
     fn has_just_swept(&self, at: &Position) -> bool {
-        let missing = self.gap.load(Ordering::Relaxed) || self.line_down.load(Ordering::Relaxed);
+        let missing = self.gap.load(Ordering::Relaxed) || self.has_lost_its_line();
         // Its own turn comes every ten minutes.
-        let lately = if self.fresh.load(Ordering::Relaxed) { BRIDGED } else { 3 * BRIDGED };
-        !missing && self.ago(at.swept) < lately
+        let lately = if self.fresh.load(Ordering::Relaxed) { 1 } else { 3 };
+        !missing && self.ago(at.swept) < lately * BRIDGED
     }
 
     fn begin(&self, at: &Position, gap: bool) -> Turn {
         let now = self.client.clock().now();
         let began = now.timestamp();
-        let deaf = !self.hears.load(Ordering::Relaxed) || self.line_down.load(Ordering::Relaxed);
+        let deaf = !self.hears.load(Ordering::Relaxed) || self.has_lost_its_line();
         // How long we were down is not known, but it began after the last turn.
         let down = self.fresh.load(Ordering::Relaxed) && self.ago(at.swept) > BRIDGED;
         let deep = deaf || gap || down || self.ago(at.swept) > HOUR || self.ago(at.deep) >= DAY;

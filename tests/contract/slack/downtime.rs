@@ -142,6 +142,23 @@ async fn without_its_line_it_looks_deep_and_once_more_when_it_is_back() {
     bench.world.slack(|desk, _| desk.revoke_token(sandbox::slack::APP_TOKEN));
     assert!(listener.dial().await.is_err());
     bench.react(GENERAL, &made[0], &bo, "bug");
+    bench.clock.advance(MINUTE * 2);
+    assert!(bench.sweep(&mut at).await.expect("read").is_empty(), "for so long Slack tells again what it could not");
     bench.clock.advance(MINUTE * 10);
     assert_eq!(ids(&bench.sweep(&mut at).await.expect("read")), [format!("{GENERAL}:{}", made[0])]);
+}
+
+#[tokio::test]
+async fn a_reply_in_a_channel_that_we_left_holds_nothing_up() {
+    let bench = Bench::new().await;
+    let (ada, bo) = bench.people();
+    let root = bench.say(GENERAL, &ada, "Morning");
+    let reply = bench.reply(GENERAL, &root, &ada, "It fails");
+    let mut at = None;
+    bench.sweep(&mut at).await.expect("read");
+    bench.react(GENERAL, &reply, &bo, "bug");
+    bench.work_off(&mut at).await;
+    bench.world.slack(|desk, _| desk.remove_app(GENERAL));
+    bench.clock.advance(MINUTE * 90);
+    assert!(bench.sweep(&mut at).await.expect("read to its end").is_empty());
 }
