@@ -33,6 +33,7 @@ pub mod segment;
 mod settings;
 pub mod signature;
 pub mod slack;
+mod spelling;
 #[cfg(test)]
 mod testing;
 pub mod typeform;
@@ -424,6 +425,11 @@ pub struct Pace {
     pub per: std::time::Duration,
 }
 
+impl Pace {
+    /// Of one that makes no calls: it is never waited for, and any pace would do.
+    pub const IDLE: Self = Self { calls: 1, per: std::time::Duration::from_secs(1) };
+}
+
 /// What a connector is given besides its settings and secrets.
 #[derive(Clone)]
 pub struct Outside {
@@ -437,10 +443,22 @@ pub struct Outside {
 #[async_trait]
 pub trait Connector: Send + Sync {
     fn collections(&self) -> Vec<CollectionSpec>;
-    fn pace(&self) -> Pace;
-    fn meter(&self) -> Meter;
+
+    /// Where all its calls are counted. `None`: it makes none (it is only ever sent to), or has several, and then says the
+    /// next three itself.
+    fn quota(&self) -> Option<&quota::Quota> {
+        None
+    }
+    fn pace(&self) -> Pace {
+        self.quota().map_or(Pace::IDLE, quota::Quota::pace)
+    }
+    fn meter(&self) -> Meter {
+        self.quota().map_or_else(Meter::default, quota::Quota::meter)
+    }
     /// How long until the quota lets another call out; `None`: now. An estimate: the call itself decides.
-    fn wait(&self) -> Option<std::time::Duration>;
+    fn wait(&self) -> Option<std::time::Duration> {
+        self.quota()?.wait()
+    }
 
     /// Who are we there, and what may we do? One cheap read.
     async fn probe(&self) -> Result<Identity, Fault>;

@@ -1,11 +1,15 @@
 //! Cell values: one spelling for what we send, what REST returns and what webhook payloads carry ("V2" cells), so that
 //! equal values compare equal. (Airtable field model and webhook cell formats, read 2026-11-23.)
 
-use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::{Number, Value};
+use chrono::NaiveDate;
+use serde_json::Value;
 
 use super::binding::Field;
-use super::types::{instant, stamp, text};
+use super::types::text;
+use crate::spelling::{
+    as_text, beginning, cut_mark, empty_is_null, instant, map_text, midnight, millis, number, one_line, sorted, units,
+    whole,
+};
 
 /// What a text cell holds at most (Airtable support, "rich text", read 2026-11-23). Counted in UTF-16 units, the
 /// strictest reading of "characters".
@@ -71,13 +75,10 @@ pub(super) fn sort(kind: &str) -> Sort {
 pub(super) fn canonical(field: Option<&Field>, value: Value) -> Value {
     let sort = field.map_or(Sort::Unknown, |field| sort(&field.kind));
     let spelt = match sort {
-        Sort::Line => one_line(as_text(value)),
-        Sort::Text => cut_value(as_text(value)),
+        Sort::Line => map_text(as_text(value), |text| one_line(cut(text))),
+        Sort::Text => map_text(as_text(value), cut),
         // Rich text comes back with a line feed at its end.
-        Sort::Rich => match cut_value(as_text(value)) {
-            Value::String(text) => Value::String(text.trim_end().to_owned()),
-            other => other,
-        },
+        Sort::Rich => map_text(as_text(value), |text| cut(text).trim_end().to_owned()),
         Sort::Number => number(value, field.and_then(Field::decimals)),
         Sort::Date => day(value),
         Sort::DateTime => moment(value),
@@ -131,83 +132,13 @@ fn is_texts(value: &Value, good: impl Fn(&str) -> bool) -> bool {
     value.as_array().is_some_and(|items| items.iter().all(|item| item.as_str().is_some_and(&good)))
 }
 
-fn empty_is_null(value: Value) -> Value {
-    match &value {
-        Value::Bool(false) => Value::Null,
-        Value::String(text) if text.is_empty() => Value::Null,
-        Value::Array(items) if items.is_empty() => Value::Null,
-        Value::Object(fields) if fields.is_empty() => Value::Null,
-        _ => value,
-    }
-}
-
-/// What a text field would take of it; lists of plain values read as an enumeration.
-fn as_text(value: Value) -> Value {
-    match value {
-        Value::Number(number) => Value::String(plain(&number).to_string()),
-        Value::Bool(flag) => Value::String(flag.to_string()),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            Value::String(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
-        }
-        other => other,
-    }
-}
-
-fn one_line(value: Value) -> Value {
-    match cut_value(value) {
-        Value::String(text) if text.contains(['\n', '\r']) => Value::String(
-            text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" "),
-        ),
-        other => other,
-    }
-}
-
-fn cut_value(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(cut(text)),
-        other => other,
-    }
-}
-
 /// Text beyond [`MAX_TEXT`] ends visibly.
 pub(super) fn cut(text: String) -> String {
-    let units = |text: &str| text.encode_utf16().count();
     if text.len() <= MAX_TEXT || units(&text) <= MAX_TEXT {
         return text;
     }
-    let ending = format!("… [cut by loopd: {} characters]", text.chars().count());
-    let mut room = MAX_TEXT - units(&ending);
-    let mut kept = String::with_capacity(MAX_TEXT);
-    for letter in text.chars() {
-        let Some(left) = room.checked_sub(letter.len_utf16()) else { break };
-        room = left;
-        kept.push(letter);
-    }
-    kept.push_str(&ending);
-    kept
-}
-
-/// 3 and 3.0 are one number, but not one `serde_json::Number`.
-fn plain(number: &Number) -> Number {
-    let Some(float) = number.as_f64() else { return number.clone() };
-    let whole = float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0;
-    #[expect(clippy::cast_possible_truncation, reason = "whole, and within 2^53")]
-    if whole { Number::from(float as i64) } else { number.clone() }
-}
-
-fn number(value: Value, decimals: Option<u8>) -> Value {
-    let float = match &value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    let Some(float) = float.filter(|float: &f64| float.is_finite()) else { return value };
-    let rounded = decimals.map_or(float, |decimals| {
-        let scale = 10_f64.powi(i32::from(decimals));
-        let scaled = (float * scale).round() / scale;
-        if scaled.is_finite() { scaled } else { float }
-    });
-    Number::from_f64(rounded).map_or(value, |number| Value::Number(plain(&number)))
+    let mark = cut_mark(&text);
+    format!("{}{mark}", beginning(&text, MAX_TEXT - units(&mark), usize::MAX))
 }
 
 fn day(value: Value) -> Value {
@@ -222,9 +153,8 @@ fn day(value: Value) -> Value {
 
 fn moment(value: Value) -> Value {
     let Value::String(text) = &value else { return value };
-    let midnight = |day: NaiveDate| day.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
-    let at: Option<DateTime<Utc>> = instant(text).or_else(|| text.trim().parse::<NaiveDate>().ok().and_then(midnight));
-    at.map_or(value, |at| Value::String(stamp(at)))
+    let at = instant(text).or_else(|| text.trim().parse::<NaiveDate>().ok().and_then(midnight));
+    at.map_or(value, |at| Value::String(millis(at)))
 }
 
 /// `{"name": x}` becomes x.
@@ -249,16 +179,6 @@ fn set(value: Value, key: &str) -> Value {
     sorted(items.into_iter().map(trimmed).collect())
 }
 
-fn sorted(mut items: Vec<Value>) -> Value {
-    items.retain(|item| !item.is_null() && item.as_str() != Some(""));
-    items.sort_by(|a, b| match (a.as_str(), b.as_str()) {
-        (Some(a), Some(b)) => a.cmp(b),
-        _ => a.to_string().cmp(&b.to_string()),
-    });
-    items.dedup();
-    Value::Array(items)
-}
-
 /// A collaborator by address where one is given, else by id.
 fn person(value: Value) -> Value {
     match &value {
@@ -277,7 +197,7 @@ fn who(value: &Value) -> Value {
 
 fn computed(value: Value) -> Value {
     match value {
-        Value::Number(number) => Value::Number(plain(&number)),
+        Value::Number(number) => Value::Number(whole(&number)),
         Value::Array(items) => Value::Array(items.into_iter().map(computed).collect()),
         // {"error": "#ERROR!"}, {"specialValue": "NaN"}: no value.
         Value::Object(fields) if fields.contains_key("error") || fields.contains_key("specialValue") => Value::Null,
@@ -291,10 +211,10 @@ fn computed(value: Value) -> Value {
 fn guessed(value: Value) -> Value {
     match value {
         Value::String(text) => match instant(&text) {
-            Some(at) => Value::String(stamp(at)),
+            Some(at) => Value::String(millis(at)),
             None => Value::String(cut(text)),
         },
-        Value::Number(number) => Value::Number(plain(&number)),
+        Value::Number(number) => Value::Number(whole(&number)),
         Value::Array(items) if items.iter().all(Value::is_string) => set(Value::Array(items), "id"),
         other => other,
     }

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::binding::Hook;
 use super::client::{Failure, Verb};
-use super::types::{Listed, instant, text};
+use super::types::{Listed, text};
 use super::{Airtable, is_lacking};
 use crate::Fault;
 use crate::http::{Call, encode};
+use crate::spelling::instant;
 
 /// Seven days from creation, each renewal and each look at the payloads.
 const LIFE: TimeDelta = TimeDelta::days(7);

@@ -45,8 +45,8 @@ use crate::memo::Memo;
 use crate::oauth::{Session, Way};
 use crate::quota::{Limit, Quota};
 use crate::{
-    Clock, CollectionSpec, Connector, Fault, Fields, Identity, Key, Meter, Outside, Pace, Record, Setup, Shape, Sink,
-    Source, Webhook,
+    Clock, CollectionSpec, Connector, Fault, Fields, Identity, Key, Outside, Record, Setup, Shape, Sink, Source,
+    Webhook,
 };
 
 pub const SECRETS: &[SecretSpec] = &[
@@ -232,16 +232,8 @@ impl Connector for Airtable {
         names.into_iter().map(spec).collect()
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     async fn probe(&self) -> Result<Identity, Fault> {

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::binding::{Binding, Table};
 use super::cells::{self, Sort};
-use super::types::{array, instant, object, text};
+use super::types::{array, object, text};
+use crate::spelling::instant;
 use crate::{Edit, Key};
 
 /// Cells remembered at most: a minute of writing at full pace.

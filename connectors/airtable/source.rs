@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::Airtable;
 use super::client::{List, PAGE, Verb, any_of};
 use super::payloads::{self, Pending};
-use super::types::{Row, array, stamp};
+use super::types::{Row, array};
 use crate::http::{Call, encode};
+use crate::spelling::millis;
 use crate::{Cursor, Fault, IdPage, Key, Next, Page, Record, Sink, Source, Stream};
 
 pub(super) const PAYLOADS: &str = "payloads";
@@ -252,7 +253,7 @@ impl Airtable {
         let overlap = TimeDelta::seconds(self.settings.modified_overlap_seconds.into());
         let since = mark.since.map(|since| since - overlap).or(self.settings.start);
         let formula =
-            since.filter(|_| !scan.whole).map(|since| format!("IS_AFTER(LAST_MODIFIED_TIME(), \"{}\")", stamp(since)));
+            since.filter(|_| !scan.whole).map(|since| format!("IS_AFTER(LAST_MODIFIED_TIME(), \"{}\")", millis(since)));
         let filtered = formula.is_some();
         match self.client.list(&table, &List { formula, offset: scan.offset.clone(), ..List::default() }).await {
             Ok(rows) => {

@@ -341,7 +341,7 @@ async fn a_429_closes_the_gate_for_all() {
     script.answer(429, &json!({ "error": "RATE_LIMIT_REACHED" }));
     assert!(airtable.read("Feedback", &["rec1".into()]).await.is_err());
     assert!(matches!(airtable.read("Feedback", &["rec1".into()]).await, Err(Fault::Later { after: Some(_), .. })));
-    assert_eq!(airtable.meter(), Meter { calls: 4, throttled: 1 });
+    assert_eq!(airtable.meter(), crate::Meter { calls: 4, throttled: 1 });
     clock.advance(31);
     script.answer(200, &json!({ "records": [{ "id": "rec1", "fields": {} }] }));
     assert!(airtable.read("Feedback", &["rec1".into()]).await.is_ok());

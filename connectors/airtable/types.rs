@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use crate::spelling::instant;
+
 pub(super) use crate::json::{array, text};
 
 /// A table of `GET /meta/bases/{base}/tables`.
@@ -113,13 +115,4 @@ impl Listed {
 
 pub(super) fn object<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
     value.get(key).and_then(Value::as_object).into_iter().flatten()
-}
-
-pub(super) fn instant(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text.trim()).ok().map(|at| at.with_timezone(&Utc))
-}
-
-/// Milliseconds and `Z`, as Airtable writes instants.
-pub(super) fn stamp(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

@@ -31,8 +31,8 @@ use self::said::Said;
 use self::settings::Settings;
 use crate::public::{Asset, Bounds, Origins};
 use crate::{
-    CollectionSpec, Connector, Delivery, Fault, Fields, Identity, Key, Meter, Outside, Pace, Public, Record, Refusal,
-    Reply, Request, SecretSpec, Secrets, SettingsError, Shape, Webhook,
+    CollectionSpec, Connector, Delivery, Fault, Fields, Identity, Key, Outside, Public, Record, Refusal, Reply,
+    Request, SecretSpec, Secrets, SettingsError, Shape, Webhook,
 };
 
 const COLLECTION: &str = "feedback";
@@ -68,18 +68,6 @@ impl Connector for App {
     }
 
     /// Of no meaning: nobody is called.
-    fn pace(&self) -> Pace {
-        Pace { calls: 1, per: std::time::Duration::from_secs(1) }
-    }
-
-    fn meter(&self) -> Meter {
-        Meter::default()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        None
-    }
-
     async fn probe(&self) -> Result<Identity, Fault> {
         let origins = self.settings.origins();
         let mut notes = Vec::new();

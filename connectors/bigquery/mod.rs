@@ -25,9 +25,8 @@ use self::client::Client;
 use self::settings::Settings;
 use crate::google;
 use crate::kind::Need;
-use crate::{
-    CollectionSpec, Connector, Fault, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError, Shape, Source,
-};
+use crate::quota::Quota;
+use crate::{CollectionSpec, Connector, Fault, Identity, Outside, SecretSpec, Secrets, SettingsError, Shape, Source};
 
 pub const SECRETS: &[SecretSpec] = &[SecretSpec {
     name: google::SECRET,
@@ -58,16 +57,8 @@ impl Connector for BigQuery {
         Vec::new()
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     /// A dry run of the query: it is checked and estimated, and costs nothing.

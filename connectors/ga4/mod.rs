@@ -29,9 +29,8 @@ use self::settings::Settings;
 use crate::google;
 use crate::json::array;
 use crate::kind::Need;
-use crate::{
-    CollectionSpec, Connector, Fault, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError, Shape, Source,
-};
+use crate::quota::Quota;
+use crate::{CollectionSpec, Connector, Fault, Identity, Outside, SecretSpec, Secrets, SettingsError, Shape, Source};
 
 pub const SECRETS: &[SecretSpec] = &[SecretSpec {
     name: google::SECRET,
@@ -64,16 +63,8 @@ impl Connector for Ga4 {
         Vec::new()
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     /// What dimensions there are; a report that names another would be refused.

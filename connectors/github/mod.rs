@@ -46,10 +46,11 @@ use self::client::{Client, Credential, hidden};
 use self::settings::Settings;
 use self::types::{COMMENT, ISSUE};
 use crate::kind::Need;
+use crate::quota::Quota;
 use crate::settings::secret;
 use crate::unfinished::Unfinished;
 use crate::{
-    CollectionSpec, Connector, Fault, FieldKind, FieldSpec, Fields, Identity, Messenger, Meter, Outside, Pace, Record,
+    CollectionSpec, Connector, Fault, FieldKind, FieldSpec, Fields, Identity, Messenger, Outside, Pace, Record,
     SecretSpec, Secrets, SettingsError, Setup, Shape, Sink, Source, Webhook,
 };
 
@@ -134,12 +135,8 @@ impl Connector for GitHub {
         self.client.writes().pace()
     }
 
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     /// Looks at the first repository: `GET /user` would not do, an App's installation has none.

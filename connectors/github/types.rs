@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use crate::spelling::instant;
 use crate::{Key, Record, Version};
 
 pub(crate) const ISSUE: &str = "issue";
@@ -134,7 +135,7 @@ pub(crate) fn labels(value: &Value) -> Vec<String> {
 }
 
 pub(crate) fn changed(item: &Value) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(item["updated_at"].as_str()?).ok().map(|at| at.to_utc())
+    instant(item["updated_at"].as_str()?)
 }
 
 fn version(at: DateTime<Utc>) -> Version {

@@ -35,7 +35,6 @@ mod webhook;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -51,11 +50,12 @@ use crate::http::Call;
 use crate::json::{array, text};
 use crate::kind::Need;
 use crate::memo::Memo;
+use crate::quota::Quota;
 use crate::settings::secret;
 use crate::unfinished::Unfinished;
 use crate::{
-    CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError,
-    Shape, Source, Webhook,
+    CollectionSpec, Connector, Fault, Fields, Identity, Outside, SecretSpec, Secrets, SettingsError, Shape, Source,
+    Webhook,
 };
 
 pub const SECRETS: &[SecretSpec] = &[
@@ -119,16 +119,8 @@ impl Connector for Granola {
         vec![CollectionSpec { name: NOTE.into(), fields: Fields::Open, writable: false, creatable: false }]
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     /// The first note of the list says whose key it is, as far as anything does: there is no `/v1/me`.

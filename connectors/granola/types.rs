@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::json::text;
+use crate::spelling::instant;
 use crate::{Key, Record};
 
 pub(crate) const NOTE: &str = "note";
@@ -21,7 +22,7 @@ pub(crate) fn note_id(value: &Value) -> Option<String> {
 }
 
 pub(crate) fn moment(value: &Value, field: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(value[field].as_str()?).ok().map(|at| at.to_utc())
+    instant(value[field].as_str()?)
 }
 
 pub(crate) fn gone(id: &str) -> Record {

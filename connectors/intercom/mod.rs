@@ -47,11 +47,12 @@ use self::settings::Settings;
 use self::types::{COMPANY, CONTACT, CONVERSATION, id, text};
 use crate::http::Call;
 use crate::kind::Need;
+use crate::quota::Quota;
 use crate::settings::secret;
 use crate::unfinished::Unfinished;
 use crate::{
-    CollectionSpec, Connector, Fault, Fields, Identity, Messenger, Meter, Outside, Pace, SecretSpec, Secrets,
-    SettingsError, Shape, Source, Webhook,
+    CollectionSpec, Connector, Fault, Fields, Identity, Messenger, Outside, SecretSpec, Secrets, SettingsError, Shape,
+    Source, Webhook,
 };
 
 const CONVERSATIONS: &str = "conversations";
@@ -130,16 +131,8 @@ impl Connector for Intercom {
             .collect()
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     async fn probe(&self) -> Result<Identity, Fault> {

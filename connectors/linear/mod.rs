@@ -49,8 +49,8 @@ use crate::memo::Memo;
 use crate::oauth::{self, Session};
 use crate::quota::{Limit, Quota};
 use crate::{
-    Clock, CollectionSpec, Connector, Fault, FieldKind, FieldSpec, Fields, Identity, Meter, Outside, Pace, Setup,
-    Shape, Sink, Source, Webhook,
+    Clock, CollectionSpec, Connector, Fault, FieldKind, FieldSpec, Fields, Identity, Outside, Setup, Shape, Sink,
+    Source, Webhook,
 };
 
 pub const SECRETS: &[SecretSpec] = &[
@@ -259,16 +259,8 @@ impl Connector for Linear {
         collections
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     async fn probe(&self) -> Result<Identity, Fault> {

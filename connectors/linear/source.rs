@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use super::Linear;
 use super::operations::{IssueIds, Issues, IssuesWithHistory, issue_ids, issues, issues_with_history};
-use super::types::{ATTACHMENT, ISSUE, edits, instant, nodes, record, stamp, text};
+use super::types::{ATTACHMENT, ISSUE, edits, instant, nodes, record, text};
+use crate::spelling::millis;
 use crate::{Cursor, Fault, IdPage, Key, Next, Page, Record, Sink, Source, Stream};
 
 pub(super) const ISSUES: &str = "issues";
@@ -110,7 +111,7 @@ impl Source for Linear {
 impl Linear {
     /// A page of the window, with history where the server keeps one.
     async fn updated(&self, team: &str, window: &Window) -> Result<Value, Fault> {
-        let (gte, lt) = (window.from.map(stamp), Some(stamp(window.to)));
+        let (gte, lt) = (window.from.map(millis), Some(millis(window.to)));
         if self.has_history() {
             let filter = issues_with_history::IssueFilter {
                 id: None,

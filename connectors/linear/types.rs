@@ -6,6 +6,7 @@ use serde_json::{Map, Number, Value, json};
 pub(super) use crate::json::{array, text};
 
 use super::settings::Settings;
+use crate::spelling::{self, beginning, cut_mark, units};
 use crate::{Edit, Key, Record, Version};
 
 pub(super) const ISSUE: &str = "issue";
@@ -14,12 +15,7 @@ pub(super) const CUSTOMER: &str = "customer";
 pub(super) const NEED: &str = "need";
 
 pub(super) fn instant(value: &Value, key: &str) -> Option<DateTime<Utc>> {
-    let text = value.get(key)?.as_str()?;
-    DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc))
-}
-
-pub(super) fn stamp(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    spelling::instant(value.get(key)?.as_str()?)
 }
 
 /// A connection's nodes and, if there is more, where it goes on.
@@ -157,20 +153,11 @@ fn set(value: Value, spell: impl Fn(&str) -> String) -> Value {
 
 /// Cuts at `limit` UTF-16 units, visibly.
 fn cut(text: &str, limit: usize, noted: bool) -> String {
-    let units = |text: &str| text.encode_utf16().count();
     if text.len() <= limit || units(text) <= limit {
         return text.to_owned();
     }
-    let ending =
-        if noted { format!("… [cut by loopd: {} characters]", text.chars().count()) } else { "…".to_owned() };
-    let mut room = limit.saturating_sub(units(&ending));
-    let mut kept = String::new();
-    for letter in text.chars() {
-        let Some(left) = room.checked_sub(letter.len_utf16()) else { break };
-        room = left;
-        kept.push(letter);
-    }
-    format!("{}{ending}", kept.trim_end())
+    let mark = if noted { cut_mark(text) } else { "…".to_owned() };
+    format!("{}{mark}", beginning(text, limit.saturating_sub(units(&mark)), usize::MAX).trim_end())
 }
 
 /// What the issue's history says, oldest first.

@@ -48,10 +48,7 @@ use crate::http::{Auth, Call, Http};
 use crate::kind::{Need, SecretSpec, Secrets, SettingsError};
 use crate::quota::{Limit, Quota};
 use crate::unfinished::Unfinished;
-use crate::{
-    Clock, CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, Setup, Shape, Sink, Source,
-    Webhook,
-};
+use crate::{Clock, CollectionSpec, Connector, Fault, Fields, Identity, Outside, Setup, Shape, Sink, Source, Webhook};
 
 pub const SECRETS: &[SecretSpec] = &[
     SecretSpec {
@@ -229,16 +226,8 @@ impl Connector for Notion {
         names.into_iter().map(spec).collect()
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     async fn probe(&self) -> Result<Identity, Fault> {

@@ -16,10 +16,11 @@ use super::binding::Table;
 use super::client::Verb;
 use super::page::version;
 use super::query::Query;
-use super::types::{address, is_trashed, stamp, text, time, uuid};
+use super::types::{address, is_trashed, text, time, uuid};
 use super::values::{self, Sort};
 use super::{Notion, held, verdict};
 use crate::http::Call;
+use crate::spelling::millis;
 use crate::{Cursor, Fault, Receipt, Record, Sink, Write, Written};
 
 /// What a write sends, and what it leaves out.
@@ -261,7 +262,7 @@ impl Notion {
         only: Vec<String>,
     ) -> Result<(Vec<Value>, Option<Cursor>), Fault> {
         let mut place: Place = after.and_then(|after| Place::deserialize(&after.0).ok()).unwrap_or_default();
-        let from = place.since.map(stamp);
+        let from = place.since.map(millis);
         let query = Query {
             filter: from.map(|from| json!({ "timestamp": "created_time", "created_time": { "on_or_after": from } })),
             sort: Some(("created_time", "ascending")),

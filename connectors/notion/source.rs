@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use super::Notion;
 use super::query::Query;
-use super::types::{stamp, text, time, uuid};
+use super::types::{text, time, uuid};
+use crate::spelling::millis;
 use crate::{Cursor, Fault, IdPage, Key, Next, Page, Record, Source, Stream};
 
 pub(super) const MODIFIED: &str = "modified";
@@ -139,7 +140,7 @@ impl Notion {
         let settled = place.moved.get(&scan.collection).is_some_and(|moved| scan.began - *moved > overlap);
         let back = if settled { TimeDelta::zero() } else { overlap };
         let from = place.since.get(&scan.collection).map(|since| *since - back).or(self.settings.start);
-        let edited = |bound: &str, at: DateTime<Utc>| json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: stamp(at) } });
+        let edited = |bound: &str, at: DateTime<Utc>| json!({ "timestamp": "last_edited_time", "last_edited_time": { bound: millis(at) } });
         let filter = match (from, scan.to) {
             (None, None) => None,
             (Some(from), None) => Some(edited("on_or_after", from)),

@@ -1,7 +1,9 @@
 //! What we read of Notion's JSON. Everything is optional here: what is missing or odd is left out, never a failure.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
+
+use crate::spelling::instant;
 
 pub(super) use crate::json::{array, text};
 
@@ -95,17 +97,8 @@ pub(super) fn address(id: &str) -> String {
     format!("https://www.notion.so/{}", id.replace('-', ""))
 }
 
-pub(super) fn instant(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text.trim()).ok().map(|at| at.with_timezone(&Utc))
-}
-
 pub(super) fn time(value: &Value, key: &str) -> Option<DateTime<Utc>> {
     text(value, key).as_deref().and_then(instant)
-}
-
-/// As Notion writes times: milliseconds and `Z`.
-pub(super) fn stamp(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// A property id without its percent escapes: some places show them with, some without.

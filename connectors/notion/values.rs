@@ -2,11 +2,15 @@
 //! writes take; and the limits of both. (Notion "page property values" and "request limits", read 2026-11-23.)
 
 use chrono::{DateTime, NaiveDate, Timelike, Utc};
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
 use super::binding::Field;
-use super::types::{array, bare, instant, plain, stamp, text, uuid};
+use super::types::{array, bare, plain, text, uuid};
 use crate::FieldKind;
+use crate::spelling::{
+    as_text, beginning, cut_mark, empty_is_null, instant, map_text, midnight, millis, number, one_line, sorted, units,
+    whole,
+};
 
 /// A piece of rich text holds so much. Counted in UTF-16 units, the strictest reading of "characters".
 pub(super) const PIECE: usize = 2_000;
@@ -68,12 +72,12 @@ pub(super) fn sort(kind: &str) -> Sort {
 pub(super) fn canonical(field: Option<&Field>, value: Value) -> Value {
     let sort = field.map_or(Sort::Unknown, |field| sort(&field.kind));
     let spelt = match sort {
-        Sort::Title => one_line(as_text(value)),
+        Sort::Title => map_text(as_text(value), |text| cut(one_line(text))),
         Sort::Text => match (field.and_then(|field| field.wanted), value) {
             (Some(FieldKind::Date | FieldKind::DateTime), value) => date(field.and_then(|field| field.wanted), value),
             (_, value) => map_text(as_text(value), |text| cut(text.replace("\r\n", "\n").replace('\r', "\n"))),
         },
-        Sort::Number => number(value),
+        Sort::Number => number(value, None),
         Sort::Date => date(field.and_then(|field| field.wanted), value),
         Sort::Select | Sort::Status => map_text(as_text(value), |name| option(&name)),
         Sort::Selects => set(value, option),
@@ -213,31 +217,12 @@ pub(super) fn pieces(text: &str) -> Value {
 /// Text beyond what a property takes ends visibly.
 pub(super) fn cut(text: String) -> String {
     let most = PIECE * MOST;
-    if text.len() <= MAX_BYTES && text.len() <= most {
+    if text.len() <= MAX_BYTES && (text.len() <= most || units(&text) <= most) {
         return text;
     }
-    if text.len() <= MAX_BYTES && units(&text) <= most {
-        return text;
-    }
-    let ending = format!("… [cut by loopd: {} characters]", text.chars().count());
+    let mark = cut_mark(&text);
     // Each piece may end one unit early, before a letter of two.
-    let (mut room, mut bytes) = (most - MOST - units(&ending), MAX_BYTES - ending.len());
-    let mut kept = String::new();
-    for letter in text.chars() {
-        let (Some(units_left), Some(bytes_left)) =
-            (room.checked_sub(letter.len_utf16()), bytes.checked_sub(letter.len_utf8()))
-        else {
-            break;
-        };
-        (room, bytes) = (units_left, bytes_left);
-        kept.push(letter);
-    }
-    kept.push_str(&ending);
-    kept
-}
-
-fn units(text: &str) -> usize {
-    text.encode_utf16().count()
+    format!("{}{mark}", beginning(&text, most - MOST - units(&mark), MAX_BYTES - mark.len()))
 }
 
 /// An option's name: Notion refuses commas in it.
@@ -245,74 +230,19 @@ fn option(name: &str) -> String {
     name.trim().replace(',', ";")
 }
 
-fn map_text(value: Value, change: impl FnOnce(String) -> String) -> Value {
-    match value {
-        Value::String(text) => Value::String(change(text)),
-        other => other,
-    }
-}
-
-fn one_line(value: Value) -> Value {
-    map_text(value, |text| {
-        let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
-        cut(lines.collect::<Vec<_>>().join(" "))
-    })
-}
-
-fn empty_is_null(value: Value) -> Value {
-    match &value {
-        Value::Bool(false) => Value::Null,
-        Value::String(text) if text.is_empty() => Value::Null,
-        Value::Array(items) if items.is_empty() => Value::Null,
-        Value::Object(fields) if fields.is_empty() => Value::Null,
-        _ => value,
-    }
-}
-
-/// What a text would take of it; lists of plain values read as an enumeration.
-fn as_text(value: Value) -> Value {
-    match value {
-        Value::Number(number) => Value::String(whole(&number).to_string()),
-        Value::Bool(flag) => Value::String(flag.to_string()),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            Value::String(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
-        }
-        other => other,
-    }
-}
-
-/// 3 and 3.0 are one number, but not one `serde_json::Number`.
-fn whole(number: &Number) -> Number {
-    let Some(float) = number.as_f64() else { return number.clone() };
-    let whole = float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0;
-    #[expect(clippy::cast_possible_truncation, reason = "whole, and within 2^53")]
-    if whole { Number::from(float as i64) } else { number.clone() }
-}
-
-fn number(value: Value) -> Value {
-    let float = match &value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    let number = float.filter(|float: &f64| float.is_finite()).and_then(Number::from_f64);
-    number.map_or(value, |number| Value::Number(whole(&number)))
-}
-
 /// A day, or an instant to the minute, which is all that Notion shows.
 fn date(wanted: Option<FieldKind>, value: Value) -> Value {
     let Value::String(text) = &value else { return value };
     let text = text.trim();
     let (day, at) = (text.parse::<NaiveDate>().ok(), instant(text));
-    let minute = |at: DateTime<Utc>| stamp(at.with_second(0).and_then(|at| at.with_nanosecond(0)).unwrap_or(at));
-    let midnight = |day: NaiveDate| day.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
+    let minute = |at: DateTime<Utc>| millis(at.with_second(0).and_then(|at| at.with_nanosecond(0)).unwrap_or(at));
     match (wanted, day, at) {
         // The day as it stands there, wherever on earth that was.
         (Some(FieldKind::Date), None, Some(_)) => {
             let day = text.get(..10).and_then(|day| day.parse::<NaiveDate>().ok());
             day.map_or(value, |day| Value::String(day.to_string()))
         }
-        (Some(FieldKind::DateTime), Some(day), _) => midnight(day).map_or(value, |at| Value::String(stamp(at))),
+        (Some(FieldKind::DateTime), Some(day), _) => midnight(day).map_or(value, |at| Value::String(millis(at))),
         (_, Some(day), _) => Value::String(day.to_string()),
         (_, _, Some(at)) => Value::String(minute(at)),
         _ => value,
@@ -326,20 +256,8 @@ fn set(value: Value, spell: impl Fn(&str) -> String) -> Value {
         Value::Null => return Value::Null,
         one => vec![one],
     };
-    let mut items: Vec<Value> = items
-        .into_iter()
-        .map(|item| match item {
-            Value::String(text) => Value::String(spell(&text)),
-            other => other,
-        })
-        .filter(|item| !item.is_null() && item.as_str() != Some(""))
-        .collect();
-    items.sort_by(|a, b| match (a.as_str(), b.as_str()) {
-        (Some(a), Some(b)) => a.cmp(b),
-        _ => a.to_string().cmp(&b.to_string()),
-    });
-    items.dedup();
-    Value::Array(items)
+    let spelt = |item: Value| map_text(item, |text| spell(&text));
+    sorted(items.into_iter().map(spelt).collect())
 }
 
 /// By name, else by address, else by id: what the connection's capabilities let it see.

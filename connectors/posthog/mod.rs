@@ -24,10 +24,9 @@ use serde_json::{Value, json};
 use self::client::Client;
 use self::settings::Settings;
 use crate::kind::Need;
+use crate::quota::Quota;
 use crate::settings::secret;
-use crate::{
-    CollectionSpec, Connector, Fault, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError, Shape, Source,
-};
+use crate::{CollectionSpec, Connector, Fault, Identity, Outside, SecretSpec, Secrets, SettingsError, Shape, Source};
 
 pub const SECRETS: &[SecretSpec] = &[SecretSpec {
     name: "token",
@@ -58,16 +57,8 @@ impl Connector for PostHog {
         Vec::new()
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<std::time::Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     async fn probe(&self) -> Result<Identity, Fault> {

@@ -44,9 +44,7 @@ use crate::kind::{Need, SecretSpec, Secrets, SettingsError};
 use crate::oauth::{Assertion, Server, Session, Way};
 use crate::quota::{Limit, Quota};
 use crate::unfinished::Unfinished;
-use crate::{
-    Clock, CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, Setup, Shape, Sink, Source,
-};
+use crate::{Clock, CollectionSpec, Connector, Fault, Fields, Identity, Outside, Setup, Shape, Sink, Source};
 
 pub const SECRETS: &[SecretSpec] = &[
     SecretSpec {
@@ -314,16 +312,8 @@ impl Connector for Salesforce {
         specs
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     async fn probe(&self) -> Result<Identity, Fault> {

@@ -3,11 +3,12 @@
 //! here. (Object Reference "Field types", read 2026-11-23.)
 
 use chrono::NaiveDate;
-use serde_json::{Number, Value, json};
+use serde_json::{Value, json};
 
 use super::org::{Field, is_number};
 use super::soql::long_id;
 use super::types::{instant, stamp};
+use crate::spelling::{as_text, beginning, cut_mark, empty_is_null, midnight, number, one_line, units, whole};
 
 /// The value as Salesforce stores and returns it, in our spelling. `null` for empty: absent, "", [] and false are one.
 pub(super) fn canonical(field: Option<&Field>, value: Value) -> Value {
@@ -18,7 +19,7 @@ pub(super) fn canonical(field: Option<&Field>, value: Value) -> Value {
         "datetime" => moment(value),
         "multipicklist" => several(value),
         "reference" | "id" => link(&value),
-        kind if is_number(kind) => number(value, field.scale),
+        kind if is_number(kind) => number(value, field.scale.map(|scale| scale.min(15))),
         "textarea" | "html" | "encryptedstring" => limited(as_text(value), field.length, true),
         _ => limited(as_text(value), field.length, false),
     })
@@ -60,40 +61,12 @@ pub(super) fn fits(field: &Field, value: &Value) -> Result<Value, String> {
     }
 }
 
-fn empty_is_null(value: Value) -> Value {
-    match &value {
-        Value::Bool(false) => Value::Null,
-        Value::String(text) if text.is_empty() => Value::Null,
-        Value::Array(items) if items.is_empty() => Value::Null,
-        _ => value,
-    }
-}
-
-fn as_text(value: Value) -> Value {
-    match value {
-        Value::Number(number) => Value::String(plain(&number).to_string()),
-        Value::Bool(flag) => Value::String(flag.to_string()),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            Value::String(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
-        }
-        other => other,
-    }
-}
-
 /// Trimmed, with line ends of one kind (none in a field of one line), and cut where the field ends.
 fn limited(value: Value, length: usize, lines: bool) -> Value {
     let Value::String(text) = value else { return value };
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let text = if lines || !text.contains('\n') {
-        text
-    } else {
-        text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
-    };
+    let text = if lines { text } else { one_line(text) };
     Value::String(cut(text.trim(), length))
-}
-
-fn units(text: &str) -> usize {
-    text.encode_utf16().count()
 }
 
 /// What is longer than the field ends visibly: `… [cut by loopd: 40000 characters]`, or `…` where there is little room.
@@ -101,39 +74,9 @@ pub(super) fn cut(text: &str, length: usize) -> String {
     if length == 0 || units(text) <= length {
         return text.to_owned();
     }
-    let long = format!("… [cut by loopd: {} characters]", text.chars().count());
-    let ending = if units(&long) * 4 <= length { long.as_str() } else { "…" };
-    let mut room = length.saturating_sub(units(ending));
-    let mut kept = String::new();
-    for letter in text.chars() {
-        let Some(left) = room.checked_sub(letter.len_utf16()) else { break };
-        room = left;
-        kept.push(letter);
-    }
-    let mut kept = kept.trim_end().to_owned();
-    kept.push_str(ending);
-    kept
-}
-
-/// 3 and 3.0 are one number, but not one `serde_json::Number`.
-fn plain(number: &Number) -> Number {
-    let Some(float) = number.as_f64() else { return number.clone() };
-    let whole = float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0;
-    #[expect(clippy::cast_possible_truncation, reason = "whole, and within 2^53")]
-    if whole { Number::from(float as i64) } else { number.clone() }
-}
-
-fn number(value: Value, scale: Option<u8>) -> Value {
-    let float = match &value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    let Some(float) = float.filter(|float: &f64| float.is_finite()) else { return value };
-    let power = 10_f64.powi(i32::from(scale.unwrap_or(15).min(15)));
-    let scaled = (float * power).round() / power;
-    let rounded = if scale.is_some() && scaled.is_finite() { scaled } else { float };
-    Number::from_f64(rounded).map_or(value, |number| Value::Number(plain(&number)))
+    let long = cut_mark(text);
+    let mark = if units(&long) * 4 <= length { long.as_str() } else { "…" };
+    format!("{}{mark}", beginning(text, length.saturating_sub(units(mark)), usize::MAX).trim_end())
 }
 
 fn day(value: Value) -> Value {
@@ -147,7 +90,6 @@ fn day(value: Value) -> Value {
 
 fn moment(value: Value) -> Value {
     let Value::String(text) = &value else { return value };
-    let midnight = |day: NaiveDate| day.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
     let at = instant(text).or_else(|| text.trim().parse::<NaiveDate>().ok().and_then(midnight));
     at.map_or(value, |at| Value::String(stamp(at)))
 }
@@ -186,7 +128,7 @@ fn guessed(value: Value) -> Value {
             Some(at) => Value::String(stamp(at)),
             None => Value::String(text.trim().to_owned()),
         },
-        Value::Number(number) => Value::Number(plain(&number)),
+        Value::Number(number) => Value::Number(whole(&number)),
         other => other,
     }
 }

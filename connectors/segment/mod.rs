@@ -26,8 +26,6 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -36,8 +34,7 @@ use self::settings::Settings;
 use crate::kind::Need;
 use crate::settings::secret;
 use crate::{
-    CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError,
-    Shape, Webhook,
+    CollectionSpec, Connector, Fault, Fields, Identity, Outside, SecretSpec, Secrets, SettingsError, Shape, Webhook,
 };
 
 /// Groups, with their traits.
@@ -84,18 +81,6 @@ impl Connector for Segment {
     }
 
     /// Nothing is called.
-    fn pace(&self) -> Pace {
-        Pace { calls: 1, per: Duration::from_secs(1) }
-    }
-
-    fn meter(&self) -> Meter {
-        Meter::default()
-    }
-
-    fn wait(&self) -> Option<Duration> {
-        None
-    }
-
     /// There is nobody to ask: senders come to us.
     async fn probe(&self) -> Result<Identity, Fault> {
         let note = "senders come here: set their host to `http.public_url`, and their write key to this connection's";

@@ -49,11 +49,12 @@ use self::source::Found;
 use self::young::Young;
 use crate::http::Call;
 use crate::kind::Need;
+use crate::quota::Quota;
 use crate::settings::secret;
 use crate::unfinished::Unfinished;
 use crate::{
-    CollectionSpec, Connector, Fault, Fields, Identity, Meter, Outside, Pace, SecretSpec, Secrets, SettingsError,
-    Shape, Source, Webhook,
+    CollectionSpec, Connector, Fault, Fields, Identity, Outside, SecretSpec, Secrets, SettingsError, Shape, Source,
+    Webhook,
 };
 
 pub const SECRETS: &[SecretSpec] = &[
@@ -116,16 +117,8 @@ impl Connector for Typeform {
         vec![CollectionSpec { name: RESPONSE.into(), fields: Fields::Open, writable: false, creatable: false }]
     }
 
-    fn pace(&self) -> Pace {
-        self.client.quota().pace()
-    }
-
-    fn meter(&self) -> Meter {
-        self.client.quota().meter()
-    }
-
-    fn wait(&self) -> Option<Duration> {
-        self.client.quota().wait()
+    fn quota(&self) -> Option<&Quota> {
+        Some(self.client.quota())
     }
 
     /// Looks at the first form and at one of its responses: there is no call that needs no scope.

@@ -10,6 +10,7 @@ use super::definition::{Definition, Field};
 use super::score::{best, score};
 use super::settings::{Settings, is_id};
 use crate::json::{array, text};
+use crate::spelling::instant;
 use crate::{Key, Record, Version};
 
 pub(crate) const RESPONSE: &str = "response";
@@ -34,7 +35,7 @@ pub(crate) fn token(item: &Value) -> Option<String> {
 
 /// A moment. What has not happened is `0001-01-01T00:00:00Z` in older answers.
 pub(crate) fn moment(item: &Value, field: &str) -> Option<DateTime<Utc>> {
-    let at = DateTime::parse_from_rfc3339(item[field].as_str()?).ok()?.to_utc();
+    let at = instant(item[field].as_str()?)?;
     (at > DateTime::UNIX_EPOCH).then_some(at)
 }
 

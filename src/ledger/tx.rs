@@ -16,7 +16,7 @@ use super::records::{
     Waiting,
 };
 use super::store::{Batch, Bytes, Store, Tree};
-use super::{LedgerError, Sequence, keys};
+use super::{LedgerError, Sequence, When, fetch_item, fetch_lane, keys};
 use crate::schema::{Alias, Entity, EntityId};
 
 /// The writes of a transaction at some moment.
@@ -370,13 +370,58 @@ impl<'a> Tx<'a> {
         collection: &str,
         link: &Link,
     ) -> Result<(), LedgerError> {
-        if let Some(before) = self.link(entity, connection, collection)?
-            && before.id != link.id
-        {
-            self.remove(Tree::Linked, keys::texts(&[connection, collection, &before.id]));
+        let before = self.link(entity, connection, collection)?.map(|before| before.id);
+        if let Some(before) = before.as_ref().filter(|before| **before != link.id) {
+            self.remove(Tree::Linked, keys::texts(&[connection, collection, before]));
         }
         self.write(Tree::Links, keys::entity(entity, &[connection, collection]), link)?;
-        self.write(Tree::Linked, keys::texts(&[connection, collection, &link.id]), &entity)
+        self.write(Tree::Linked, keys::texts(&[connection, collection, &link.id]), &entity)?;
+        if before.as_ref() == Some(&link.id) { Ok(()) } else { self.has_come(connection, link) }
+    }
+
+    /// A held field links to `outside`, a record that is not known: it is read anew when that one gets its link.
+    pub fn await_record(
+        &mut self,
+        connection: &str,
+        outside: &str,
+        (collection, entity, field): (&str, EntityId, &str),
+    ) -> Result<(), LedgerError> {
+        let row = awaited(connection, outside);
+        let mut waiting: BTreeSet<(String, EntityId, String)> = self.meta(&row)?.unwrap_or_default();
+        if waiting.insert((collection.into(), entity, field.into())) { self.set_meta(&row, &waiting) } else { Ok(()) }
+    }
+
+    fn has_come(&mut self, connection: &str, link: &Link) -> Result<(), LedgerError> {
+        let row = awaited(connection, &link.id);
+        let Some(waiting) = self.meta::<BTreeSet<(String, EntityId, String)>>(&row)? else { return Ok(()) };
+        self.remove(Tree::Meta, keys::texts(&[&row]));
+        for (collection, entity, field) in waiting {
+            self.read_anew(connection, &collection, entity, &field, link.since)?;
+        }
+        Ok(())
+    }
+
+    /// A field whose value there could not be taken is held; what it means may have been mended since: it is read anew, as
+    /// if for the first time.
+    pub fn read_anew(
+        &mut self,
+        connection: &str,
+        collection: &str,
+        entity: EntityId,
+        field: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let mut base = self.base(entity, connection, collection)?;
+        if !base.fields.get(field).is_some_and(|field| field.held) {
+            return Ok(());
+        }
+        base.fields.remove(field);
+        self.put_base(entity, connection, collection, &base)?;
+        if let Some(link) = self.link(entity, connection, collection)? {
+            let item = fetch_item(&Key::new(collection, &link.id));
+            self.queue(&fetch_lane(connection), 0, &item, When::Now, now)?;
+        }
+        Ok(())
     }
 
     pub fn base(&mut self, entity: EntityId, connection: &str, collection: &str) -> Result<Base, LedgerError> {
@@ -511,4 +556,9 @@ impl<'a> Tx<'a> {
     pub fn set_meta<T: Serialize>(&mut self, name: &str, value: &T) -> Result<(), LedgerError> {
         self.write(Tree::Meta, keys::texts(&[name]), value)
     }
+}
+
+/// The row of those that wait for this record.
+fn awaited(connection: &str, outside: &str) -> String {
+    format!("awaited {connection} {outside}")
 }

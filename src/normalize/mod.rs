@@ -282,7 +282,7 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
                 }
             }
             Letter::Held { collection, entity, field } => {
-                read_anew(tx, &dead.connection, collection, *entity, field, now)?;
+                tx.read_anew(&dead.connection, collection, *entity, field, now)?;
             }
             Letter::Message { id } if tx.message(id)?.is_some() => {
                 let lane = crate::ledger::close_lane(&dead.connection);
@@ -305,30 +305,6 @@ pub fn retry(house: &House, number: u64) -> Result<bool, LedgerError> {
         }
         Ok(true)
     })
-}
-
-/// A field whose value there could not be taken is held; what it means may have been mended since: it is read anew, as
-/// if for the first time.
-fn read_anew(
-    tx: &mut Tx<'_>,
-    connection: &str,
-    collection: &str,
-    entity: EntityId,
-    field: &str,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Result<(), LedgerError> {
-    let mut base = tx.base(entity, connection, collection)?;
-    if !base.fields.get(field).is_some_and(|field| field.held) {
-        return Ok(());
-    }
-    base.fields.remove(field);
-    tx.put_base(entity, connection, collection, &base)?;
-    if let Some(link) = tx.link(entity, connection, collection)? {
-        let key = connectors::Key::new(collection, &link.id);
-        let lane = crate::ledger::fetch_lane(connection);
-        tx.queue(&lane, 0, &crate::ledger::fetch_item(&key), crate::ledger::When::Now, now)?;
-    }
-    Ok(())
 }
 
 /// A JSON text, or nothing.

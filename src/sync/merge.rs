@@ -407,15 +407,19 @@ fn ours<'a>(look: &'a Look<'_>, name: &str, lens: &'a Lens) -> Option<&'a Value>
     }
 }
 
+/// The record that a link names, of those that it may name the first.
+pub(super) fn linked_id(theirs: &Value) -> Option<&str> {
+    match theirs {
+        Value::Array(ids) => ids.first().and_then(Value::as_str),
+        Value::String(id) => Some(id.as_str()),
+        _ => None,
+    }
+}
+
 /// Their value in the entity's terms.
 fn inward(look: &Look<'_>, lens: &Lens, theirs: &Value) -> Result<Value, String> {
     if lens.link.is_some() {
-        let first = match theirs {
-            Value::Array(ids) => ids.first().and_then(Value::as_str),
-            Value::String(id) => Some(id.as_str()),
-            _ => None,
-        };
-        return match first {
+        return match linked_id(theirs) {
             None => Ok(Value::Null),
             Some(id) => (look.resolve)(lens, id)
                 .map(Value::from)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::desired::{DesireError, desired};
 use super::follow::{follow, item, rank, records};
-use super::merge::{Look, Merged, merge};
+use super::merge::{Look, Merged, linked_id, merge};
 use super::rebind;
 use crate::house::House;
 use crate::ledger::{
@@ -115,7 +115,14 @@ pub fn observe(
         tx.queue(&sync_lane(connection), rank, &item(entity.id, collection), When::Now, now)?;
     }
     // What could be taken was taken; the rest is told.
-    Ok(merged.refused.iter().try_for_each(|(field, cause)| hold(house, tx, mapping, entity, field, cause))?)
+    for (field, cause) in &merged.refused {
+        hold(house, tx, mapping, entity, field, cause)?;
+        let links = mapping.fields.get(field).is_some_and(|lens| lens.link.is_some());
+        if let Some(outside) = theirs.get(field).and_then(linked_id).filter(|_| links) {
+            tx.await_record(connection, outside, (collection, entity.id, field))?;
+        }
+    }
+    Ok(())
 }
 
 /// A link, and what stands at its record.
@@ -459,7 +466,7 @@ fn just_made(
     let mut found = Vec::new();
     for (name, lens) in mapping.fields.iter().filter(|(_, lens)| lens.flow != Flow::Push) {
         let home = lens.link.as_ref().and_then(|link| link.collection.as_deref());
-        let id = theirs.get(name).and_then(Value::as_array).and_then(|ids| ids.first()).and_then(Value::as_str);
+        let id = theirs.get(name).and_then(linked_id);
         let (Some(home), Some(id)) = (home, id) else { continue };
         let adopts = house.config.mappings.intos(&mapping.connection, home).any(|into| into.adopt);
         let stranger =

@@ -68,3 +68,27 @@ fn an_empty_row_waits_for_its_first_word() {
         no_dead(town);
     });
 }
+
+#[test]
+fn what_is_put_into_an_empty_row_is_in_the_theme_when_the_row_gets_its_name() {
+    tell(|town, mid| {
+        let item = of_issue(bug(town, "Stream ends early"));
+        mid(town);
+        minutes(town, 5);
+        let theme = town.world.airtable(|desk, cx| desk.add_row(cx, BASE, "Themes", &json!({})));
+        minutes(town, 2);
+        type_in(town, "Feedback", item, "Theme", &json!([theme]));
+        mid(town);
+        minutes(town, 5);
+        assert_eq!(known(town, item).and_then(|known| known.as_feedback().and_then(|item| item.theme)), None);
+        assert_eq!(row(town, "Feedback", item).1["Theme"], json!([theme]), "a person's link is let stand");
+        town.world.airtable(|desk, cx| desk.edit_cell(cx, BASE, "Themes", &theme, "Name", &json!("Streaming")));
+        mid(town);
+        minutes(town, 5);
+        let named = town.world.airtable(|desk, _| desk.row(BASE, "Themes", &theme)).expect("the row")["fields"].clone();
+        let id: EntityId = named["Loopd ID"].as_str().expect("its id is written back").parse().expect("an id");
+        assert_eq!(known(town, item).and_then(|known| known.as_feedback().and_then(|item| item.theme)), Some(id));
+        assert_eq!(row(town, "Themes", id).1["Feedback Count"], 1);
+        no_dead(town);
+    });
+}

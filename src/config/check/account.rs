@@ -162,15 +162,6 @@ impl Connector for Closed {
     fn collections(&self) -> Vec<CollectionSpec> {
         Vec::new()
     }
-    fn pace(&self) -> connectors::Pace {
-        connectors::Pace { calls: 1, per: Duration::from_secs(1) }
-    }
-    fn meter(&self) -> connectors::Meter {
-        connectors::Meter::default()
-    }
-    fn wait(&self) -> Option<std::time::Duration> {
-        None
-    }
     async fn probe(&self) -> Result<connectors::Identity, connectors::Fault> {
         Err(connectors::Fault::locked("not opened"))
     }
