@@ -627,6 +627,17 @@ pub trait Messenger: Send + Sync {
     async fn send(&self, message: &Message) -> Result<Sent, Fault>;
     /// Has this message been sent already? Looks for its marker in the thread.
     async fn find(&self, message: &Message) -> Result<Option<Sent>, Fault>;
+
+    /// Whether a message that was sent can be given other words ([`Messenger::update`]).
+    fn updates(&self) -> bool {
+        false
+    }
+
+    /// Gives a message that was sent the words that `message` has now. `sent`: the id that [`Messenger::send`] gave. Done
+    /// twice, it is as if done once.
+    async fn update(&self, _message: &Message, _sent: &str) -> Result<(), Fault> {
+        Err(Fault::rejected("a message that was sent cannot be changed there"))
+    }
 }
 
 /// Making the tables, fields and labels that the mappings need.
