@@ -112,6 +112,11 @@ pub struct Http {
     transport: Arc<dyn Transport>,
 }
 
+/// An extension of a request whose method does not tell that it changes nothing at the vendor: a search by POST, a query. What only
+/// looks ([`crate::read_only`]) lets it through.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads;
+
 /// One request to make.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -124,11 +129,21 @@ pub struct Call {
     pub body: Option<Value>,
     /// Sent as `application/x-www-form-urlencoded`, where there is no `body`.
     pub form: Vec<(String, String)>,
+    /// It changes nothing there, whatever its method.
+    pub reads: bool,
 }
 
 impl Call {
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), query: Vec::new(), headers: Vec::new(), body: None, form: Vec::new() }
+        Self {
+            method,
+            target: target.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            form: Vec::new(),
+            reads: false,
+        }
     }
     pub fn get(target: impl Into<String>) -> Self {
         Self::new(Method::GET, target)
@@ -143,6 +158,11 @@ impl Call {
     pub fn form(target: impl Into<String>, form: &[(&str, &str)]) -> Self {
         let form = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { form, ..Self::new(Method::POST, target) }
+    }
+    /// Marks a call that changes nothing there although its method does not say so.
+    #[must_use]
+    pub fn reads(self, reads: bool) -> Self {
+        Self { reads, ..self }
     }
     #[must_use]
     pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -312,6 +332,9 @@ impl Http {
     fn request(&self, call: &Call, auth: &Auth) -> Result<Request<Bytes>, Fault> {
         let uri = self.uri(call)?;
         let mut request = Request::builder().method(call.method.clone()).uri(uri);
+        if call.reads {
+            request = request.extension(Reads);
+        }
         let Some(headers) = request.headers_mut() else {
             return Err(Fault::locked(format!("base_url {} makes no URL with {}", self.base, call.target)));
         };

@@ -337,7 +337,8 @@ pub struct Delivery {
     pub members: Vec<Member>,
     /// What the sender must read in our answer, besides its 2xx.
     pub reply: Option<Reply>,
-    /// What a person has to do now (paste a token that came with this request), told by `status` until a request comes that asks for nothing.
+    /// What a person has to do or know now (paste a token that came with this request), told by `status` until a request comes
+    /// that asks for nothing (but to count), until the daemon is started or reloaded anew, or for a day.
     pub notice: Option<String>,
 }
 
@@ -475,7 +476,8 @@ pub trait Connector: Send + Sync {
         Vec::new()
     }
 
-    /// What the last attach could not have, in words for ops: it works without, and slower.
+    /// What the last attach could not have, or what the last reading said of its own quality, in words for ops: it works all the
+    /// same. Asked for after each of them.
     fn hindrance(&self) -> Option<String> {
         None
     }
@@ -625,6 +627,17 @@ pub trait Messenger: Send + Sync {
     async fn send(&self, message: &Message) -> Result<Sent, Fault>;
     /// Has this message been sent already? Looks for its marker in the thread.
     async fn find(&self, message: &Message) -> Result<Option<Sent>, Fault>;
+
+    /// Whether a message that was sent can be given other words ([`Messenger::update`]).
+    fn updates(&self) -> bool {
+        false
+    }
+
+    /// Gives a message that was sent the words that `message` has now. `sent`: the id that [`Messenger::send`] gave. Done
+    /// twice, it is as if done once.
+    async fn update(&self, _message: &Message, _sent: &str) -> Result<(), Fault> {
+        Err(Fault::rejected("a message that was sent cannot be changed there"))
+    }
 }
 
 /// Making the tables, fields and labels that the mappings need.

@@ -53,6 +53,16 @@ pub fn follow(
     Ok(())
 }
 
+/// A record has come to be: what shows its link, and what waited for it, is looked at again.
+pub fn linked(house: &House, tx: &mut Tx<'_>, entity: &Entity) -> Result<(), LedgerError> {
+    records(house, tx, entity, When::Now)?;
+    if entity.kind() != EntityKind::Feedback {
+        // Thousands may name a customer: the enrich room passes it on piece by piece.
+        tx.queue(ENRICH, 1, entity.id.as_bytes(), When::Now, house.now())?;
+    }
+    Ok(())
+}
+
 /// Queues the entity's own records.
 pub fn records(house: &House, tx: &mut Tx<'_>, entity: &Entity, when: When) -> Result<(), LedgerError> {
     let now = house.now();

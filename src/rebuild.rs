@@ -5,7 +5,8 @@
 //! created twice.
 //!
 //! What cannot come back from the destinations: the audit log, what was deleted there (it is made anew), and what only the
-//! sources know (threads, titles), until they are read again.
+//! sources know (threads, titles), until they are read again. Of what people judged of customers comes back which were made
+//! one, where a record says so; names that were given or taken, and pairs that are two, do not.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::customers;
 use crate::house::{Connection, House};
 use crate::ledger::{self, Base, FieldBase, GENERATIONS, LedgerError, Link, LinkState, Tree, What};
 use crate::mapping::{Flow, IntoMapping, Lens, MapError};
@@ -24,10 +26,15 @@ use crate::schema::{Entity, EntityId, EntityKind, Path};
 use crate::sync::{DesireError, desired};
 use crate::view::view;
 
+/// Where a mapping shows who lives on in another: "Lumen Example (CU-7K3Q9X)".
+const MERGED_INTO: &str = "derived.merged_into";
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Rebuilt {
     pub entities: BTreeMap<&'static str, u64>,
     pub links: u64,
+    /// Customers that live on in others, as their records say.
+    pub merged: u64,
     /// Records that were left out: (record, why).
     pub left_out: Vec<(String, String)>,
 }
@@ -369,11 +376,18 @@ fn store(
         })?;
         rebuilt.links += piece.len() as u64;
     }
+    // Before the bases: what a record should hold depends on who lives on in another.
+    for (keep, lose) in merges(house, &ours, entities) {
+        match customers::merge(house, keep, lose, "rebuild")? {
+            Ok(_) => rebuilt.merged += 1,
+            Err(why) => rebuilt.left_out.push((lose.short(EntityKind::Customer), why)),
+        }
+    }
     for piece in ours.chunks(128) {
         let mut bases = Vec::new();
         for one in piece {
-            if let Some(entity) = entities.get(&one.id) {
-                bases.push((one, base(house, one, entity)?));
+            if let Some(entity) = house.ledger.entity(one.id)? {
+                bases.push((one, base(house, one, &entity)?));
             }
         }
         house.ledger.transact(|tx| {
@@ -383,6 +397,29 @@ fn store(
         })?;
     }
     Ok(())
+}
+
+/// Customers that somebody had made one: the record of the one that was merged says by its short id in whom it lives.
+fn merges(
+    house: &House,
+    found: &[&Found<'_>],
+    entities: &BTreeMap<EntityId, Entity>,
+) -> BTreeSet<(EntityId, EntityId)> {
+    let customers = entities.values().filter(|entity| entity.kind() == EntityKind::Customer);
+    let by_short: BTreeMap<String, EntityId> = customers.map(|entity| (entity.short_id(), entity.id)).collect();
+    let mut merges = BTreeSet::new();
+    for one in found {
+        let Some(sink) = sink_of(house, one.mapping) else { continue };
+        let says = one.mapping.fields.iter().filter(|(_, lens)| lens.flow == Flow::Push && lens.speaks_of(MERGED_INTO));
+        for (name, _) in says {
+            let said = seen(sink, one, name);
+            let words = said.as_str().unwrap_or_default().split(['(', ')', ' ']);
+            merges.extend(
+                words.filter_map(|word| by_short.get(word)).filter(|keep| **keep != one.id).map(|keep| (*keep, one.id)),
+            );
+        }
+    }
+    merges
 }
 
 /// What both sides are held to have agreed on: what stands there now.

@@ -61,12 +61,23 @@ pub async fn all(house: &House, connection: &Connection, pause: &dyn Pause) -> R
     Ok(made)
 }
 
-/// What should be there: what the mappings name, and the options that records are waiting for.
+/// What should be there: what the mappings in use name, and the options that records are waiting for.
 ///
 /// # Errors
 /// A ledger that fails.
 pub fn shape(house: &House, connection: &str) -> Result<Shape, LedgerError> {
     let mut shape = house.config.mappings.shape(connection);
+    let known = house.connections.get(connection);
+    shape.collections.retain(|collection| {
+        // Where loopd makes no records, a mapping into which no route leads writes nothing, and nothing is needed for it.
+        let makes = known.and_then(|open| open.collection(&collection.name)).is_none_or(|spec| spec.creatable);
+        makes
+            || house
+                .config
+                .routes
+                .iter()
+                .any(|route| route.connection == connection && route.collection == collection.name)
+    });
     for collection in &mut shape.collections {
         let mut after: Option<String> = None;
         loop {

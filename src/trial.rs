@@ -28,8 +28,9 @@ pub struct Tried {
     pub fields: usize,
 }
 
-/// A repository that the trial's sandbox has.
+/// A repository and a form that the trial's sandbox has.
 pub const REPO: &str = "example-org/trial";
+const FORM: &str = crate::demo::FORM;
 
 /// The texts of the mappings that a configuration uses.
 pub fn files(config: &Config, machine: &dyn Machine) -> BTreeMap<String, String> {
@@ -58,7 +59,7 @@ pub async fn run(
     pause: &dyn Pause,
 ) -> Vec<Tried> {
     let mut tried = Vec::new();
-    people(world);
+    let there = people(world);
     for (file, text) in files {
         let compiled = match compile(file, text) {
             Ok(compiled) => compiled,
@@ -73,26 +74,45 @@ pub async fn run(
             }
         };
         let alone: Vec<String> = run_examples(&compiled).iter().map(ToString::to_string).collect();
+        let own = |wrong| Tried { mapping: file.clone(), example: examples(&compiled), wrong, fields: 0 };
         if !alone.is_empty() {
-            tried.push(Tried { mapping: file.clone(), example: "on its own".into(), wrong: alone, fields: 0 });
+            tried.push(own(alone));
+            continue;
         }
         let named = match &compiled.mapping {
             Mapping::From(from) => &from.connection,
             Mapping::Into(into) => &into.connection,
         };
         let kind = config.connections.get(named).map_or(named.as_str(), |connection| connection.kind.name());
-        let Some(open) = vendors.connections.get(kind) else { continue };
+        // What is only sent to us, and what no stand-in gives when it is asked, is tried by its examples alone.
+        let Some(open) = vendors.connections.get(kind) else {
+            tried.push(own(Vec::new()));
+            continue;
+        };
         let connector = &*open.connector;
         match &compiled.mapping {
-            Mapping::From(from) => tried.push(reads(file, from, connector, pause).await),
-            Mapping::Into(into) => tried.extend(writes(file, into, &compiled, config, connector, pause).await),
+            Mapping::From(from) => {
+                tried.push(reads(file, from, connector, pause).await.unwrap_or_else(|| own(Vec::new())));
+            }
+            Mapping::Into(into) => {
+                let there = there.get(kind).map(String::as_str);
+                tried.extend(writes(file, into, &compiled, config, connector, there, pause).await);
+            }
         }
     }
     tried
 }
 
-/// Somebody says something everywhere, so that there is a record to read.
-fn people(world: &World) {
+fn examples(compiled: &Compiled) -> String {
+    match compiled.examples.len() {
+        0 => "it has no example".into(),
+        1 => "its example, on its own".into(),
+        some => format!("its {some} examples, on their own"),
+    }
+}
+
+/// Somebody says something everywhere, so that there is a record to read. By kind, a record of what loopd never makes.
+fn people(world: &World) -> BTreeMap<&'static str, String> {
     world.github(|github, cx| {
         let new = sandbox::github::NewIssue {
             title: "It stops",
@@ -115,10 +135,44 @@ fn people(world: &World) {
         let contact = intercom.add_contact("Ada Example", "ada@lumen.example.com", Some(&company), cx);
         intercom.open_conversation(&contact, "Exports", "<p>Exports fail.</p>", None, cx);
     });
+    world.slack(|slack, cx| {
+        let channel = slack.add_channel("ext-lumen", false, cx);
+        let user = slack.add_guest("ada", "ada@lumen.example.com", cx);
+        let said = slack.say(&channel, &user, "Exports stop after a thousand rows.", cx);
+        slack.react(&channel, &said, &user, "bug", cx);
+    });
+    world.granola(|granola, cx| {
+        let call = sandbox::granola::NewCall {
+            title: "Lumen weekly",
+            people: &[("Bo Agent", "bo@ours.example.com"), ("Ada Example", "ada@lumen.example.com")],
+            said: &[("me", "How is it going?"), ("them", "Exports take all night.")],
+            ..Default::default()
+        };
+        granola.call(&call, "Exports are slow.", cx)
+    });
+    world.typeform(|typeform, cx| {
+        let new = sandbox::typeform::NewResponse {
+            answers: &[("nps", json!(3)), ("why", json!("Exports are slow."))],
+            hidden: &[("email", "ada@lumen.example.com")],
+            ..Default::default()
+        };
+        typeform.respond(FORM, &new, cx)
+    });
+    let account = world.salesforce(|salesforce, cx| {
+        let text = json!({"type": "LongTextArea", "length": 32768, "visibleLines": 3, "label": "Wants"});
+        salesforce.add_field(cx, "Opportunity", "Loopd_Wants__c", &text);
+        let cells = json!({"Name": "Lumen Example", "Website": "https://lumen.example.com", "Type": "Customer - Direct"});
+        let account = salesforce.create(cx, "Account", &cells);
+        let deal = json!({"Name": "Lumen renewal", "StageName": "Prospecting", "AccountId": account, "CloseDate": "2027-01-31",
+                          "Loopd_Wants__c": "Exports of more than a thousand rows."});
+        salesforce.create(cx, "Opportunity", &deal);
+        account
+    });
+    BTreeMap::from([("github", format!("{REPO}#1")), ("salesforce", account)])
 }
 
-/// The records that the vendor really gives, drawn by the mapping.
-async fn reads(file: &str, from: &FromMapping, connector: &dyn Connector, pause: &dyn Pause) -> Tried {
+/// The records that the vendor really gives, drawn by the mapping. `None`: asking gives none (a command that is only sent to us).
+async fn reads(file: &str, from: &FromMapping, connector: &dyn Connector, pause: &dyn Pause) -> Option<Tried> {
     let mut tried = Tried {
         mapping: file.to_owned(),
         example: format!("a {} of the sandbox", from.collection),
@@ -129,11 +183,11 @@ async fn reads(file: &str, from: &FromMapping, connector: &dyn Connector, pause:
         Ok(records) => records,
         Err(fault) => {
             tried.wrong.push(format!("it cannot be read: {fault}"));
-            return tried;
+            return Some(tried);
         }
     };
     if records.is_empty() {
-        tried.wrong.push(format!("the sandbox gave no {}", from.collection));
+        return None;
     }
     for record in &records {
         match record.body.as_ref().map(|body| from.draw(body)) {
@@ -147,7 +201,7 @@ async fn reads(file: &str, from: &FromMapping, connector: &dyn Connector, pause:
     if tried.wrong.is_empty() && tried.fields == 0 {
         tried.wrong.push("nothing of it is drawn".into());
     }
-    tried
+    Some(tried)
 }
 
 async fn pull(from: &FromMapping, connector: &dyn Connector, pause: &dyn Pause) -> Result<Vec<Record>, Fault> {
@@ -175,11 +229,14 @@ async fn writes(
     compiled: &Compiled,
     config: &Config,
     connector: &dyn Connector,
+    there: Option<&str>,
     pause: &dyn Pause,
 ) -> Vec<Tried> {
     let whole =
         |wrong: String| vec![Tried { mapping: file.to_owned(), example: "-".into(), wrong: vec![wrong], fields: 0 }];
-    let Some(sink) = connector.sink() else { return whole("nothing can be written there".into()) };
+    if connector.sink().is_none() {
+        return whole("nothing can be written there".into());
+    }
     let shape = config.mappings.shape(&into.connection);
     let prepared = async {
         if let Some(setup) = connector.setup() {
@@ -194,13 +251,17 @@ async fn writes(
     if let Err(fault) = prepared.await {
         return whole(format!("its tables and labels cannot be made: {fault}"));
     }
+    if !connector.collections().iter().any(|spec| spec.name == into.collection) {
+        // One that only this configuration's connection has.
+        return vec![Tried { mapping: file.to_owned(), example: examples(compiled), wrong: Vec::new(), fields: 0 }];
+    }
     let mut tried = Vec::new();
     for (at, example) in compiled.examples.iter().enumerate() {
         if example.expect.contains_key("error") {
             continue;
         }
         let mut one = Tried { mapping: file.to_owned(), example: example.name.clone(), wrong: Vec::new(), fields: 0 };
-        match there_and_back(into, example, at, connector, sink, pause).await {
+        match there_and_back(into, example, at, connector, there, pause).await {
             Ok((fields, wrong)) => (one.fields, one.wrong) = (fields, wrong),
             Err(why) => one.wrong.push(why),
         }
@@ -214,9 +275,11 @@ async fn there_and_back(
     example: &Example,
     at: usize,
     connector: &dyn Connector,
-    sink: &dyn Sink,
+    there: Option<&str>,
     pause: &dyn Pause,
 ) -> Result<(usize, Vec<String>), String> {
+    let sink = connector.sink().ok_or("nothing can be written there")?;
+    let makes = |collection: &str| connector.collections().iter().any(|spec| spec.name == collection && spec.creatable);
     let wanted = into.desire(&example.given).map_err(|error| error.to_string())?;
     let mine = EntityId::derive("trial", &into.collection, &format!("{} {at}", example.name)).to_string();
     let mut write = Write { external_id: mine, target: None, fields: Map::new(), tags: BTreeMap::new() };
@@ -226,7 +289,10 @@ async fn there_and_back(
             Wanted::Links { collection, ids } => {
                 let mut linked = Vec::new();
                 for id in ids {
-                    linked.extend(bare(collection.as_deref(), *id, sink, pause).await?);
+                    match (collection.as_deref(), there) {
+                        (Some(collection), Some(there)) if !makes(collection) => linked.push(there.to_owned()),
+                        (collection, _) => linked.extend(bare(collection, *id, sink, pause).await?),
+                    }
                 }
                 Value::from(linked)
             }
@@ -240,10 +306,9 @@ async fn there_and_back(
             write.fields.insert(name.clone(), value);
         }
     }
-    let creatable = connector.collections().iter().any(|spec| spec.name == into.collection && spec.creatable);
-    if !creatable {
-        // It only changes what is there (labels of an issue).
-        write.target = Some(format!("{REPO}#1"));
+    if !makes(&into.collection) {
+        // It only changes what is there (labels of an issue, fields of an account).
+        write.target = Some(there.ok_or("the sandbox has no record of this kind")?.to_owned());
         if write.fields.is_empty() && write.tags.values().all(|change| change.add.is_empty()) {
             return Ok((0, Vec::new()));
         }

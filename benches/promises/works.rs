@@ -166,7 +166,7 @@ pub(crate) fn open_conversations(world: &World, companies: u64, count: u64, seve
         let bug = number.is_multiple_of(severe);
         bugs += u64::from(bug);
         let body = if bug {
-            format!("Outage: every export fails with error 500, production is down for our whole team ({number})")
+            format!("Production is down: every request crashes with error 500 ({number})")
         } else {
             format!("Feature request: please add a limit of {number} rows to the export")
         };

@@ -92,7 +92,7 @@ impl Client {
 
     /// One call, once.
     pub(super) async fn send(&self, call: Call, verb: Verb) -> Result<Value, Failure> {
-        let answer = self.http.call(call).await?;
+        let answer = self.http.call(call.reads(verb == Verb::Read)).await?;
         if answer.status.is_success() {
             if answer.body.iter().all(u8::is_ascii_whitespace) {
                 return Ok(Value::Null);

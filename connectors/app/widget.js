@@ -61,7 +61,7 @@ const flush = async () => {
 const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('')
 const say = (kind, data) => {
  const body = Object.assign({
-  key: set.key, idempotency_key: fresh(), kind, at: new Date().toISOString(), url: location.href.split(/[?#]/)[0],
+  key: set.key, idempotency_key: fresh(), kind, at: new Date().toISOString(), url: location.href.split(/[?#]/)[0].slice(0, 2048),
   page_title: doc.title.slice(0, 200), locale: doc.documentElement.lang || navigator.language, app_version: set.appVersion
  }, who, data)
  const name = body.idempotency_key

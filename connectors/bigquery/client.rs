@@ -55,7 +55,7 @@ impl Client {
     }
 
     pub(crate) async fn query(&self, request: &Value) -> Result<Value, Fault> {
-        match self.call(Call::post(&self.path, request.clone())).await? {
+        match self.call(Call::post(&self.path, request.clone()).reads(true)).await? {
             Told::Here(told) => Ok(told),
             Told::Gone => Err(Fault::locked(
                 "project: there is none of that name, or the query names a table or a location that is not there",

@@ -14,6 +14,9 @@ const USAGE: &str = "usage";
 /// How long a call waits for the query there, in milliseconds.
 const WAIT: u32 = 10_000;
 
+/// How long a job is surely known there, in milliseconds.
+const KEPT: i64 = 3_600_000;
+
 /// Where a pull stands at BigQuery.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -43,6 +46,12 @@ impl Source for BigQuery {
             None => self.client.query(&self.request(pull)).await?,
             Some(job) => match self.client.results(&job.id, &self.page_of(job, at.page.as_deref())).await? {
                 Told::Here(told) => told,
+                // A job that began just now is somewhere else: to run the query again would bill it again, and find it no better.
+                Told::Gone if self.client.now().timestamp_millis() - pull.began < KEPT => {
+                    return Err(Fault::later(
+                        "BigQuery does not find the job that it began: where does it run? `location` says so",
+                    ));
+                }
                 // Its results are kept for a day: this pull is over, and the next one begins.
                 Told::Gone => {
                     place.pull = None;

@@ -72,6 +72,16 @@ async fn columns_stand_anywhere_and_values_are_texts_or_nothing() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_not_found_at_once_is_not_run_over_and_over() {
+    let (script, bigquery) = bench();
+    script.answer(200, &json!({"jobComplete": false, "jobReference": {"jobId": "j", "projectId": "p"}}));
+    let Next::More(cursor) = pull(&bigquery, None).await.expect("it runs").next else { panic!("it is not done") };
+    script.answer(404, &json!({"error": {"code": 404, "message": "Not found: Job p:j", "status": "NOT_FOUND"}}));
+    let fault = pull(&bigquery, Some(&cursor)).await.expect_err("it is elsewhere");
+    assert!(matches!(&fault, Fault::Later { after: None, why } if why.contains("location")), "{fault}");
+}
+
+#[tokio::test]
 async fn odd_answers_are_no_rows() {
     for (body, expect) in [
         (json!({"jobComplete": false}), "no job"),

@@ -50,7 +50,7 @@ impl Client {
     }
 
     pub(crate) async fn report(&self, request: Value) -> Result<Value, Fault> {
-        let told = self.call(Call::post(format!("{}:runReport", self.property), request)).await?;
+        let told = self.call(Call::post(format!("{}:runReport", self.property), request).reads(true)).await?;
         self.heed(&told["propertyQuota"]);
         Ok(told)
     }

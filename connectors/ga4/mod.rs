@@ -79,6 +79,11 @@ impl Connector for Ga4 {
                 )));
             }
         }
+        let metrics = array(&told, "metrics");
+        let metric = &self.settings.metric;
+        if !metrics.is_empty() && !metrics.iter().any(|known| known["apiName"] == **metric) {
+            return Err(Fault::locked(format!("the property has no metric {metric}")));
+        }
         Ok(Identity {
             account: format!("properties/{}", self.settings.property),
             name: self.email.clone(),

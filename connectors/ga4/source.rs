@@ -36,7 +36,13 @@ impl Source for Ga4 {
         let pull = place.pull(self.settings.days(), self.client.now(), At::default);
         let Some(at) = pull.at.clone() else { return place.finish() };
         let told = self.client.report(self.request(pull, at.offset)).await?;
-        let flags = flags(&told["metadata"]);
+        let rows = array(&told, "rows");
+        // A row that is rolled up over the days, too, belongs to none of them.
+        let (dayless, dated): (Vec<&Value>, Vec<&Value>) = rows.iter().partition(|row| is_dayless(row));
+        let mut flags = flags(&told["metadata"]);
+        if !dayless.is_empty() {
+            flags.insert(ROLLED_UP);
+        }
         pull.lossy |= !flags.is_empty();
         {
             let mut known = self.flags.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,10 +51,9 @@ impl Source for Ga4 {
             }
             known.extend(flags);
         }
-        let rows = array(&told, "rows");
         let refused = |why: String| Fault::Rejected { why, field: Some("metric".into()) };
         let usage =
-            rows.iter().map(|row| self.row(row).usage(pull.began).map_err(refused)).collect::<Result<_, _>>()?;
+            dated.iter().map(|row| self.row(row).usage(pull.began).map_err(refused)).collect::<Result<_, _>>()?;
         let come = at.offset + rows.len() as u64;
         let all = told["rowCount"].as_u64().unwrap_or(0);
         pull.at = (come < all && !rows.is_empty()).then_some(At { offset: come });
@@ -64,6 +69,13 @@ impl Source for Ga4 {
     }
 }
 
+const ROLLED_UP: &str = "rare values are rolled up into (other)";
+
+/// Whether a row says of its day, as of its other values, that it is all of the rest.
+fn is_dayless(row: &Value) -> bool {
+    matches!(row["dimensionValues"][0]["value"].as_str(), Some("(other)" | "(not set)"))
+}
+
 /// What GA4 says of its own rows, in words.
 fn flags(metadata: &Value) -> BTreeSet<&'static str> {
     let mut flags = BTreeSet::new();
@@ -71,7 +83,7 @@ fn flags(metadata: &Value) -> BTreeSet<&'static str> {
         flags.insert("rows of few people may be withheld (thresholding)");
     }
     if metadata["dataLossFromOtherRow"] == true {
-        flags.insert("rare values are rolled up into (other)");
+        flags.insert(ROLLED_UP);
     }
     if !array(metadata, "samplingMetadatas").is_empty() {
         flags.insert("numbers are sampled");

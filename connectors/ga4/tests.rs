@@ -51,6 +51,25 @@ async fn an_empty_report_is_the_end() {
 }
 
 #[tokio::test]
+async fn what_is_rolled_up_over_the_days_stops_no_pull() {
+    let (script, ga4) = bench();
+    let row = |day: &str, account: &str, count: &str| json!({"dimensionValues": [{"value": day}, {"value": account}, {"value": "export"}], "metricValues": [{"value": count}]});
+    script.answer(
+        200,
+        &json!({"rowCount": 3, "rows": [
+            row("(other)", "(other)", "55"), row("20261122", "acme", "7"), row("20261122", "(other)", "3")
+        ]}),
+    );
+    let page = ga4.pull("usage", None).await.expect("a page");
+    let found: Vec<_> = page.usage.iter().map(|usage| (usage.day.to_string(), usage.account.as_deref())).collect();
+    assert_eq!(found, [("2026-11-22".to_owned(), Some("acme")), ("2026-11-22".to_owned(), None)]);
+    assert!(ga4.hindrance().is_some_and(|why| why.contains("(other)")));
+    let Next::More(cursor) = page.next else { panic!("the end is a page of its own") };
+    let end = ga4.pull("usage", Some(&cursor)).await.expect("the end");
+    assert_eq!(end.whole, None, "what is missing may be in it");
+}
+
+#[tokio::test]
 async fn more_rows_than_there_are_do_not_go_round_for_ever() {
     let (script, ga4) = bench();
     script.answer(200, &json!({"rowCount": 10}));

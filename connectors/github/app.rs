@@ -112,7 +112,10 @@ impl App {
         let jwt = self.jwt(clock)?;
         http.clone()
             .with_auth(Auth::Bearer(jwt))
-            .call(Call::new(http::Method::POST, format!("/app/installations/{}/access_tokens", self.installation_id)))
+            .call(
+                Call::new(http::Method::POST, format!("/app/installations/{}/access_tokens", self.installation_id))
+                    .reads(true),
+            )
             .await
     }
 

@@ -53,7 +53,7 @@ struct Participant {
 impl Party {
     /// The owner, who attended, and who was invited: each once, by address.
     fn read(settings: &Settings, note: &Value) -> Self {
-        let owner = text(&note["owner"], "email").as_deref().and_then(domain);
+        let owner = text(&note["owner"], "email").as_deref().and_then(domain).filter(|host| !is_anybodys(host));
         let mut people: Vec<Participant> = Vec::new();
         let event = &note["calendar_event"];
         let organiser = text(event, "organiser").map(|email| json!({"email": email}));
@@ -127,6 +127,27 @@ impl Party {
 
 fn is_ours(settings: &Settings, host: &str) -> bool {
     settings.own_domains.iter().any(|own| host == own || host.strip_suffix(own).is_some_and(|rest| rest.ends_with('.')))
+}
+
+/// A mail provider: whoever has an address there as a note's owner does is no colleague for it.
+fn is_anybodys(host: &str) -> bool {
+    const PROVIDERS: [&str; 14] = [
+        "aol.com",
+        "fastmail.com",
+        "gmail.com",
+        "gmx.de",
+        "gmx.net",
+        "googlemail.com",
+        "hotmail.com",
+        "icloud.com",
+        "live.com",
+        "outlook.com",
+        "proton.me",
+        "protonmail.com",
+        "web.de",
+        "yahoo.com",
+    ];
+    PROVIDERS.contains(&host)
 }
 
 fn filled(value: &Value, field: &str) -> Option<String> {

@@ -51,6 +51,13 @@ async fn who_took_part_says_whose_call_it_was() {
     assert_eq!(body["audience"], "unknown");
     let body = drawn(&json!({}), |note| note["owner"] = Value::Null).await.expect("kept");
     assert_eq!(body["audience"], "external");
+    // Whoever writes from the same mail provider as a note's owner is no colleague for it.
+    let free = |note: &mut Value| {
+        note["owner"]["email"] = json!("bo@gmail.com");
+        note["attendees"] = json!([{"name": "Bo", "email": "bo@gmail.com"}, {"name": "Ada", "email": "ada@gmail.com"}]);
+    };
+    let body = drawn(&json!({}), free).await.expect("an outside call");
+    assert_eq!((&body["audience"], &body["participants"][1]["own"]), (&json!("external"), &json!(false)));
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ impl Client {
 
     /// The same with the status, for those who can do without; [`Fault`] is then only what kept an answer from coming.
     pub(crate) async fn answered(&self, call: Call, write: bool) -> Result<(u16, Result<Told, Fault>), Fault> {
-        let answer = self.http.call(call).await?;
+        let answer = self.http.call(call.reads(!write)).await?;
         let status = answer.status.as_u16();
         let verdict = judge(answer, write, self.clock.now());
         if verdict.throttled {

@@ -151,7 +151,7 @@ impl Client {
 
     async fn once(&self, body: Value, verb: Verb) -> Result<Value, Failure> {
         let other = self.other.as_ref().filter(|_| self.use_other.load(Ordering::Relaxed));
-        let answer = other.unwrap_or(&self.http).call(Call::post("", body)).await?;
+        let answer = other.unwrap_or(&self.http).call(Call::post("", body).reads(verb == Verb::Read)).await?;
         let parsed: Option<Value> = serde_json::from_slice(&answer.body).ok();
         self.obey(&answer);
         let errors = parsed.as_ref().map(|body| array(body, "errors")).unwrap_or_default();

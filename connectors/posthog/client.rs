@@ -27,6 +27,13 @@ pub(crate) struct Client {
     path: String,
 }
 
+/// What comes of a query.
+pub(crate) enum Told {
+    Rows(Vec<Value>),
+    /// PostHog has ended it, or will not begin it: it takes too long or too much. (504; 512 and 513 in its source, unconfirmed.)
+    TooLong(String),
+}
+
 impl Client {
     pub(crate) fn new(settings: &Settings, token: SecretString, outside: &Outside) -> Self {
         let quota = Arc::new(Quota::new(settings.limit(), outside.clock.clone()));
@@ -44,16 +51,19 @@ impl Client {
     }
 
     /// The rows of a query, each an array in the order of its columns.
-    pub(crate) async fn query(&self, query: &str) -> Result<Vec<Value>, Fault> {
+    pub(crate) async fn query(&self, query: &str) -> Result<Told, Fault> {
         let body = json!({
             "query": {"kind": "HogQLQuery", "query": query},
             "name": "loopd usage",
             "refresh": "force_blocking",
         });
-        let answer = self.http.call(Call::post(&self.path, body)).await?;
+        let answer = self.http.call(Call::post(&self.path, body).reads(true)).await?;
         let status = answer.status.as_u16();
         if !answer.status.is_success() {
             let fault = judge(status, &answer);
+            if let (504 | 512 | 513, Fault::Later { after: None, why }) = (status, &fault) {
+                return Ok(Told::TooLong(why.clone()));
+            }
             if let Fault::Later { after: Some(wait), .. } = &fault {
                 self.quota().note_throttled();
                 self.quota().close_for(*wait);
@@ -62,7 +72,7 @@ impl Client {
         }
         let mut told: Value = answer.json()?;
         match told["results"].take() {
-            Value::Array(rows) => Ok(rows),
+            Value::Array(rows) => Ok(Told::Rows(rows)),
             // It runs on by itself, and we did not ask for that.
             _ if told["query_status"].is_object() => {
                 let why = text(&told["query_status"], "error_message");

@@ -31,10 +31,11 @@ pub(crate) fn page(settings: &Settings, since: NaiveDate, until: NaiveDate, behi
             )
         }
     };
-    // All of it as text: a keyset over texts means the same to PostHog and to us.
+    // All of it as text: a keyset over texts means the same to PostHog and to us. Added up once more, for of two rows with the
+    // same key (a query of one's own, nothing beside the empty text) the next page would leave one out.
     let rows = format!(
         "SELECT toString(day) AS d, ifNull(toString(account), '') AS a, ifNull(toString(feature), '') AS f, \
-         ifNull(toString(user), '') AS u, toString(count) AS c FROM ({inner})"
+         ifNull(toString(user), '') AS u, toString(sum(count)) AS c FROM ({inner}) GROUP BY d, a, f, u"
     );
     let after = behind.map(|behind| format!(" WHERE {}", after(behind))).unwrap_or_default();
     format!("SELECT d, a, f, u, c FROM ({rows}){after} ORDER BY d, a, f, u LIMIT {}", settings.page_rows)

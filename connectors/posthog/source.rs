@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::PostHog;
+use super::client::Told;
 use super::query::{self, Behind};
 use crate::days::{Place, Row};
 use crate::{Cursor, Fault, IdPage, Key, Page, Record, Source, Stream};
@@ -19,6 +20,8 @@ pub(crate) struct At {
     /// `None`: the pull's first day.
     since: Option<NaiveDate>,
     behind: Option<Behind>,
+    /// How many days one query of this pull reads, where `query_days` were too many for PostHog.
+    days: Option<u32>,
 }
 
 #[async_trait]
@@ -36,9 +39,19 @@ impl Source for PostHog {
         let pull = place.pull(self.settings.days(), self.client.now(), At::default);
         let Some(at) = pull.at.clone() else { return place.finish() };
         let since = at.since.unwrap_or(pull.from);
-        let until = (since + TimeDelta::days(i64::from(self.settings.query_days) - 1)).min(pull.to);
+        let days = at.days.unwrap_or(self.settings.query_days);
+        let until = (since + TimeDelta::days(i64::from(days) - 1)).min(pull.to);
         let text = query::page(&self.settings, since, until, at.behind.as_ref());
-        let rows = self.client.query(&text).await?;
+        let rows = match self.client.query(&text).await? {
+            Told::Rows(rows) => rows,
+            Told::TooLong(why) => {
+                pull.at = Some(fewer_days(at, since, until).ok_or_else(|| {
+                    let mend = "`when` may choose fewer events, or `query` add up less";
+                    Fault::later(format!("the query of a single day takes too long: {why}; {mend}"))
+                })?);
+                return place.page(Vec::new());
+            }
+        };
         let full = rows.len() >= self.settings.page_rows as usize;
         let mut usage = Vec::with_capacity(rows.len());
         let mut last = None;
@@ -60,8 +73,8 @@ impl Source for PostHog {
             return Err(Fault::rejected("PostHog gives the same page again"));
         }
         pull.at = match (full, until < pull.to) {
-            (true, _) => Some(At { since: Some(since), behind: last }),
-            (false, true) => Some(At { since: Some(until + TimeDelta::days(1)), behind: None }),
+            (true, _) => Some(At { since: Some(since), behind: last, days: at.days }),
+            (false, true) => Some(At { since: Some(until + TimeDelta::days(1)), behind: None, days: at.days }),
             (false, false) => None,
         };
         place.page(usage)
@@ -74,6 +87,17 @@ impl Source for PostHog {
     async fn ids(&self, _collection: &str, _after: Option<&Cursor>) -> Result<Option<IdPage>, Fault> {
         Ok(None)
     }
+}
+
+/// The same place, with half as many days to a query. The rows come by days, so those before the last one's have all come.
+/// `None`: it is one day already.
+fn fewer_days(at: At, since: NaiveDate, until: NaiveDate) -> Option<At> {
+    let days = u32::try_from((until - since).num_days() + 1).ok().filter(|days| *days > 1)?;
+    let since = match &at.behind {
+        Some(behind) => behind.day.get(..10)?.parse::<NaiveDate>().ok()?.max(since),
+        None => since,
+    };
+    Some(At { since: Some(since), behind: at.behind, days: Some(days / 2) })
 }
 
 fn cells(row: &Value) -> Option<[String; 5]> {

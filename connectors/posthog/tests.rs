@@ -7,7 +7,7 @@ use super::query::{Behind, page};
 use super::settings::Settings;
 use super::{PostHog, open};
 use crate::testing::{Script, outside};
-use crate::{Fault, Secrets, Source};
+use crate::{Fault, Next, Secrets, Source};
 
 fn secrets() -> Secrets {
     [("token".to_owned(), SecretString::from("phx_1"))].into()
@@ -46,6 +46,49 @@ fn what_is_in_a_row_cannot_leave_its_quotes() {
     let keyset = "WHERE d > '2026-11-23' OR (d = '2026-11-23' AND (a > 'O\\'B\\\\' OR (a = 'O\\'B\\\\' AND (f > 'a\\nb' OR (f = 'a\\nb' AND (u > '\\') OR (1=1'))))))";
     assert!(text.contains(keyset), "{text}");
     assert!(text.ends_with("ORDER BY d, a, f, u LIMIT 5"), "{text}");
+    assert!(text.contains("toString(sum(count)) AS c") && text.contains(") GROUP BY d, a, f, u) WHERE"), "{text}");
+}
+
+#[tokio::test]
+async fn a_query_that_takes_too_long_is_asked_for_fewer_days() {
+    let (script, _, outside) = outside();
+    let settings = json!({"project": "4711", "start": "2026-11-20", "page_rows": 2});
+    let posthog = open(&settings, &secrets(), &outside).expect("it opens");
+    let too_long =
+        || script.answer(504, &json!({"type": "server_error", "detail": "Query has hit the max execution time"}));
+    let rows = |rows: Value| script.answer(200, &json!({"results": rows}));
+    let row = |day: &str, user: &str| json!([day, "acme", "export", user, "1"]);
+    let mut cursor = None;
+    let (mut counted, mut asked) = (0, Vec::new());
+    let mut step = async || {
+        let page = posthog.pull("usage", cursor.as_ref()).await?;
+        counted += page.usage.len();
+        let (Next::More(next) | Next::CaughtUp(next)) = page.next;
+        cursor = Some(next);
+        asked.extend(script.take_asked().iter().map(|asked| String::from_utf8_lossy(asked.body()).into_owned()));
+        Ok::<_, Fault>((counted, asked.last().cloned().unwrap_or_default()))
+    };
+    // Four days are too many; a full page of two, within which it is too long again; then what is behind it, and the last days.
+    too_long();
+    step().await.expect("it asks for less");
+    rows(json!([row("2026-11-20", "kim"), row("2026-11-21", "kim")]));
+    let (_, text) = step().await.expect("a page");
+    assert!(text.contains("toDate('2026-11-20')") && text.contains("<= toDate('2026-11-21')"), "{text}");
+    too_long();
+    step().await.expect("it asks for less");
+    rows(json!([row("2026-11-21", "lou")]));
+    let (_, text) = step().await.expect("the rest of the day");
+    assert!(text.contains(">= toDate('2026-11-21')") && text.contains("<= toDate('2026-11-21')"), "{text}");
+    assert!(text.contains("d > '2026-11-21'"), "behind the row that came last: {text}");
+    too_long();
+    let fault = step().await.expect_err("a day is the least");
+    assert!(matches!(&fault, Fault::Later { after: None, why } if why.contains("single day")), "{fault}");
+    rows(json!([]));
+    let (_, text) = step().await.expect("nothing on the 22nd");
+    assert!(text.contains(">= toDate('2026-11-22')") && text.contains("<= toDate('2026-11-22')"), "{text}");
+    rows(json!([row("2026-11-23", "kim")]));
+    assert_eq!(step().await.expect("the last day").0, 4);
+    assert_eq!(step().await.expect("the end").0, 4);
 }
 
 #[tokio::test]

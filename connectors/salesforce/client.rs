@@ -152,6 +152,7 @@ impl Client {
     }
 
     async fn answer(&self, call: Call, verb: Verb) -> Result<Answer, Failure> {
+        let call = call.reads(verb == Verb::Read);
         let answer = self.way().await?.call(call).await.map_err(|fault| self.explained(fault))?;
         self.watch(&answer);
         if answer.status.is_success() { Ok(answer) } else { Err(self.refused(&answer, verb)) }

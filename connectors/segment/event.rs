@@ -82,7 +82,10 @@ fn when(call: &Call<'_>, around: Around<'_>, now: DateTime<Utc>) -> DateTime<Utc
     let corrected = match (call.original_timestamp, call.timestamp, call.sent_at.or(around.sent_at)) {
         // Both: somebody on the way has corrected it already.
         (Some(_), Some(corrected), _) => corrected,
-        (Some(original), None, Some(sent)) | (None, Some(original), Some(sent)) => now - (sent - original),
+        // Times that lie further apart than any calendar say nothing.
+        (Some(original), None, Some(sent)) | (None, Some(original), Some(sent)) => {
+            now.checked_sub_signed(sent.signed_duration_since(original)).unwrap_or(now)
+        }
         (Some(original), None, None) | (None, Some(original), None) => original,
         (None, None, _) => now,
     };

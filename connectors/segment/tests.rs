@@ -139,6 +139,7 @@ fn the_key_is_in_the_header_or_in_the_body_and_must_be_ours() {
         (&none, "{}".to_owned(), false),
         (&none, "no JSON".to_owned(), false),
         (&basic(""), body(""), false),
+        (&basic(""), body(KEY), true),
     ] {
         let raw = Request { headers, body: body.as_bytes() };
         assert_eq!(segment.is_ours("/v1/track", raw), ours, "{body}");
@@ -187,6 +188,10 @@ fn the_senders_clock_is_corrected_and_days_are_utcs() {
         (json!({"timestamp": "2099-01-01T00:00:00Z"}), Value::Null, "2026-11-23"),
         (json!({"timestamp": "1970-01-01T00:00:00Z"}), json!("2026-11-23T08:00:00Z"), "2026-11-23"),
         (json!({"timestamp": "yesterday"}), json!([]), "2026-11-23"),
+        // The ends of the calendar.
+        (json!({"timestamp": -8_334_601_228_800_000_i64}), json!(8_210_266_876_799_000_i64), "2026-11-23"),
+        (json!({"timestamp": "+262142-12-31T23:59:59"}), json!("-262143-01-02T00:00:00"), "2026-11-23"),
+        (json!({"timestamp": i64::MIN}), json!(i64::MAX), "2026-11-23"),
         (json!({}), Value::Null, "2026-11-23"),
     ] {
         assert_eq!(at(event.clone(), sent.clone()), expect, "{event} {sent}");

@@ -1,6 +1,6 @@
 //! One message, with all that makes it feedback.
 //!
-//! The body of a record: `team`; `channel {id, name, is_private, is_ext_shared}`; `message`, Slack's own JSON; `text`, the message as
+//! The body of a record: `team`; `channel {id, name, is_private, is_ext_shared}`; `message`, Slack's own JSON, if it is captured; `text`, the message as
 //! people read it; `author {id, name, email, handle, bot, external, guest}`; `permalink`; `captured {emoji, category, by}`, or `null` when no
 //! capturing reaction is on it (any more); `customer {channel, domains, names}`, or `null` where the channel is no customer's;
 //! `thread`, what was answered below it, oldest first: `[{ts, text, author, at}]`, where that is wanted.
@@ -31,7 +31,7 @@ impl Slack {
             None => match self.raw(channel, ts).await? {
                 Some(raw) => raw,
                 None => {
-                    self.captured().remove(&id);
+                    self.captured.note(&id, false);
                     return Ok(Some(gone(channel, ts)));
                 }
             },
@@ -91,10 +91,11 @@ impl Slack {
         }
         let root = text(raw, "thread_ts").filter(|root| *root != ts);
         let captured = self.capture_of(raw);
-        self.note_captured(&format!("{channel}:{ts}"), captured.is_some());
+        self.captured.note(&format!("{channel}:{ts}"), captured.is_some());
         let mut body = Map::from_iter([
             ("team".to_owned(), json!(self.bound().team_id)),
-            ("message".to_owned(), raw.clone()),
+            // What nobody has captured (any more) is not ours to keep.
+            ("message".to_owned(), if captured.is_some() { raw.clone() } else { json!({ "ts": ts }) }),
             ("captured".to_owned(), captured.clone().unwrap_or_default()),
         ]);
         if captured.is_some() {
@@ -141,16 +142,6 @@ impl Slack {
         by.sort_unstable();
         by.dedup();
         (!emoji.is_empty()).then(|| json!({ "emoji": emoji, "category": category, "by": by }))
-    }
-
-    pub(super) fn note_captured(&self, id: &str, captured: bool) {
-        const MOST: usize = 10_000;
-        let mut known = self.captured();
-        if !captured {
-            known.remove(id);
-        } else if known.len() < MOST {
-            known.insert(id.to_owned());
-        }
     }
 
     async fn names(&self, words: &str) -> Result<BTreeMap<String, String>, Fault> {

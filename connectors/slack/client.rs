@@ -3,9 +3,11 @@
 //! Facts (docs.slack.dev, "Rate limits", "Using the Web API" and the changelog of 2025-05-29, read 2026-11-23): limits are per
 //! method; a refusal is HTTP 200 with `{ok: false, error, needed?, provided?}`; 429 carries `Retry-After` in seconds. Apps that are
 //! distributed outside the Marketplace may read `conversations.history` and `conversations.replies` once a minute, 15 messages at
-//! a time. Nothing tells an app which it is, so the first 429 there is taken for the answer, for an hour; then it is tried again.
+//! a time. Nothing tells an app which it is, so a 429 there after one call or two in its minute is taken for the answer, for an hour; then
+//! it is tried again. After more calls it was a crowd, and after none somebody else, perhaps we ourselves before a restart: then the
+//! second tells.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,14 +26,19 @@ use crate::settings::Rate;
 use crate::{Meter, Outside, Pace};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// A call a minute, and a second for the way there: being a moment early costs another minute.
+const SLOWLY: Duration = Duration::from_secs(61);
 /// How long a 429 is believed to be the tier, and not a crowd.
 const SLOW_FOR: Duration = Duration::from_secs(3600);
+/// At one call a minute so many may have been let through: one at each side of the minute's turn.
+const FEW: usize = 2;
 /// The methods that the slow tier is about.
 const HISTORY: [&str; 2] = ["conversations.history", "conversations.replies"];
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "auth.test",
     "chat.getPermalink",
     "chat.postMessage",
+    "chat.update",
     "conversations.history",
     "conversations.info",
     "conversations.open",
@@ -52,6 +59,8 @@ pub(crate) struct Client {
     clock: Arc<dyn Clock>,
     tier: Tier,
     slow_until: Mutex<Option<Duration>>,
+    /// When each of the slow tier's methods was last answered, a few times; and how often it was refused since.
+    answered: Mutex<BTreeMap<&'static str, (VecDeque<Duration>, u8)>>,
     scopes: Mutex<BTreeSet<String>>,
     /// What ops should hear of has changed since the last attach.
     news: AtomicBool,
@@ -147,7 +156,7 @@ impl Client {
             .collect();
         let slow_doors = HISTORY
             .into_iter()
-            .map(|method| (method, door(Auth::Bearer(token.clone()), Limit::even(1, MINUTE))))
+            .map(|method| (method, door(Auth::Bearer(token.clone()), Limit::even(1, SLOWLY))))
             .collect();
         Self {
             doors,
@@ -157,6 +166,7 @@ impl Client {
             clock: outside.clock.clone(),
             tier: settings.history,
             slow_until: Mutex::default(),
+            answered: Mutex::default(),
             scopes: Mutex::default(),
             news: AtomicBool::default(),
         }
@@ -241,7 +251,7 @@ impl Client {
     pub(crate) async fn line(&self) -> Result<String, Fault> {
         const METHOD: &str = "apps.connections.open";
         let door = self.line.as_ref().ok_or_else(|| Fault::locked("app_token: Socket Mode needs one"))?;
-        let answer = door.call(Call::form(format!("/{METHOD}"), &[])).await?;
+        let answer = door.call(Call::form(format!("/{METHOD}"), &[]).reads(true)).await?;
         let (told, _) = judge(METHOD, &answer, false);
         if let Err(Fault::Later { after: Some(wait), .. }) = &told {
             door.quota().close_for(*wait);
@@ -254,13 +264,36 @@ impl Client {
         let slow = HISTORY.contains(&method) && self.is_slow();
         let door = if slow { self.slow_doors.get(method) } else { self.doors.get(method) };
         let door = door.ok_or_else(|| Fault::locked(format!("a bug: no door for {method}")))?;
-        let answer = door.call(call).await?;
+        let answer = door.call(call.reads(!write)).await?;
         self.note_scopes(&answer);
         let (told, throttled) = judge(method, &answer, write);
+        if HISTORY.contains(&method) && matches!(told, Ok(Told::Here(_))) {
+            let now = self.clock.monotonic();
+            let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            let (times, refused) = answered.entry(method).or_default();
+            times.push_back(now);
+            if times.len() > FEW + 1 {
+                times.pop_front();
+            }
+            *refused = 0;
+        }
         if let Some(wait) = throttled {
             self.throttled(method, door, wait);
         }
         told
+    }
+
+    /// Whether a refusal of this method, which has just come, tells the slow tier.
+    fn tells_the_tier(&self, method: &'static str) -> bool {
+        let now = self.clock.monotonic();
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (times, refused) = answered.entry(method).or_default();
+        times.retain(|at| now.saturating_sub(*at) <= MINUTE);
+        *refused = refused.saturating_add(1);
+        match times.len() {
+            0 => *refused > 1,
+            few => few <= FEW,
+        }
     }
 
     fn throttled(&self, method: &'static str, door: &Http, wait: Duration) {
@@ -268,7 +301,7 @@ impl Client {
         for door in [self.doors.get(method), self.slow_doors.get(method)].into_iter().flatten() {
             door.quota().close_for(wait);
         }
-        if HISTORY.contains(&method) && self.tier == Tier::Auto {
+        if HISTORY.contains(&method) && self.tier == Tier::Auto && self.tells_the_tier(method) {
             let was = self.is_slow();
             let until = self.clock.monotonic() + SLOW_FOR;
             *self.slow_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);

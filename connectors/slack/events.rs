@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::capture::gone;
 use super::lookup::texts;
+use super::settings::Swept;
 use super::{HISTORY, Slack, is_id, is_ts, key};
 use crate::fault::Refusal;
 use crate::http::decode_form;
@@ -122,7 +123,13 @@ impl Slack {
             return;
         }
         if let Some((channel, ts)) = named(item, "channel", "ts") {
-            delivery.fetch.push(key(&channel, &ts));
+            let key = key(&channel, &ts);
+            let came = text(event, "type").as_deref() == Some("reaction_added");
+            // No turn of the sweep: only that its position holds it.
+            if self.settings.sweep != Swept::None && self.captured.hear(&key.id, came) {
+                delivery.pull.push(HISTORY.into());
+            }
+            delivery.fetch.push(key);
         }
     }
 
@@ -131,8 +138,7 @@ impl Slack {
         let mut look = |ts: Option<String>| {
             delivery.fetch.extend(ts.filter(|ts| is_ts(ts)).map(|ts| key(&channel, &ts)));
         };
-        let known =
-            |ts: &Option<String>| ts.as_ref().is_some_and(|ts| self.captured().contains(&format!("{channel}:{ts}")));
+        let known = |ts: &Option<String>| ts.as_ref().is_some_and(|ts| self.captured.has(&format!("{channel}:{ts}")));
         match text(event, "subtype").as_deref().unwrap_or_default() {
             "message_changed" => {
                 let (now, before) = (&event["message"], &event["previous_message"]);
@@ -159,6 +165,11 @@ impl Slack {
                 let of_thread = text(&event["previous_message"], "thread_ts").filter(|root| Some(root) != ts.as_ref());
                 if known(&of_thread) {
                     look(of_thread);
+                }
+                if let Some(id) = ts.as_ref().map(|ts| format!("{channel}:{ts}")) {
+                    let was = self.captured.has(&id);
+                    self.captured.note(&id, false);
+                    self.captured.handed_in(&id, None, was);
                 }
                 delivery.records.extend(ts.filter(|ts| is_ts(ts)).map(|ts| gone(&channel, &ts)));
             }

@@ -22,7 +22,9 @@ mod client;
 mod command;
 mod customer;
 mod events;
+mod known;
 mod lookup;
+mod position;
 mod post;
 mod settings;
 mod socket;
@@ -32,9 +34,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -42,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::client::Client;
+use self::known::Known;
 use self::lookup::Remembered;
 use self::settings::Settings;
 use crate::json::text;
@@ -94,8 +97,12 @@ pub struct Slack {
     bound: Mutex<Bound>,
     /// Events come, by webhook or over a line: the sweep need only mend.
     hears: AtomicBool,
-    /// Slack says that it has held back events.
+    /// Since when the line cannot be opened, in unix seconds.
+    line_down: Mutex<Option<i64>>,
+    /// Events were missed: Slack says that it has held some back, or there was no line. The next turn is a deep one.
     gap: AtomicBool,
+    /// No turn of the sweep has begun in this process.
+    fresh: AtomicBool,
     users: Remembered,
     channels: Remembered,
     teams: Remembered,
@@ -108,9 +115,7 @@ pub struct Slack {
     searches: Unfinished<(String, BTreeMap<u64, String>)>,
     /// The thread that a message is in, and the direct conversation with a user.
     roots: Remembered,
-    /// The messages known to be captured, by the hand of this process: only these threads are worth a look when somebody answers.
-    /// What it does not know is found by the sweep.
-    captured: Mutex<BTreeSet<String>>,
+    captured: Known,
 }
 
 /// What is kept across restarts, as [`Connector::attach`] returns it: whose token it is.
@@ -147,7 +152,9 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Sl
         client,
         bound: Mutex::default(),
         hears,
+        line_down: Mutex::default(),
         gap: AtomicBool::default(),
+        fresh: AtomicBool::new(true),
         users: Remembered::default(),
         channels: Remembered::default(),
         teams: Remembered::default(),
@@ -156,7 +163,7 @@ pub fn open(settings: &Value, secrets: &Secrets, outside: &Outside) -> Result<Sl
         pages: Unfinished::default(),
         searches: Unfinished::default(),
         roots: Remembered::default(),
-        captured: Mutex::default(),
+        captured: Known::default(),
     })
 }
 
@@ -266,7 +273,12 @@ impl Source for Slack {
 
     async fn fetch(&self, key: &Key) -> Result<Option<Record>, Fault> {
         match (key.collection.as_str(), place(&key.id)) {
-            (MESSAGE, Some((channel, ts))) => self.message(channel, ts).await,
+            (MESSAGE, Some((channel, ts))) => {
+                let was = self.captured.has(&key.id);
+                let record = self.message(channel, ts).await?;
+                self.captured.handed_in(&key.id, self.seen_in(record.as_ref()), was);
+                Ok(record)
+            }
             // A command is only told once; there is nowhere to ask for it again.
             _ => Ok(None),
         }
@@ -276,10 +288,6 @@ impl Source for Slack {
 impl Slack {
     fn bound(&self) -> Bound {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn captured(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.captured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Scopes that the token lacks, as far as Slack has said which it has.

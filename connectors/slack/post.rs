@@ -45,13 +45,12 @@ impl Messenger for Slack {
             if there.contains_key(&part) {
                 continue;
             }
-            let payload = json!({ "id": message.id, "part": part, "parts": texts.len() });
             let mut body = json!({
                 "channel": place.channel,
                 "text": piece,
                 "unfurl_links": false,
                 "unfurl_media": false,
-                "metadata": { "event_type": EVENT, "event_payload": payload },
+                "metadata": metadata(&message.id, part, texts.len()),
             });
             if let Some(thread) = &place.thread {
                 body["thread_ts"] = json!(thread);
@@ -69,6 +68,41 @@ impl Messenger for Slack {
         let there = self.parts(message, &place, &texts).await?;
         Ok((there.len() >= texts.len()).then(|| self.sent(&place, &there)))
     }
+
+    fn updates(&self) -> bool {
+        true
+    }
+
+    /// Only what stands in one message: of several, each would have to be found first, and some be deleted.
+    async fn update(&self, message: &Message, sent: &str) -> Result<(), Fault> {
+        let (channel, ts) = place(sent)
+            .ok_or_else(|| Fault::rejected("Slack did not say where the message stands; change it there by hand"))?;
+        let texts = self.texts(message);
+        let [text] = texts.as_slice() else {
+            return Err(Fault::rejected(format!("its new words are longer than one message of {MOST} characters")));
+        };
+        let mut body = json!({ "channel": channel, "ts": ts, "text": text });
+        // What is not said again of the metadata is gone, and with it the mark by which the message is found.
+        body["metadata"] = metadata(&message.id, 1, 1);
+        match self.client.write("chat.update", body).await {
+            Ok(Told::Here(_)) => Ok(()),
+            Ok(Told::Not(refusal)) => Err(match refusal.code.as_str() {
+                "message_not_found" => Fault::rejected("the message is gone: somebody deleted it in Slack"),
+                "edit_window_closed" | "cant_update_message" => {
+                    Fault::rejected(format!("{}: the workspace's settings do not let it be changed", refusal.code))
+                }
+                _ => refusal.fault(),
+            }),
+            // The same words again are no harm.
+            Err(Fault::Unknown { why }) => Err(Fault::Later { after: None, why }),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// By which a message of ours is known.
+fn metadata(id: &str, part: u64, parts: usize) -> Value {
+    json!({ "event_type": EVENT, "event_payload": { "id": id, "part": part, "parts": parts } })
 }
 
 impl Slack {

@@ -6,18 +6,18 @@
 //!
 //! The law of the position: it holds where a turn stands and what was last seen of each captured message, so that a quota that stops
 //! midway, or a crash, loses nothing; a channel's mark moves to the turn's beginning when its window is read to the end. An ordinary
-//! turn looks back an hour, a deep one (daily, and after an hour without) `rescan_days`: reactions come late. At one request a minute all
-//! this is the same, and slow.
+//! turn looks back an hour, a deep one (daily, after a downtime, and while no events come) `rescan_days`: reactions come late. At one
+//! request a minute all this is the same, and slow. A pull that an event asked for only saves what it told of ([`super::known`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::capture::next_cursor;
 use super::client::Told;
+use super::position::{Position, Reading, Seen, Thread, Turn, cursor, missing, note, print, shorten};
 use super::settings::Swept;
 use super::{Slack, is_id, is_ts, stamp};
 use crate::fault::Fault;
@@ -26,64 +26,10 @@ use crate::{Cursor, Next, Page, Record};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
-/// The most captured messages that are remembered, the newest; older ones are looked at by their events only.
-const MOST_CAPTURED: usize = 2_000;
+/// So long Slack tells again what it could not deliver: at once, after one minute, after five.
+pub(super) const BRIDGED: i64 = 300;
 /// The most threads of a turn, so that a turn ends.
 const MOST_THREADS: usize = 500;
-
-/// Where the stream stands. Times in unix seconds, or as Slack's time stamps.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Position {
-    /// When the last turn came to its end (at one request a minute it may have taken hours), and when the last deep one began.
-    swept: Option<i64>,
-    deep: Option<i64>,
-    /// Until when each channel's history is known.
-    channels: BTreeMap<String, String>,
-    captured: BTreeMap<String, Seen>,
-    turn: Option<Turn>,
-}
-
-/// What was last seen of a captured message.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Seen {
-    print: u64,
-    /// A reply: a channel's history does not show it.
-    reply: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Turn {
-    began: i64,
-    until: String,
-    deep: bool,
-    /// The next page of the list of channels; none: it is complete.
-    listing: Option<String>,
-    pending: BTreeSet<String>,
-    reading: Option<Reading>,
-    threads: Vec<Thread>,
-}
-
-/// A channel's window, under way.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Reading {
-    channel: String,
-    oldest: String,
-    cursor: String,
-    /// Captured messages that it has shown.
-    seen: BTreeSet<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Thread {
-    channel: String,
-    ts: String,
-    cursor: String,
-}
 
 impl Slack {
     pub(super) async fn sweep(&self, after: Option<&Cursor>) -> Result<Page, Fault> {
@@ -93,8 +39,38 @@ impl Slack {
                 Fault::locked(format!("the stored position of Slack's history cannot be read: {error}"))
             })?,
         };
-        let begins = at.turn.is_none();
-        let mut turn = at.turn.take().unwrap_or_else(|| self.begin(&at));
+        let (unsaved, asked) = self.captured.unsaved();
+        note(&mut at.captured, &unsaved);
+        let fresh = self.fresh.load(Ordering::Relaxed);
+        if fresh {
+            self.captured.restore(at.captured.keys());
+        }
+        if asked && at.turn.is_none() && self.has_just_swept(&at) {
+            return Ok(Page::of(Vec::new(), Next::CaughtUp(cursor(&at))));
+        }
+        // A turn whose first call fails is begun anew, and must look as far back.
+        let gap = at.turn.is_none() && self.gap.swap(false, Ordering::Relaxed);
+        let outdated = fresh && at.turn.as_ref().is_some_and(|turn| self.ago(Some(turn.began)) > BRIDGED);
+        match self.go_on(at, gap).await {
+            Ok(page) => {
+                self.fresh.store(false, Ordering::Relaxed);
+                if outdated {
+                    // What it had read before we were down may have changed since.
+                    self.gap.store(true, Ordering::Relaxed);
+                }
+                Ok(page)
+            }
+            Err(fault) => {
+                self.captured.give_back(unsaved);
+                self.gap.fetch_or(gap, Ordering::Relaxed);
+                Err(fault)
+            }
+        }
+    }
+
+    /// One call's worth of the turn.
+    async fn go_on(&self, mut at: Position, gap: bool) -> Result<Page, Fault> {
+        let mut turn = at.turn.take().unwrap_or_else(|| self.begin(&at, gap));
         let mut records = Vec::new();
         let done = if turn.listing.is_some() {
             self.list(&mut turn).await?;
@@ -105,13 +81,17 @@ impl Slack {
         } else if let Some(thread) = turn.threads.pop() {
             self.read_thread(&mut at, &mut turn, thread, &mut records).await?;
             false
+        } else if let Some(reply) = turn.replies.pop_first() {
+            match self.look_again(&mut at, &reply).await {
+                Ok(record) => records.extend(record),
+                // Its channel is not ours to read any more, which says nothing of it.
+                Err(Fault::Rejected { why, .. }) => tracing::debug!(reply, why, "a captured reply is not shown"),
+                Err(fault) => return Err(fault),
+            }
+            false
         } else {
             true
         };
-        if begins {
-            // Only now: a turn whose first call fails is begun anew, and must look as far back.
-            self.gap.store(false, Ordering::Relaxed);
-        }
         if done {
             at.swept = Some(self.client.clock().now().timestamp());
             at.deep = if turn.deep { Some(turn.began) } else { at.deep };
@@ -119,18 +99,63 @@ impl Slack {
         } else {
             at.turn = Some(turn);
         }
-        let cursor = Cursor(serde_json::to_value(at).unwrap_or_default());
+        let cursor = cursor(&at);
         Ok(Page::of(records, if done { Next::CaughtUp(cursor) } else { Next::More(cursor) }))
     }
 
-    fn begin(&self, at: &Position) -> Turn {
+    pub(super) fn ago(&self, then: Option<i64>) -> i64 {
+        then.map_or(i64::MAX, |then| self.client.clock().now().timestamp().saturating_sub(then))
+    }
+
+    /// Nothing can have been missed since the last turn.
+    fn has_just_swept(&self, at: &Position) -> bool {
+        let missing = self.gap.load(Ordering::Relaxed) || self.has_lost_its_line();
+        // Its own turn comes every ten minutes.
+        let lately = if self.fresh.load(Ordering::Relaxed) { 1 } else { 3 };
+        !missing && self.ago(at.swept) < lately * BRIDGED
+    }
+
+    fn begin(&self, at: &Position, gap: bool) -> Turn {
         let now = self.client.clock().now();
         let began = now.timestamp();
-        let ago = |then: Option<i64>| then.map_or(i64::MAX, |then| began.saturating_sub(then));
-        let deaf = !self.hears.load(Ordering::Relaxed);
-        let gap = self.gap.load(Ordering::Relaxed);
-        let deep = deaf || gap || ago(at.swept) > HOUR || ago(at.deep) >= DAY;
-        Turn { began, until: stamp(now), deep, listing: Some(String::new()), ..Turn::default() }
+        let deaf = !self.hears.load(Ordering::Relaxed) || self.has_lost_its_line();
+        // How long we were down is not known, but it began after the last turn.
+        let down = self.fresh.load(Ordering::Relaxed) && self.ago(at.swept) > BRIDGED;
+        let deep = deaf || gap || down || self.ago(at.swept) > HOUR || self.ago(at.deep) >= DAY;
+        let replies = if deep { self.replies(at, began) } else { BTreeSet::new() };
+        Turn { began, until: stamp(now), deep, listing: Some(String::new()), replies, ..Turn::default() }
+    }
+
+    /// The captured replies of a deep turn's window.
+    fn replies(&self, at: &Position, began: i64) -> BTreeSet<String> {
+        let oldest = at.swept.unwrap_or(began) - i64::from(self.settings.rescan_days) * DAY;
+        let lately =
+            |id: &str| super::place(id).and_then(|(_, ts)| super::millis(ts)).is_some_and(|at| at / 1000 >= oldest);
+        at.captured.iter().filter(|(id, seen)| seen.reply && lately(id)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// By itself, because no list has shown it.
+    async fn look_again(&self, at: &mut Position, id: &str) -> Result<Option<Record>, Fault> {
+        let Some((channel, ts)) = super::place(id) else { return Ok(None) };
+        let record = self.message(channel, ts).await?;
+        match self.seen_in(record.as_ref()) {
+            Some(seen) => drop(at.captured.insert(id.to_owned(), seen)),
+            None => drop(at.captured.remove(id)),
+        }
+        Ok(record)
+    }
+
+    /// What is seen of a captured message in its record; `None`: it is not captured, or not there.
+    pub(super) fn seen_in(&self, record: Option<&Record>) -> Option<Seen> {
+        let body = record?.body.as_ref()?;
+        body["captured"].is_object().then(|| self.seen(&body["message"], &body["captured"]))
+    }
+
+    /// What a look at a captured message has seen.
+    fn seen(&self, message: &Value, captured: &Value) -> Seen {
+        let root = text(message, "thread_ts");
+        let reply = root.is_some() && root != text(message, "ts");
+        Seen { print: print(message, captured, self.settings.threads), reply }
     }
 
     /// A page of the list of channels that we are in.
@@ -227,7 +252,8 @@ impl Slack {
         for message in array(page, "messages") {
             let Some(ts) = text(message, "ts").filter(|ts| is_ts(ts)) else { continue };
             reading.seen.insert(ts.clone());
-            records.extend(self.look(at, &reading.channel, message, false).await?);
+            turn.replies.remove(&format!("{}:{ts}", reading.channel));
+            records.extend(self.look(at, &reading.channel, message).await?);
             let lively = text(message, "latest_reply").is_some_and(|latest| latest >= reading.oldest);
             let thread = Thread { channel: reading.channel.clone(), ts, cursor: String::new() };
             if turn.deep && lively && turn.threads.len() < MOST_THREADS && !turn.threads.contains(&thread) {
@@ -236,8 +262,7 @@ impl Slack {
         }
         if last {
             for ts in missing(at, turn, reading) {
-                records.extend(self.message(&reading.channel, &ts).await?);
-                at.captured.remove(&format!("{}:{ts}", reading.channel));
+                records.extend(self.look_again(at, &format!("{}:{ts}", reading.channel)).await?);
             }
         } else {
             // Of what it has shown, only what was captured matters at the end.
@@ -260,8 +285,11 @@ impl Slack {
         let work = format!("{}:{} {} {}", thread.channel, thread.ts, turn.until, thread.cursor);
         let Some(page) = self.page_of(&work, "conversations.replies", &args).await? else { return Ok(()) };
         for reply in array(&page, "messages").iter().filter(|reply| reply["ts"].as_str() != Some(&thread.ts)) {
-            match self.look(at, &thread.channel, reply, true).await {
-                Ok(record) => records.extend(record),
+            match self.look(at, &thread.channel, reply).await {
+                Ok(record) => {
+                    records.extend(record);
+                    turn.replies.remove(&format!("{}:{}", thread.channel, reply["ts"].as_str().unwrap_or_default()));
+                }
                 Err(fault) => {
                     self.pages.put(self.client.clock(), &work, page);
                     return Err(fault);
@@ -295,65 +323,24 @@ impl Slack {
     }
 
     /// The record of a message, if it says anything new.
-    async fn look(
-        &self,
-        at: &mut Position,
-        channel: &str,
-        message: &Value,
-        reply: bool,
-    ) -> Result<Option<Record>, Fault> {
+    async fn look(&self, at: &mut Position, channel: &str, message: &Value) -> Result<Option<Record>, Fault> {
         let Some(ts) = text(message, "ts").filter(|ts| is_ts(ts)) else { return Ok(None) };
         let id = format!("{channel}:{ts}");
         let Some(captured) = self.capture_of(message) else {
-            let was = at.captured.contains_key(&id) || self.captured().contains(&id);
+            let was = at.captured.contains_key(&id) || self.captured.has(&id);
             let record = if was { self.record(channel, message).await? } else { None };
             at.captured.remove(&id);
             return Ok(record);
         };
-        let print = print(message, &captured, self.settings.threads);
-        if at.captured.get(&id).is_some_and(|seen| seen.print == print) {
-            self.note_captured(&id, true);
+        let seen = self.seen(message, &captured);
+        if at.captured.get(&id).is_some_and(|known| known.print == seen.print) {
+            self.captured.note(&id, true);
             return Ok(None);
         }
         let record = self.record(channel, message).await?;
         if record.is_some() {
-            at.captured.insert(id, Seen { print, reply });
+            at.captured.insert(id, seen);
         }
         Ok(record)
     }
-}
-
-/// Captured messages of the window that its pages have not shown: deleted, perhaps.
-fn missing(at: &Position, turn: &Turn, reading: &Reading) -> Vec<String> {
-    let ours = at.captured.iter().filter(|(_, seen)| !seen.reply).filter_map(|(id, _)| super::place(id));
-    ours.filter(|(channel, _)| *channel == reading.channel)
-        .map(|(_, ts)| ts.to_owned())
-        .filter(|ts| *ts >= reading.oldest && *ts <= turn.until && !reading.seen.contains(ts))
-        .collect()
-}
-
-/// Changes when what matters of a message does.
-fn print(message: &Value, captured: &Value, threads: bool) -> u64 {
-    let mut hasher = Sha256::new();
-    let mut put = |text: Option<String>| hasher.update([text.unwrap_or_default().as_bytes(), b"\0"].concat());
-    put(text(message, "text"));
-    put(text(&message["edited"], "ts"));
-    put(Some(captured.to_string()));
-    if threads {
-        put(text(message, "latest_reply"));
-        put(Some(message["reply_count"].to_string()));
-    }
-    let digest = hasher.finalize();
-    digest.iter().take(8).fold(0, |print, byte| print << 8 | u64::from(*byte))
-}
-
-fn shorten(captured: &mut BTreeMap<String, Seen>) {
-    if captured.len() <= MOST_CAPTURED {
-        return;
-    }
-    let time = |id: &str| super::place(id).map(|(_, ts)| ts.to_owned()).unwrap_or_default();
-    let mut times: Vec<String> = captured.keys().map(|id| time(id)).collect();
-    times.sort_unstable();
-    let oldest = times[times.len() - MOST_CAPTURED].clone();
-    captured.retain(|id, _| time(id) >= oldest);
 }

@@ -197,6 +197,29 @@ async fn a_message_that_a_quota_stops_halfway_is_not_read_again() {
 }
 
 #[tokio::test]
+async fn a_crowds_refusal_is_not_taken_for_the_tier() {
+    // How many were answered in the minute before, the refusals, and whether they tell the slow tier.
+    for (answered, refused, slow) in
+        [(1, 1, true), (2, 1, true), (3, 1, false), (9, 1, false), (0, 1, false), (0, 2, true)]
+    {
+        let (slack, script, clock) = attached(&json!({})).await;
+        let there = json!({"ok": true, "messages": [{"ts": "1763856000.000100", "user": "U2", "text": "Hm"}]});
+        let key = super::key("C1", "1763856000.000100");
+        for _ in 0..answered {
+            script.answer(200, &there);
+            slack.fetch(&key).await.expect("read");
+        }
+        for _ in 0..refused {
+            script.answer_with(429, &[("retry-after", "30")], &Value::Null);
+            assert!(matches!(slack.fetch(&key).await, Err(Fault::Later { .. })));
+            clock.advance(31);
+        }
+        assert_eq!(slack.wants_attach(), slow, "{answered} {refused}");
+        assert_eq!(slack.hindrance().is_some(), slow, "{answered} {refused}");
+    }
+}
+
+#[tokio::test]
 async fn reactions_of_many_are_counted_and_not_listed() {
     let (slack, ..) = attached(&json!({"emoji": {"ladybug": "bug"}})).await;
     for (reactions, captured) in [

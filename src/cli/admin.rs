@@ -62,6 +62,11 @@ pub enum Ask {
         ids: Vec<String>,
         by: String,
     },
+    Reword {
+        id: String,
+        body: String,
+        by: String,
+    },
     /// Makes a record that was deleted at a destination anew.
     Restore {
         id: String,
@@ -151,6 +156,7 @@ impl Ask {
             // The message waits in its queue; who sends it opens the connection.
             | Self::Approve { .. }
             | Self::Drop { .. }
+            | Self::Reword { .. }
             // What follows from it is queued.
             | Self::Customers(_) => true,
             Self::SetBack { .. }
@@ -181,6 +187,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Messages { all } => Answer::Messages(desk::messages(house, all)?),
         Ask::Approve { ids, by } => Answer::Outcomes(desk::decide_messages(house, &ids, &by, true)?),
         Ask::Drop { ids, by } => Answer::Outcomes(desk::decide_messages(house, &ids, &by, false)?),
+        Ask::Reword { id, body, by } => Answer::Outcomes(vec![desk::reword(house, &id, &by, &body)?]),
         Ask::Restore { id, place, by } => desk::restore(house, &id, &place, &by)?,
         Ask::Questions => Answer::Questions(desk::questions(house)?),
         Ask::Decide { number, ours, by } => Answer::Outcomes(vec![desk::decide(house, number, ours, &by)?]),

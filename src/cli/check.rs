@@ -10,11 +10,12 @@ use connectors::{Change, Fault};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Exit, Out, Told, open};
+use super::{Exit, Out, Told, counted, open};
 use crate::config::{self, Config, Machine, Problem};
 use crate::house::{Connection, House};
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
 use crate::pause::{Pause, RealPause};
+use crate::setup;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -56,9 +57,10 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
 fn summary(config: &Config, path: &str) -> String {
     let mappings = config.mappings.from.len() + config.mappings.into.len();
     format!(
-        "{path} is good: {} connections, {mappings} mappings, {} routes",
-        config.connections.len(),
-        config.routes.len()
+        "{path} is good: {}, {}, {}",
+        counted(config.connections.len(), "connection"),
+        counted(mappings, "mapping"),
+        counted(config.routes.len(), "route")
     )
 }
 
@@ -123,14 +125,18 @@ async fn look(house: &House, connection: &Connection) -> anyhow::Result<(Finding
     let mut finding = Finding { connection: connection.name.clone(), ..Finding::default() };
     match within_quota(|| connection.connector.probe()).await {
         Ok(identity) => {
-            finding.account = Some(format!("{} ({})", identity.name, identity.account));
+            finding.account = Some(match identity.account.as_str() {
+                "" => identity.name,
+                account => format!("{} ({account})", identity.name),
+            });
             (finding.scopes, finding.notes) = (identity.scopes, identity.notes);
         }
         Err(fault) => return Ok(refused(finding, &fault)),
     }
     let shape = house.config.mappings.shape(&connection.name);
     if let Some(setup) = connection.connector.setup() {
-        match within_quota(|| setup.plan(&shape)).await {
+        let needed = setup::shape(house, &connection.name)?;
+        match within_quota(|| setup.plan(&needed)).await {
             Ok(changes) => finding.missing = changes.into_iter().map(missing).collect(),
             Err(fault) => return Ok(refused(finding, &fault)),
         }

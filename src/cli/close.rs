@@ -1,6 +1,6 @@
 //! `loopd close`: the messages to customers that wait for a person.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use connectors::MessageKind;
 
 use super::admin::{self, Answer, Ask};
@@ -25,6 +25,16 @@ enum Action {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Give one other words: before it is sent, or after, where its vendor lets it be changed (Slack)
+    Reword {
+        id: String,
+        /// The words, in Markdown
+        #[arg(long, conflicts_with = "file", required_unless_present = "file")]
+        text: Option<String>,
+        /// A file that holds them; `-` is stdin
+        #[arg(long)]
+        file: Option<std::path::PathBuf>,
+    },
     /// Never send them
     Drop {
         #[arg(required = true)]
@@ -38,6 +48,26 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
         Action::Approve { ids } => {
             let answer = admin::ask(out, Ask::Approve { ids, by: admin::person() })?;
             super::dead::outcomes(answer, "is approved and goes out", out)
+        }
+        Action::Reword { id, text, file } => {
+            let body = match file {
+                Some(file) if file.as_os_str() == "-" => {
+                    std::io::read_to_string(std::io::stdin()).context("stdin cannot be read")?
+                }
+                Some(file) => {
+                    std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?
+                }
+                None => text.unwrap_or_default(),
+            };
+            let body = body.trim().to_owned();
+            if body.is_empty() {
+                return Err(super::Told::usage(
+                    "error: a message of no words is none; `loopd close drop` never sends it",
+                )
+                .into());
+            }
+            let answer = admin::ask(out, Ask::Reword { id, body, by: admin::person() })?;
+            super::dead::outcomes(answer, "has other words", out)
         }
         Action::Drop { ids } => {
             let answer = admin::ask(out, Ask::Drop { ids, by: admin::person() })?;

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use anyhow::bail;
 
 use super::admin::{self, Answer, AnswerCustomers, Ask, AskCustomers};
-use super::{Exit, Out, Told};
+use super::{Exit, Out, Told, counted};
 use crate::customers::{Card, Doubtful, Evidence};
 
 #[derive(Debug, clap::Args)]
@@ -126,10 +126,6 @@ fn done(what: AskCustomers, out: &Out) -> anyhow::Result<Exit> {
         out.line(format!("{} follow, and every destination with them", counted(*items, "item")));
     }
     Ok(Exit::Done)
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn list(all: bool, out: &Out) -> anyhow::Result<Exit> {

@@ -5,15 +5,16 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use connectors::Kind;
 
 use super::{Exit, Out, Told};
-use crate::config::{SHIPPED, starter};
+use crate::config::{SHIPPED, routes, starter};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The vendors to connect: github, intercom, airtable, linear, notion, salesforce, …
-    #[arg(long, value_delimiter = ',', value_name = "VENDOR,…", value_parser = kind)]
+    /// The vendors to connect, as many as there are to be; without it, each is asked for
+    #[arg(long, value_delimiter = ',', value_name = "VENDOR,…", value_parser = Kinds)]
     vendor: Vec<Kind>,
     /// Overwrite what is there
     #[arg(long)]
@@ -23,8 +24,26 @@ pub struct Args {
     mappings: Option<PathBuf>,
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    Kind::parse(text).ok_or_else(|| format!("there are {}", Kind::ALL.map(Kind::name).join(", ")))
+/// Reads a vendor's name, and tells the help which there are.
+#[derive(Clone)]
+struct Kinds;
+
+impl TypedValueParser for Kinds {
+    type Value = Kind;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Kind, clap::Error> {
+        let name = PossibleValuesParser::new(Kind::ALL.map(Kind::name)).parse_ref(command, arg, value)?;
+        Kind::parse(&name).ok_or_else(|| clap::Error::new(clap::error::ErrorKind::InvalidValue))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Kind::ALL.into_iter().map(|kind| PossibleValue::new(kind.name()))))
+    }
 }
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
@@ -40,21 +59,46 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
         // A path in TOML is a text like any other.
         text.push_str(&format!("\n[mappings]\ndir = {}\n", serde_json::to_string(&std::path::absolute(folder)?)?));
     }
-    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    std::fs::write(&path, &text).with_context(|| path.display().to_string())?;
     out.json(&serde_json::json!({ "config": path, "vendors": kinds }));
     out.line(format!("Wrote {}. Next:", path.display()));
-    out.line("  1. put in what is yours: repositories, base, team, and where the secrets are");
-    out.line(format!("  2. loopd --config {} check, and then check --live", path.display()));
-    let made = [Kind::Airtable, Kind::Linear, Kind::Notion, Kind::Salesforce].map(Kind::name);
-    let made: Vec<&str> = made.into_iter().filter(|name| kinds.iter().any(|kind| kind.name() == *name)).collect();
-    if !made.is_empty() {
-        out.line(format!(
-            "  3. loopd setup {}: the tables, fields and labels that are missing there",
-            made.join(", setup ")
-        ));
+    next(&text, &kinds, &path.display().to_string(), out);
+    Ok(Exit::Done)
+}
+
+/// What there is to do with it, in order.
+fn next(text: &str, kinds: &[Kind], path: &str, out: &Out) {
+    out.line("  1. put in what is yours; docs/vendors/NAME.md tells of each vendor where it is found");
+    let secrets = secrets(text);
+    if !secrets.is_empty() {
+        out.line(format!("     and into the environment: {}", secrets.join(", ")));
+    }
+    out.line(format!("  2. loopd --config {path} check, and then check --live"));
+    let destinations: Vec<&str> =
+        kinds.iter().filter(|kind| !routes(&[**kind]).is_empty()).map(|kind| kind.name()).collect();
+    let mut step = 2..;
+    let mut say = |text: String| {
+        step.next();
+        out.line(format!("  {}. {text}", step.start));
+    };
+    for name in &destinations {
+        say(format!("loopd --config {path} setup {name}, and then with --apply: what the mappings need there"));
+    }
+    say(format!("loopd --config {path} plan, and then run"));
+    if destinations.is_empty() {
+        let all = Kind::ALL.into_iter().filter(|kind| !routes(&[*kind]).is_empty()).map(Kind::name);
+        out.line(format!("Nothing leads anywhere yet. Destinations are {}.", all.collect::<Vec<_>>().join(", ")));
     }
     out.line("`loopd demo` shows the whole loop without any account.");
-    Ok(Exit::Done)
+}
+
+/// The variables that the text wants, those of its comments left out.
+fn secrets(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let names = lines.filter_map(|line| line.split_once("{ env = \"")?.1.split_once('"'));
+    let mut names: Vec<String> = names.map(|(name, _)| name.to_owned()).collect();
+    names.dedup();
+    names
 }
 
 fn ask(out: &Out) -> anyhow::Result<Vec<Kind>> {

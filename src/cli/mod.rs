@@ -115,6 +115,11 @@ pub enum Command {
     Man(man::Args),
 }
 
+/// "1 route", "2 routes".
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// Runs one command.
 ///
 /// # Errors

@@ -20,7 +20,13 @@ pub async fn run(_args: Args, out: &Out) -> anyhow::Result<Exit> {
     let rebuilt = rebuilt?;
     out.json(&rebuilt);
     let rows = rebuilt.entities.iter().map(|(kind, count)| vec![(*kind).to_owned(), count.to_string()]);
-    out.table(&["rebuilt", "items"], rows.chain([vec!["links".to_owned(), rebuilt.links.to_string()]]));
+    out.table(
+        &["rebuilt", "items"],
+        rows.chain([
+            vec!["links".to_owned(), rebuilt.links.to_string()],
+            vec!["customers merged".to_owned(), rebuilt.merged.to_string()],
+        ]),
+    );
     for (record, why) in &rebuilt.left_out {
         out.note(format!("{} {record}: {why}", out.yellow("!")));
     }

@@ -1,6 +1,8 @@
 //! `loopd sandbox`: stand-ins for the vendors on loopback ports, for any client: loopd itself, an SDK, curl.
 
 use std::future::pending;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,8 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::{Exit, Out};
+use super::{Exit, Out, Told};
+use crate::demo;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -28,6 +31,9 @@ pub struct Args {
     /// Where a vendor listens, `airtable=9103,linear=9104`; the others on any free port
     #[arg(long, value_name = "VENDOR=PORT", value_delimiter = ',', value_parser = ports)]
     ports: Vec<(Vendor, u16)>,
+    /// Also write a configuration into this folder with which loopd works on it, and its secrets
+    #[arg(long, value_name = "FOLDER")]
+    init: Option<PathBuf>,
     /// End by itself after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
@@ -54,9 +60,10 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     calls(&world);
     world.set_faults(args.faults);
     let mut ended = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let served =
-        serve(world, &args.ports.into_iter().collect::<Ports>()).await.context("the ports cannot be listened on")?;
-    show(&served, args.seed, out);
+    let ports = args.ports.into_iter().collect::<Ports>();
+    let served = serve(world.clone(), &ports).await.context("the ports cannot be listened on")?;
+    let config = args.init.map(|folder| connect(&world, &served, &folder)).transpose()?;
+    show(&served, args.seed, config.as_deref(), out);
     let wait = async {
         match args.seconds {
             Some(seconds) => drop(timeout(Duration::from_secs(seconds), pending::<()>()).await),
@@ -70,6 +77,22 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     }
     served.shutdown().await;
     Ok(Exit::Done)
+}
+
+/// Where the daemon of `--init` listens, as everywhere.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
+
+/// Writes a configuration for it. BigQuery and GA4 are left out: they want a key of one's own.
+fn connect(world: &World, served: &Served, folder: &Path) -> anyhow::Result<PathBuf> {
+    if folder.join("config.toml").exists() {
+        let text = format!("error: {} holds a config.toml already\n  = name another folder", folder.display());
+        return Err(Told::usage(text).into());
+    }
+    let names =
+        demo::Names { repos: vec![REPO.into()], base: BASE.into(), form: FORM.into(), ..demo::Names::default() };
+    let vendors: Vec<Vendor> = demo::STAGED.into_iter().chain([Vendor::PostHog]).collect();
+    demo::call_back(world, LISTEN, &names);
+    demo::write_config(folder, served, LISTEN, &vendors, &names)
 }
 
 /// A form that more people have answered than one page holds.
@@ -104,16 +127,24 @@ fn calls(world: &World) {
     }
 }
 
-fn show(served: &Served, seed: u64, out: &Out) {
+fn show(served: &Served, seed: u64, config: Option<&Path>, out: &Out) {
     let vendors =
         Vendor::ALL.map(|vendor| (vendor.name(), json!({"base_url": served.base(vendor), "token": vendor.token()})));
     let vendors: serde_json::Map<String, serde_json::Value> =
         vendors.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    out.json(&json!({ "seed": seed, "vendors": vendors, "repo": REPO, "base": BASE, "team": "ENG", "form": FORM }));
+    out.json(&json!({ "seed": seed, "vendors": vendors, "repo": REPO, "base": BASE, "team": "ENG", "form": FORM,
+                       "page": sandbox::notion::PAGE, "project": 4711, "property": 123_456_789, "config": config }));
     let rows = Vendor::ALL
         .map(|vendor| vec![vendor.name().to_owned(), served.base(vendor).to_owned(), vendor.token().to_owned()]);
     out.table(&["VENDOR", "BASE URL", "TOKEN"], rows);
     out.line(format!(
-        "\nThere are the repository {REPO}, the Airtable base {BASE}, the Linear team ENG and the form {FORM}. Ctrl-C ends it."
+        "\nThere are the repository {REPO}, the Airtable base {BASE}, the Linear team ENG, the form {FORM} and the Notion page \
+         {}. Salesforce's app is client_id {} with client_secret {}. Ctrl-C ends it.",
+        sandbox::notion::PAGE,
+        sandbox::salesforce::CLIENT_ID,
+        sandbox::salesforce::CLIENT_SECRET,
     ));
+    if let Some(config) = config {
+        out.line(format!("loopd works on it with: loopd --config {} check --live", config.display()));
+    }
 }

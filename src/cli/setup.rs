@@ -14,7 +14,7 @@ use crate::setup;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A connection by name, or all of a kind: airtable, notion, linear, github
+    /// A connection by name, or all of a kind: airtable, notion, linear, salesforce, github
     #[arg(value_name = "CONNECTION")]
     connection: String,
     /// Make the changes

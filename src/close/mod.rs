@@ -140,6 +140,31 @@ fn decide(
     })
 }
 
+/// Gives a message other words: before it is approved, or after it was sent, where its vendor lets it be changed.
+pub fn reword(house: &House, id: &str, by: &str, body: &str) -> Result<Result<(), String>, LedgerError> {
+    house.ledger.transact(|tx| {
+        let Some(mut message) = tx.message(id)? else { return Ok(Err(format!("there is no message {id}"))) };
+        let messenger = house.connections.get(&message.connection).and_then(|open| open.connector.messenger());
+        message.state = match message.state {
+            MessageState::Prepared => MessageState::Prepared,
+            MessageState::Sent { id, url, at } | MessageState::Reworded { id, url, at } => {
+                if !messenger.is_some_and(connectors::Messenger::updates) {
+                    return Ok(Err(format!("{} does not let a message be changed that was sent", message.connection)));
+                }
+                MessageState::Reworded { id, url, at }
+            }
+            other => return Ok(Err(format!("message {id} is {}; wait until it is sent", other.name()))),
+        };
+        body.clone_into(&mut message.body);
+        tx.put_message(id, &message)?;
+        tx.log(message.entity, &line(house, by, "reworded"))?;
+        if matches!(message.state, MessageState::Reworded { .. }) {
+            tx.queue(&close_lane(&message.connection), 0, id.as_bytes(), When::Now, house.now())?;
+        }
+        Ok(Ok(()))
+    })
+}
+
 /// A call may take half a minute, and the vendor a moment more.
 const IN_FLIGHT: chrono::TimeDelta = chrono::TimeDelta::seconds(35);
 
@@ -209,6 +234,16 @@ async fn deliver(house: &House, connection: &Connection, lane: &str, claim: &Cla
             Ok(None) => sending(house, &id, &outgoing)?,
             Err(fault) => return failed(house, connection, lane, claim, &id, &outgoing, &fault),
         },
+        MessageState::Reworded { id: sent, .. } => {
+            return match messenger.update(&message, sent).await {
+                Ok(()) => {
+                    connection.went_well(house)?;
+                    house.ledger.transact(|tx| changed_now(house, tx, &message, lane, claim))?;
+                    Ok(Step::Worked)
+                }
+                Err(fault) => failed(house, connection, lane, claim, &id, &outgoing, &fault),
+            };
+        }
         MessageState::Prepared | MessageState::Sent { .. } | MessageState::Dropped { .. } => {
             done()?;
             return Ok(Step::Worked);
@@ -252,6 +287,25 @@ fn sent_now(
     tx.log(outgoing.entity, &line(house, &outgoing.connection, "sent"))?;
     tx.resurrected(Letter::Message { id: id.to_owned() }.number(&outgoing.connection)?)?;
     tx.finish(lane, &claim.item, claim.slot.stamp, now)
+}
+
+/// The message has these words there now. Somebody may have given it others in the meantime.
+fn changed_now(
+    house: &House,
+    tx: &mut Tx<'_>,
+    message: &Message,
+    lane: &str,
+    claim: &Claim,
+) -> Result<(), LedgerError> {
+    if let Some(mut outgoing) = tx.message(&message.id)? {
+        if let (MessageState::Reworded { id, url, at }, true) = (&outgoing.state, outgoing.body == message.body) {
+            outgoing.state = MessageState::Sent { id: id.clone(), url: url.clone(), at: *at };
+            tx.put_message(&message.id, &outgoing)?;
+        }
+        tx.log(outgoing.entity, &line(house, &outgoing.connection, "changed there"))?;
+        tx.resurrected(Letter::Message { id: message.id.clone() }.number(&outgoing.connection)?)?;
+    }
+    tx.finish(lane, &claim.item, claim.slot.stamp, house.now())
 }
 
 fn failed(

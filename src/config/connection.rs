@@ -211,7 +211,7 @@ impl SecretRef {
             Self::Credential(name) => {
                 let folder = world.credentials().ok_or_else(|| {
                     let what = format!("systemd hands over no credentials, so there is no `{name}`");
-                    (what, "start loopd by its unit, or name the secret with { env = … } or { file = … }".to_owned())
+                    (what, "start loopd by its unit (a command: systemd/README.md shows how), or name the secret with { env = … } or { file = … }".to_owned())
                 })?;
                 read_file(&folder.join(name), world)?
             }

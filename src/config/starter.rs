@@ -16,6 +16,9 @@ pub fn starter(kinds: &[Kind]) -> String {
          # Where vendors reach loopd for webhooks. Empty: everything is polled.\n\
          # [http]\n\
          # public_url = \"https://loopd.example.com\"\n\n\
+         # Your own domains: colleagues are no customers.\n\
+         # [customers]\n\
+         # own_domains = [\"ours.example\"]\n\n\
          # The words of your own products; a text that holds one of `words` is tagged with `value`.\n\
          # [vocabularies]\n\
          # product = [{ value = \"sdk\", words = [\"python client\"] }, \"console\"]\n",

@@ -10,6 +10,9 @@ use serde_json::json;
 
 use super::*;
 
+mod shipped;
+mod times;
+
 /// A machine that holds what a test gives it.
 #[derive(Default)]
 struct Desk {
@@ -85,53 +88,6 @@ when = '.tags.category == \"bug\" and (.tags.severity == \"high\" or .tags.sever
 
 fn desk() -> Desk {
     Desk { env: [("T".to_owned(), "secret-value".to_owned())].into(), ..Desk::default() }
-}
-
-#[test]
-fn the_example_is_the_defaults_and_names_every_setting() {
-    let (empty, example) = (good(""), good(EXAMPLE));
-    let shown = |config: &Config| {
-        format!(
-            "{:?}",
-            (
-                &config.ledger,
-                &config.http,
-                &config.log,
-                config.timezone,
-                &config.vocabularies,
-                &config.sync,
-                &config.close,
-                &config.customers,
-                &config.enrich
-            )
-        )
-    };
-    assert_eq!(shown(&empty), shown(&example));
-    assert_eq!(
-        shown(&empty),
-        shown(&good("[ledger]\n[http]\n[sync]\n[close]\n[customers]\n[enrich]\n[vocabularies]\n[mappings]\n[log]"))
-    );
-    assert!(example.connections.is_empty() && example.routes.is_empty());
-    // A key that the reader knows and the example lacks would have no default, and nothing would load.
-    assert_eq!(empty.http.listen.to_string(), "127.0.0.1:8787");
-    assert_eq!(empty.ledger.audit_days, None);
-    assert_eq!(empty.vocabularies["severity"].len(), 4);
-}
-
-#[test]
-fn the_commented_part_of_the_example_is_true_as_well() {
-    let start = EXAMPLE.find("# [connection.github]").expect("the connections");
-    let active: String = EXAMPLE[start..]
-        .lines()
-        .map(|line| line.strip_prefix("# ").unwrap_or(line.trim_start_matches('#')))
-        .filter(|line| !line.starts_with("---") && !line.starts_with("Routes:"))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let config = good(&active);
-    let shown = |table: &str| EXAMPLE.lines().filter(|line| line.starts_with(table)).count();
-    let all = (shown("# [connection."), shown("# [[route]]"));
-    assert_eq!((config.connections.len(), config.routes.len()), all);
-    assert!(all.0 >= 4 && all.1 >= 5, "{all:?}");
 }
 
 #[test]
@@ -344,102 +300,6 @@ fn check_finds_collections_and_types_that_do_not_fit() {
 }
 
 #[test]
-fn a_starter_loads_and_checks_for_any_choice_of_vendors() {
-    use connectors::Kind;
-    let kinds = [Kind::Airtable, Kind::GitHub, Kind::Intercom, Kind::Linear];
-    let alone = kinds.iter().map(|kind| vec![*kind]);
-    let pairs = kinds.iter().flat_map(|one| kinds.iter().map(|other| vec![*one, *other]).filter(|two| two[0] < two[1]));
-    for chosen in alone.chain(pairs).chain([Vec::new(), kinds.to_vec()]) {
-        let text = starter(&chosen);
-        let mut desk = Desk::default();
-        for variable in text.split("env = \"").skip(1) {
-            desk.env.insert(variable.split('"').next().expect("a name").into(), "x".into());
-        }
-        let found = checked(&desk, &text);
-        assert!(found.is_empty(), "{text}\n{found:#?}");
-        assert_eq!(load_on(&desk, &text).expect("loads").connections.len(), chosen.len());
-    }
-}
-
-fn time(text: &str) -> DateTime<Utc> {
-    text.parse().expect("a time")
-}
-
-fn fires(cron: &str, zone: &str, from: &str, until: &str) -> Vec<String> {
-    let schedule = Schedule::parse(cron, zone).expect(cron);
-    let mut at = time(from);
-    let mut fired = Vec::new();
-    while fired.len() < 100 {
-        at = schedule.after(at);
-        if at > time(until) {
-            break;
-        }
-        fired.push(at.format("%m-%dT%H:%M:%S").to_string());
-    }
-    fired
-}
-
-#[test]
-fn what_daylight_saving_skips_fires_once_late_and_what_comes_twice_fires_once() {
-    // Paris, 2026: 02:00 to 03:00 does not exist on March 29; on October 25 it comes twice.
-    assert_eq!(
-        fires("30 2 * * *", "Europe/Paris", "2026-03-27T12:00:00Z", "2026-03-31T00:00:00Z"),
-        ["03-28T01:30:00", "03-29T01:00:00", "03-30T00:30:00"]
-    );
-    assert_eq!(
-        fires("30 2 * * *", "Europe/Paris", "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z"),
-        ["10-25T00:30:00", "10-26T01:30:00"]
-    );
-    // Several in the gap are one firing at its end.
-    assert_eq!(
-        fires("0,20,40 2 * * *", "Europe/Paris", "2026-03-28T12:00:00Z", "2026-03-30T00:10:00Z"),
-        ["03-29T01:00:00", "03-30T00:00:00"]
-    );
-    // A midnight that does not exist: Santiago, September 6.
-    assert_eq!(
-        fires("0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z"),
-        ["09-06T04:00:00", "09-07T03:00:00"]
-    );
-    // What runs every hour follows real time through both.
-    assert_eq!(
-        fires("15 * * * *", "Europe/Paris", "2026-03-28T23:30:00Z", "2026-03-29T03:30:00Z"),
-        ["03-29T00:15:00", "03-29T01:15:00", "03-29T02:15:00", "03-29T03:15:00"]
-    );
-    assert_eq!(
-        fires("15 * * * *", "Europe/Paris", "2026-10-24T23:30:00Z", "2026-10-25T03:30:00Z"),
-        ["10-25T00:15:00", "10-25T01:15:00", "10-25T02:15:00", "10-25T03:15:00"]
-    );
-}
-
-#[test]
-fn weekdays_count_as_cron_counts() {
-    // 2026-03-02 is a Monday.
-    assert_eq!(
-        fires("0 9 * * 1", "UTC", "2026-03-01T00:00:00Z", "2026-03-10T00:00:00Z"),
-        ["03-02T09:00:00", "03-09T09:00:00"]
-    );
-    assert_eq!(
-        fires("0 9 * * 0", "UTC", "2026-03-01T00:00:00Z", "2026-03-09T00:00:00Z"),
-        ["03-01T09:00:00", "03-08T09:00:00"]
-    );
-    assert_eq!(fires("0 9 * * 7", "UTC", "2026-03-01T00:00:00Z", "2026-03-07T00:00:00Z"), ["03-01T09:00:00"]);
-    assert_eq!(fires("0 9 * * 1-5", "UTC", "2026-03-06T12:00:00Z", "2026-03-09T12:00:00Z"), ["03-09T09:00:00"]);
-    assert_eq!(
-        fires("0 9 * * Sat,Sun", "UTC", "2026-03-06T12:00:00Z", "2026-03-09T12:00:00Z"),
-        ["03-07T09:00:00", "03-08T09:00:00"]
-    );
-    assert_eq!(
-        fires("*/20 * * * * *", "UTC", "2026-03-06T12:00:00Z", "2026-03-06T12:01:00Z"),
-        ["03-06T12:00:20", "03-06T12:00:40", "03-06T12:01:00"]
-    );
-    for bad in ["", "* * *", "61 * * * *", "0 9 * * 8", "0 9 1 * 1", "0 0 30 2 *", "x y z a b"] {
-        assert!(Schedule::parse(bad, "UTC").is_err(), "{bad}");
-    }
-    assert!(Schedule::parse("0 9 * * *", "Europe/Pariss").is_err());
-    assert!(Schedule::parse("@hourly", "UTC").is_ok());
-}
-
-#[test]
 fn a_stream_has_its_own_schedule_or_all_have_one() {
     let one = good(&LOOP.replace("repos =", "schedule = \"*/5 * * * *\"\nrepos ="));
     let many =
@@ -515,6 +375,14 @@ fn a_broken_mapping_is_not_told_as_a_missing_one() {
     let found = examined(text, &[("mine/linear.issue.toml", broken)]);
     has(&found, "mine/linear.issue.toml:4");
     assert!(!found.iter().any(|problem| problem.contains("no mapping says")), "{found:#?}");
+}
+
+#[test]
+fn numbers_need_no_mapping_and_no_route() {
+    let mut desk = Desk::default();
+    desk.env.insert("TOKEN".into(), "phx_1".into());
+    let text = "[connection.posthog]\nkind = \"posthog\"\nproject = 1\ntoken = { env = \"TOKEN\" }\n";
+    assert_eq!(checked(&desk, text), Vec::<String>::new());
 }
 
 #[test]

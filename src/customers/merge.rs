@@ -401,19 +401,25 @@ pub(crate) fn goes_after(
         .map(|(field, value)| (field.as_str(), &texts(Some(value)) - &has(field)))
         .filter(|(_, takes)| !takes.is_empty())
         .collect();
-    if takes.is_empty() {
+    // Before it has a record: one that was handed back bears its id until it is written anew, and would be met by it.
+    let makes = house.ledger.link(entity.id, connection, collection)?.is_none();
+    if takes.is_empty() && !makes {
         return Ok(None);
     }
     let mut due = None;
     for other in kin(house, entity)? {
-        let there = house.ledger.base(other, connection, collection)?.unwrap_or_default();
+        let there = house.ledger.base(other, connection, collection)?;
+        let handed = makes && there.as_ref().is_some_and(|there| there.written_at.is_none());
+        let there = there.unwrap_or_default();
         let effect = house.ledger.effect(other, connection, collection)?;
         let holds = takes.iter().any(|(field, takes)| {
             let stands = texts(there.fields.get(*field).map(|field| &field.theirs));
             let written = texts(effect.as_ref().and_then(|effect| effect.write.fields.get(*field)));
             !takes.is_disjoint(&stands) || !takes.is_disjoint(&written)
         });
-        if holds && let Some(slot) = house.ledger.slot(&sync_lane(connection), &item(other, collection))? {
+        if (holds || handed)
+            && let Some(slot) = house.ledger.slot(&sync_lane(connection), &item(other, collection))?
+        {
             due = due.max(Some(slot.due));
         }
     }

@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use books::Standing;
 pub use feed::{Feed, FeedError};
 pub use settings::{Names, STAGED, write_config};
-pub use stage::{BASE, FEEDBACK, Stage, vendors};
+pub use stage::{BASE, FEEDBACK, FORM, Stage, call_back, vendors};
 
 use crate::ledger::LedgerError;
 use crate::pause::{Pause, RealPause};

@@ -27,13 +27,23 @@ pub const STAGED: [Vendor; 9] = [
 ];
 
 /// What only the owner of the accounts knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Names {
     pub repos: Vec<String>,
+    /// Airtable's, and Typeform's.
+    pub base: String,
+    pub form: String,
     /// Slack's ids of channels, and the domain of the customer whose each is.
     pub channels: BTreeMap<String, String>,
     /// Salesforce's ids of accounts, by their domain.
     pub accounts: BTreeMap<String, String>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let (base, form) = (BASE.to_owned(), FORM.to_owned());
+        Self { repos: Vec::new(), base, form, channels: BTreeMap::new(), accounts: BTreeMap::new() }
+    }
 }
 
 /// Writes the configuration and its secrets, for these vendors. In-app feedback and usage come along where all are there.
@@ -62,7 +72,7 @@ pub fn write_config(
 
 fn text(served: &Served, address: SocketAddr, vendors: &[Vendor], names: &Names) -> String {
     let mut text = format!(
-        r#"# Written by `loopd demo`. The vendors here are the sandbox's.
+        r#"# Written by loopd. The vendors here are the sandbox's.
 [ledger]
 path = "ledger"
 
@@ -97,7 +107,7 @@ product = [
             connection(*vendor, names).trim_end()
         );
     }
-    if vendors.len() == STAGED.len() {
+    if STAGED.iter().all(|staged| vendors.contains(staged)) {
         let _ = writeln!(
             text,
             "[connection.app]\nkind = \"app\"\nkey = \"{APP_KEY}\"\nservers = [\"127.0.0.1\"]\n\n\
@@ -154,8 +164,9 @@ own_domains = ["{OURS}"]"#
             r#"{token}
 {heard}
 schedule = "*/20 * * * * *"
-forms = ["{FORM}"]
-quota = {{ calls = 1, per_seconds = 1 }}"#
+forms = ["{}"]
+quota = {{ calls = 1, per_seconds = 1 }}"#,
+            names.form
         ),
         // Airtable's secret comes with the webhook that loopd makes there. A tenth below the limit: here both sides share
         // one machine, which may be busy with something else.
@@ -163,9 +174,10 @@ quota = {{ calls = 1, per_seconds = 1 }}"#
             r#"{token}
 webhook = true
 schedule = {{ payloads = "*/10 * * * * *", modified = "0 * * * * *" }}
-base = "{BASE}"
+base = "{}"
 typecast = true
-quota = {{ calls = 9, per_seconds = 2 }}"#
+quota = {{ calls = 9, per_seconds = 2 }}"#,
+            names.base
         ),
         Vendor::Linear => format!(
             r#"{token}
@@ -191,6 +203,7 @@ schedule = {{ Account = "*/10 * * * * *", Opportunity = "*/10 * * * * *", Loopd_
 quota = {{ calls = 600, per_seconds = 60, burst = 100 }}"#,
             sandbox::salesforce::CLIENT_ID
         ),
+        Vendor::PostHog => format!("{token}\nproject = 4711"),
         _ => token,
     }
 }

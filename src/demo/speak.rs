@@ -129,7 +129,7 @@ impl Speakers {
             .filter(|chat| !chat.connect)
             .filter_map(|chat| Some((self.channels.get(&chat.channel)?.clone(), chat.of.clone()?)))
             .collect();
-        Names { repos: feed.repos(), channels, accounts: self.accounts.clone() }
+        Names { repos: feed.repos(), channels, accounts: self.accounts.clone(), ..Names::default() }
     }
 
     /// Says one thing. What of it is feedback, and where: an account holds several, a use of a feature none.

@@ -36,7 +36,7 @@ pub(super) const THEMES: &str = "Themes";
 /// Salesforce's records of what was said.
 pub(super) const CHILDREN: &str = "Loopd_Feedback__c";
 /// The survey at Typeform.
-pub(super) const FORM: &str = "demoNPS1";
+pub const FORM: &str = "demoNPS1";
 /// Our own domain: who writes from it is no customer.
 pub(super) const OURS: &str = "ours.example.com";
 /// What the pages of our product and the senders of usage are given.
@@ -103,16 +103,7 @@ pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, names
     {
         setup::all(&house, connection, &RealPause).await?;
     }
-    let hook = |name: &str| format!("http://{address}/hooks/{name}");
-    world.github(|github, cx| {
-        for repo in &names.repos {
-            github.set_webhook(repo, &hook("github"), WEBHOOK_SECRET, cx);
-        }
-    });
-    world.intercom(|intercom, _| intercom.set_webhook(&hook("intercom"), WEBHOOK_SECRET));
-    world.linear(|linear, cx| linear.set_webhook(cx, &hook("linear"), WEBHOOK_SECRET));
-    world.notion(|notion, cx| notion.set_webhook(cx, &hook("notion"), WEBHOOK_SECRET));
-    world.slack(|slack, _| slack.set_webhook(&hook("slack"), WEBHOOK_SECRET));
+    call_back(&world, address, names);
     let before = STAGED.map(|vendor| (vendor, world.books(vendor).calls)).to_vec();
 
     let current: Current = Arc::new(RwLock::new(house.clone()));
@@ -133,6 +124,20 @@ pub(super) async fn open(folder: &Path, world: Arc<World>, served: Served, names
         listening,
         asked,
     })
+}
+
+/// Has the vendors whose webhooks a person makes send them to the daemon there; the others' it makes itself.
+pub fn call_back(world: &World, address: SocketAddr, names: &Names) {
+    let hook = |name: &str| format!("http://{address}/hooks/{name}");
+    world.github(|github, cx| {
+        for repo in &names.repos {
+            github.set_webhook(repo, &hook("github"), WEBHOOK_SECRET, cx);
+        }
+    });
+    world.intercom(|intercom, _| intercom.set_webhook(&hook("intercom"), WEBHOOK_SECRET));
+    world.linear(|linear, cx| linear.set_webhook(cx, &hook("linear"), WEBHOOK_SECRET));
+    world.notion(|notion, cx| notion.set_webhook(cx, &hook("notion"), WEBHOOK_SECRET));
+    world.slack(|slack, _| slack.set_webhook(&hook("slack"), WEBHOOK_SECRET));
 }
 
 impl Stage {

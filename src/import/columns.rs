@@ -202,21 +202,24 @@ pub(super) fn meaning(
     header: &str,
     said: &BTreeMap<String, String>,
 ) -> Result<Option<(&'static str, usize)>, ImportError> {
-    let columns = kind.columns();
     if let Some((_, wanted)) = said.iter().find(|(theirs, _)| plain(theirs) == plain(header)) {
-        let known = columns.iter().find(|(name, _)| name == wanted);
-        let names = || columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        return match known {
-            Some((name, _)) => Ok(Some((name, 0))),
-            None => Err(ImportError::Header(format!(
-                "--map {header}={wanted}: there is no `{wanted}`\n  = there are {}",
-                names()
-            ))),
-        };
+        return known(kind, header, wanted).map(|name| Some((name, 0)));
     }
     let plain = plain(header);
-    let found = columns
+    let found = kind
+        .columns()
         .iter()
         .find_map(|(name, headers)| headers.iter().position(|known| *known == plain).map(|rank| (*name, rank + 1)));
     Ok(found)
+}
+
+/// The meaning that a person gives a header.
+pub(super) fn known(kind: Kind, header: &str, wanted: &str) -> Result<&'static str, ImportError> {
+    let names: Vec<&'static str> = kind.columns().iter().map(|(name, _)| *name).collect();
+    names.iter().find(|name| **name == wanted).copied().ok_or_else(|| {
+        ImportError::Header(format!(
+            "--map {header}={wanted}: there is no `{wanted}`\n  = there are {}",
+            names.join(", ")
+        ))
+    })
 }

@@ -6,6 +6,7 @@
 //! - A file is never held in memory: of each row that has passed, its id alone is remembered.
 
 mod columns;
+mod encoding;
 mod records;
 mod row;
 mod sheet;
@@ -105,6 +106,8 @@ pub enum ImportError {
         "this is UTF-16, as Excel writes \u{201c}Unicode text\u{201d}\n  = save it as \u{201c}CSV UTF-8\u{201d}, or: iconv -f UTF-16 -t UTF-8 FILE"
     )]
     Utf16,
+    #[error("this is a workbook\n  = save the sheet as \u{201c}CSV UTF-8\u{201d}")]
+    Workbook,
     #[error(
         "the first line names no column that is known\n  = its first line should hold headers, one of them of {wants}; or say --map \"Their header=NAME\", or give a mapping: --map FILE.toml"
     )]

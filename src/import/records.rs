@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::encoding::Encoding;
 use super::sheet::Open;
 use super::{Bad, Format, ImportError};
 
@@ -27,6 +28,7 @@ pub(super) type Record = (u64, Result<Result<Found, Bad>, ImportError>);
 /// Records one after the other, each with the number of its first line.
 pub(super) struct Records {
     delimiter: u8,
+    encoding: Encoding,
     inner: Inner,
     done: bool,
 }
@@ -37,7 +39,7 @@ enum Inner {
 }
 
 impl Records {
-    pub(super) fn of(format: Format, delimiter: u8, open: &Open<'_>) -> Result<Self, ImportError> {
+    pub(super) fn of(format: Format, delimiter: u8, encoding: Encoding, open: &Open<'_>) -> Result<Self, ImportError> {
         let mut file = BufReader::new(open().map_err(|error| ImportError::File(error.to_string()))?);
         skip_mark(&mut file)?;
         let file: Box<dyn Read> = Box::new(file);
@@ -51,7 +53,7 @@ impl Records {
             }
             Format::Ndjson => Inner::Lines { reader: BufReader::new(file), line: 0 },
         };
-        Ok(Self { delimiter, inner, done: false })
+        Ok(Self { delimiter, encoding, inner, done: false })
     }
 
     pub(super) fn headers(&mut self) -> Result<Vec<String>, ImportError> {
@@ -69,7 +71,7 @@ impl Records {
                 return None;
             }
             let (line, found) = match &mut self.inner {
-                Inner::Csv { reader, spent, end } => next_cells(reader, spent, end, self.delimiter)?,
+                Inner::Csv { reader, spent, end } => next_cells(reader, spent, end, (self.delimiter, self.encoding))?,
                 Inner::Lines { reader, line } => next_object(reader, line)?,
             };
             self.done = found.is_err();
@@ -86,7 +88,7 @@ fn next_cells(
     reader: &mut csv::Reader<Guard>,
     spent: &Cell<u64>,
     end: &Cell<(u64, u8)>,
-    delimiter: u8,
+    (delimiter, encoding): (u8, Encoding),
 ) -> Option<Record> {
     let mut record = csv::ByteRecord::new();
     spent.set(0);
@@ -109,11 +111,11 @@ fn next_cells(
     let line = reader.position().line().saturating_sub(ended + within).max(1);
     let mut cells = Vec::new();
     for field in &record {
-        match std::str::from_utf8(field) {
-            Ok(text) => cells.push(text.trim().to_owned()),
-            Err(_) => {
-                let why = "this is not UTF-8: save the file as CSV UTF-8".to_owned();
-                let text = record.iter().map(String::from_utf8_lossy).collect::<Vec<_>>();
+        match encoding.read(field) {
+            Some(text) => cells.push(text.trim().to_owned()),
+            None => {
+                let why = "this is not UTF-8, as the rest of the file: save it as CSV UTF-8".to_owned();
+                let text = record.iter().map(|field| encoding.shown(field)).collect::<Vec<_>>();
                 let text = cut(&text.join(&String::from(char::from(delimiter))));
                 return Some((line, Ok(Err(Bad { line, why, text }))));
             }
@@ -176,6 +178,10 @@ pub(super) fn skip_mark(file: &mut BufReader<Box<dyn Read>>) -> Result<(), Impor
     if start.starts_with(&[0xef, 0xbb, 0xbf]) {
         file.consume(3);
         return Ok(());
+    }
+    // An .xlsx or .ods, an .xls.
+    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"\xd0\xcf\x11\xe0") {
+        return Err(ImportError::Workbook);
     }
     let utf16 = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
     // Without a mark: every other byte of plain letters is nothing.

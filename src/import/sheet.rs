@@ -1,12 +1,13 @@
-//! A file of rows, read twice and never held: once to learn what it is (its encoding, its marks, its habits, how long it
-//! is), once for the rows.
+//! A file of rows, read more than once and never held: to learn what it is (its encoding, its marks, its habits, how long it
+//! is), and then for the rows.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 
 use serde_json::Value;
 
-use super::columns::{meanings, plain};
+use super::columns::{known, meanings, plain};
+use super::encoding::Encoding;
 use super::records::{Found, Records, cut, skip_mark};
 use super::row::{self, Seen};
 use super::values::{Habits, Order};
@@ -30,6 +31,7 @@ pub struct Sheet {
     columns: Vec<Option<&'static str>>,
     said: BTreeMap<String, String>,
     delimiter: u8,
+    encoding: Encoding,
     pub(super) order: Order,
     pub(super) comma_is_decimal: bool,
     /// The header whose column tells one row from another, where a person said so.
@@ -43,7 +45,10 @@ impl Sheet {
     /// # Errors
     /// One that cannot be read, is no text, or has no usable headers.
     pub fn survey(open: &Open<'_>, options: Options) -> Result<Self, ImportError> {
+        options.columns.iter().try_for_each(|(theirs, ours)| known(options.kind, theirs, ours).map(|_| ()))?;
         let (format, delimiter) = look_at_the_beginning(open, options.format)?;
+        // JSON is UTF-8.
+        let encoding = if format == Format::Csv { Encoding::of(open)? } else { Encoding::Utf8 };
         let mut sheet = Self {
             kind: options.kind,
             format,
@@ -54,22 +59,29 @@ impl Sheet {
             columns: Vec::new(),
             said: options.columns,
             delimiter,
+            encoding,
             order: Order::default(),
             comma_is_decimal: false,
             id: options.id,
             map: options.map,
         };
-        let mut records = Records::of(sheet.format, sheet.delimiter, open)?;
+        if encoding == Encoding::Western {
+            let note = "it is not UTF-8 and is read as Windows-1252, as Western spreadsheets and Salesforce's reports are; if that is wrong, save it as CSV UTF-8";
+            sheet.notes.push(note.to_owned());
+        }
+        let mut records = Records::of(sheet.format, sheet.delimiter, encoding, open)?;
         if format == Format::Csv {
             sheet.headers = records.headers()?;
             if sheet.map.is_none() {
                 (sheet.columns, sheet.unknown) = meanings(sheet.kind, &sheet.headers, &sheet.said)?;
             }
-            if let Some(id) = &sheet.id
-                && !sheet.headers.iter().any(|header| plain(header) == plain(id))
-            {
+            let lacks = |named: &str| !sheet.headers.iter().any(|header| plain(header) == plain(named));
+            let missing = sheet.said.iter().find(|(theirs, _)| lacks(theirs));
+            let missing = missing.map(|(theirs, ours)| format!("--map {theirs}={ours}"));
+            let id = sheet.id.as_ref().filter(|id| lacks(id)).map(|id| format!("--id {id}"));
+            if let Some(said) = missing.or(id) {
                 let there = sheet.headers.join(", ");
-                return Err(ImportError::Header(format!("--id {id}: there is no such column\n  = there are {there}")));
+                return Err(ImportError::Header(format!("{said}: there is no such column\n  = there are {there}")));
             }
         }
         let mut habits = Habits::default();
@@ -99,7 +111,7 @@ impl Sheet {
     /// # Errors
     /// A file that cannot be opened again.
     pub fn rows(&self, open: &Open<'_>) -> Result<Rows<'_>, ImportError> {
-        let mut records = Records::of(self.format, self.delimiter, open)?;
+        let mut records = Records::of(self.format, self.delimiter, self.encoding, open)?;
         if self.format == Format::Csv {
             records.headers()?;
         }

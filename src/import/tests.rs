@@ -73,6 +73,12 @@ fn headers_can_be_mapped_and_must_mean_something() {
     assert_eq!(read_bytes(b"Kunde\nAcme Example\n", said("name")).expect("mapped").rows.len(), 1);
     assert!(matches!(survey("Kunde\nAcme Example\n", Options::default()), Err(ImportError::NoHeader { .. })));
     assert!(matches!(survey("Kunde\nx\n", said("nmae")), Err(ImportError::Header(_))));
+    assert!(matches!(survey("{\"Kunde\": \"x\"}\n", said("nmae")), Err(ImportError::Header(_))));
+    let absent = survey("name\nx\n", said("name")).map(|_| ()).expect_err("there is no Kunde").to_string();
+    assert!(
+        absent.contains("--map Kunde=name: there is no such column") && absent.contains("there are name"),
+        "{absent}"
+    );
     assert!(
         matches!(survey("name,Name\nx,y\n", Options::default()), Err(ImportError::Header(_))),
         "two of one meaning"
@@ -87,8 +93,24 @@ fn other_encodings_are_refused_or_told_by_line() {
         let refused = read_bytes(&bytes, Options::default()).err().map(|error| error.to_string());
         assert!(refused.is_some_and(|why| why.contains("UTF-16") && why.contains("CSV UTF-8")));
     }
-    let table = read_bytes(b"name,owner\nAcme Example,Zo\xeb\nQuill Example,Ada\n", Options::default()).expect("read");
+    let mixed = [&b"name,owner\nAcme Example,Zo\xeb\n"[..], "Quill Example,Zoë\n".as_bytes()].concat();
+    let table = read_bytes(&mixed, Options::default()).expect("read");
     assert_eq!((lines(&table.bad), table.rows.len()), (vec![2], 1));
+    let workbook = read_bytes(b"PK\x03\x04\x14\0\x06\0", Options::default()).err().map(|error| error.to_string());
+    assert!(workbook.is_some_and(|why| why.contains("workbook") && why.contains("CSV UTF-8")));
+}
+
+#[test]
+fn a_salesforce_report_in_its_own_encoding_is_taken_as_it_comes() {
+    let report = b"\"Account ID\",\"Account Name\",\"Billing Country\",\"Annual Revenue\"\n\"001D000000IRFma\",\"M\xfcller \x96 S\xf6hne\",\"\xd6sterreich\",\"\x80 1.234,00\"\n\n\"Copyright (c) 2000-2026 salesforce.com, inc. All rights reserved.\"\n";
+    let table = read_bytes(report, Options::default()).expect("read");
+    assert_eq!((table.bad, table.rows.len()), (vec![], 1));
+    let body = &table.rows[0].body;
+    assert_eq!(
+        (&body["name"], &body["region"], &body["arr"]),
+        (&json!("Müller – Söhne"), &json!("Österreich"), &json!(1234.0))
+    );
+    assert!(table.sheet.notes.iter().any(|note| note.contains("Windows-1252")), "{:?}", table.sheet.notes);
 }
 
 #[test]

@@ -96,8 +96,11 @@ pub(super) fn moment(text: &str, order: Order) -> Result<Value, String> {
     let text = text.trim_end_matches('Z').trim_end_matches(" UTC");
     let (day, rest) = date(text, order).ok_or_else(|| no_date(text))?;
     let rest = rest.trim_matches(|c: char| c.is_whitespace() || matches!(c, ',' | 'T'));
-    let time = if rest.is_empty() { NaiveTime::MIN } else { time(rest).ok_or_else(|| no_date(text))? };
-    Ok(rfc3339(NaiveDateTime::new(day, time).and_utc()))
+    let (time, offset) =
+        if rest.is_empty() { (NaiveTime::MIN, TimeDelta::zero()) } else { time(rest).ok_or_else(|| no_date(text))? };
+    // An offset may lead into the day before or after.
+    let at = NaiveDateTime::new(day, time).checked_sub_signed(offset).ok_or_else(|| no_date(text))?;
+    Ok(rfc3339(at.and_utc()))
 }
 
 /// `YYYY-MM-DD`; a time beside it is left away.
@@ -133,9 +136,7 @@ fn date(text: &str, order: Order) -> Option<(NaiveDate, &str)> {
             Order::Dmy => (a, b),
             Order::Mdy => (b, a),
         };
-        // One that can only be the other way round is.
-        let day = NaiveDate::from_ymd_opt(year, month, day);
-        return day.map(|day| (day, rest));
+        return NaiveDate::from_ymd_opt(year, month, day).map(|day| (day, rest));
     }
     for format in
         ["%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%d. %b %Y", "%b %d, %Y", "%b %d %Y", "%d %b, %Y"]
@@ -147,11 +148,13 @@ fn date(text: &str, order: Order) -> Option<(NaiveDate, &str)> {
     None
 }
 
-fn time(text: &str) -> Option<NaiveTime> {
+/// A time of day, and how far its zone is ahead of UTC.
+fn time(text: &str) -> Option<(NaiveTime, TimeDelta)> {
     let text = text.trim().to_uppercase().replace('\u{202f}', " ");
     let formats = ["%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p"];
     if text.ends_with('M') {
-        return formats[2..].iter().find_map(|format| NaiveTime::parse_from_str(&text, format).ok());
+        let time = formats[2..].iter().find_map(|format| NaiveTime::parse_from_str(&text, format).ok())?;
+        return Some((time, TimeDelta::zero()));
     }
     // An offset of a time beside a day that is no RFC 3339.
     let (bare, offset) = match text.rfind(['+', '-']) {
@@ -159,7 +162,7 @@ fn time(text: &str) -> Option<NaiveTime> {
         None => (text.as_str(), TimeDelta::zero()),
     };
     let time = formats[..2].iter().find_map(|format| NaiveTime::parse_from_str(bare, format).ok())?;
-    Some(time - offset)
+    Some((time, offset))
 }
 
 fn offset(text: &str) -> Option<TimeDelta> {
@@ -267,7 +270,7 @@ mod tests {
 
     #[test]
     fn days_and_times_of_half_the_world() {
-        let cases: [(&str, Order, &str); 19] = [
+        let cases: [(&str, Order, &str); 21] = [
             ("2024-06-27", Order::Mdy, "2024-06-27T00:00:00Z"),
             ("2024/06/27", Order::Mdy, "2024-06-27T00:00:00Z"),
             ("2024-06-27T10:00:00.000Z", Order::Mdy, "2024-06-27T10:00:00Z"),
@@ -281,6 +284,8 @@ mod tests {
             ("6/7/2024", Order::Mdy, "2024-06-07T00:00:00Z"),
             ("6/7/2024", Order::Dmy, "2024-07-06T00:00:00Z"),
             ("27.06.2024, 10:05", Order::Mdy, "2024-06-27T10:05:00Z"),
+            ("27.06.2024 01:00 +02:00", Order::Mdy, "2024-06-26T23:00:00Z"),
+            ("27/06/2024 23:30 -0100", Order::Dmy, "2024-06-28T00:30:00Z"),
             ("27.6.24", Order::Mdy, "2024-06-27T00:00:00Z"),
             ("27 Jun 2024", Order::Mdy, "2024-06-27T00:00:00Z"),
             ("Jun 27, 2024", Order::Mdy, "2024-06-27T00:00:00Z"),

@@ -61,8 +61,7 @@ pub fn receive(house: &House, connection: &str, raw: Request<'_>) -> Result<Arri
     let open = house.connections.get(connection).filter(|open| open.webhook).ok_or(Rejection::Unknown)?;
     let webhook = open.connector.webhook().ok_or(Rejection::Unknown)?;
     let at = house.now();
-    let delivery = webhook.open(raw, at)?;
-    Ok(Arrived { connection: connection.to_owned(), delivery, at })
+    Ok(Arrived::of(house, connection, webhook.open(raw, at)?, at))
 }
 
 /// The connections whose senders use this path, and how they receive.
@@ -84,14 +83,22 @@ pub fn receive_at(house: &House, path: &str, raw: Request<'_>) -> Result<Arrived
     }
     let (open, hook) = served(house, path).find(|(_, hook)| hook.is_ours(path, raw)).ok_or(Rejection::Key)?;
     let at = house.now();
-    let delivery = hook.open_at(path, raw, at)?;
-    Ok(Arrived { connection: open.name.clone(), delivery, at })
+    Ok(Arrived::of(house, &open.name, hook.open_at(path, raw, at)?, at))
 }
 
-/// The condition under which `status` shows what a vendor's request asks of a person.
-const NOTICE: &str = "asked by webhook";
+/// The condition under which `status` shows what a vendor's request asks of a person. It is shown until a request comes that
+/// asks for nothing (but to count), until the daemon has been started or reloaded since, or for a day.
+pub(crate) const NOTICE: &str = "asked by webhook";
 
 impl Arrived {
+    /// Without what was used before the days that are kept: it would go at once, and until then each move of a person's numbers
+    /// to their account would walk over all the days in between.
+    fn of(house: &House, connection: &str, mut delivery: Delivery, at: DateTime<Utc>) -> Self {
+        let first = Ledger::first_usage_day(at, house.config.usage.days);
+        delivery.usage.retain(|usage| usage.day >= first);
+        Self { connection: connection.to_owned(), delivery, at }
+    }
+
     /// The body that the sender wants with our 2xx: content type and text.
     pub fn reply(&self) -> Option<(&'static str, String)> {
         let reply = self.delivery.reply.as_ref()?;
@@ -146,9 +153,15 @@ fn take_in(ledger: &Ledger, arrived: &[Arrived]) -> Result<(), LedgerError> {
                 }
             }
             match &delivery.notice {
-                Some(notice) => tx.raise(connection, NOTICE, notice, false, *at)?,
-                // Whatever a person was asked for has been done, or nothing would come.
-                None => drop(tx.clear(connection, NOTICE)?),
+                Some(notice) => {
+                    // It stands since it was said last.
+                    tx.clear(connection, NOTICE)?;
+                    tx.raise(connection, NOTICE, notice, false, *at)?;
+                }
+                // Whatever a person was asked for has been done, or nothing would come. What is counted comes all the time, and
+                // says nothing of what was left out before.
+                None if delivery.usage.is_empty() && delivery.members.is_empty() => drop(tx.clear(connection, NOTICE)?),
+                None => {}
             }
             if !delivery.fetch.is_empty() {
                 tx.nudge(crate::ledger::poll_lane(connection));
@@ -180,13 +193,14 @@ impl Door {
             let mut waiting: Vec<(Arrived, Answer)> = Vec::new();
             let mut shut = false;
             while let Some(first) = arrivals.blocking_recv() {
-                let mut events = first.0.delivery.usage.len();
+                let weight = |arrived: &Arrived| arrived.delivery.usage.len() + arrived.delivery.members.len();
+                let mut events = weight(&first.0);
                 waiting.push(first);
                 while waiting.len() < GATHER
                     && events < EVENTS
                     && let Ok(next) = arrivals.try_recv()
                 {
-                    events += next.0.delivery.usage.len();
+                    events += weight(&next.0);
                     waiting.push(next);
                 }
                 let (arrived, answers): (Vec<Arrived>, Vec<Answer>) = waiting.drain(..).unzip();

@@ -8,6 +8,7 @@ mod listen;
 mod poll;
 mod sweep;
 
+pub(crate) use hooks::NOTICE;
 pub use hooks::{Arrived, Current, Door, Rejection, admit, receive, receive_at, serves};
 pub use listen::Listen;
 pub use poll::Poll;

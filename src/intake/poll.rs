@@ -8,16 +8,21 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Fault, Next, Record, Source};
 
+use super::hooks::NOTICE;
 use super::sweep::Sweep;
 use crate::delay::Delay;
 use crate::house::{Connection, House, Stage, Step, Stop, UNREACHABLE};
-use crate::ledger::{Claim, Dead, Input, LedgerError, Letter, Position, Tally, Via, fetch_lane, poll_lane, sync_lane};
+use crate::ledger::{
+    Claim, Dead, Input, LedgerError, Letter, Position, Tally, Tx, Via, fetch_lane, poll_lane, sync_lane,
+};
 use crate::sync::{RANKS, look_through, note};
 
 /// Bindings are looked after this often: webhooks renewed, renamed fields found.
 const ATTACH_EVERY: TimeDelta = TimeDelta::minutes(60);
 /// While something there hinders us, that a person may mend at any time.
 const ATTACH_HINDERED: TimeDelta = TimeDelta::minutes(10);
+/// How long `status` shows what a vendor's request asks of a person, if the daemon runs on.
+const NOTICED: TimeDelta = TimeDelta::hours(24);
 /// And where the connector asks for it, not more often than this.
 const ATTACH_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// How long reading makes way for writes that wait. Connectors remember a minute of their own writes.
@@ -29,6 +34,8 @@ pub struct Poll {
     house: Arc<House>,
     connection: String,
     sweep: Sweep,
+    /// When this process, or this configuration, took over.
+    begun: DateTime<Utc>,
     /// In this process: the first attach loads the binding into the connector.
     attached: bool,
     /// When it was last tried, in this process.
@@ -51,8 +58,8 @@ const FETCH: &str = "(fetch)";
 
 impl Poll {
     pub fn new(house: Arc<House>, connection: String) -> Self {
-        let (sweep, held) = (Sweep::default(), BTreeMap::new());
-        Self { house, connection, sweep, attached: false, tried: None, rebinding: true, held }
+        let (begun, sweep, held) = (house.now(), Sweep::default(), BTreeMap::new());
+        Self { house, connection, sweep, begun, attached: false, tried: None, rebinding: true, held }
     }
 }
 
@@ -219,8 +226,8 @@ impl Poll {
             // Nothing is written by a base that speaks of another field.
             connection.set_attached(false);
         }
-        let hindrance = connection.connector.hindrance();
-        let pause = if hindrance.is_some() { ATTACH_HINDERED } else { ATTACH_EVERY };
+        let hindered = connection.connector.hindrance().is_some();
+        let pause = if hindered { ATTACH_HINDERED } else { ATTACH_EVERY };
         house.ledger.transact(|tx| {
             if changed {
                 tx.set_binding(name, &binding)?;
@@ -229,10 +236,8 @@ impl Poll {
             tx.clear(name, "locked")?;
             tx.clear(name, UNREACHABLE)?;
             tx.clear(name, "attach")?;
-            match &hindrance {
-                Some(why) => tx.raise(name, "hindered", why, false, now)?,
-                None => drop(tx.clear(name, "hindered")?),
-            }
+            tx.clear_before(name, NOTICE, self.begun.max(now - NOTICED))?;
+            tell_hindrance(tx, connection, now)?;
             let due = Position { due: Some(now + pause), ..Position::default() };
             tx.set_position(name, ATTACH, &due)
         })?;
@@ -291,6 +296,10 @@ async fn pull(
         tally.count(tx, &connection.name, &page.usage, seen_at)?;
         tally.write(tx)?;
         tx.clear(&connection.name, &format!("stream {}", stream.name))?;
+        if caught_up.is_some() {
+            // What was read may have said how good it is.
+            tell_hindrance(tx, connection, now)?;
+        }
         for record in &page.records {
             tx.ingest(&Input { connection: connection.name.clone(), record: record.clone(), via: Via::Poll, seen_at })?;
         }
@@ -300,6 +309,13 @@ async fn pull(
         // Somebody set the stream back (a backfill); the page is read again from there.
         Ok(()) | Err(LedgerError::StaleCursor { .. }) => Ok(Ok(())),
         Err(error) => Err(error.into()),
+    }
+}
+
+fn tell_hindrance(tx: &mut Tx<'_>, connection: &Connection, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    match connection.connector.hindrance() {
+        Some(why) => tx.raise(&connection.name, "hindered", &why, false, now),
+        None => tx.clear(&connection.name, "hindered").map(drop),
     }
 }
 

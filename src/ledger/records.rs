@@ -334,6 +334,12 @@ pub enum MessageState {
         url: Option<String>,
         at: DateTime<Utc>,
     },
+    /// It was sent, and is to have other words there.
+    Reworded {
+        id: String,
+        url: Option<String>,
+        at: DateTime<Utc>,
+    },
     Dropped {
         by: String,
         at: DateTime<Utc>,
@@ -347,6 +353,7 @@ impl MessageState {
             Self::Approved { .. } => "approved",
             Self::Sending { .. } => "sending",
             Self::Sent { .. } => "sent",
+            Self::Reworded { .. } => "sent, to be changed",
             Self::Dropped { .. } => "dropped",
         }
     }

@@ -549,6 +549,15 @@ impl<'a> Tx<'a> {
         Ok(was)
     }
 
+    /// What was wrong, if it is so since before this moment, is told no more.
+    pub fn clear_before(&mut self, connection: &str, name: &str, moment: DateTime<Utc>) -> Result<(), LedgerError> {
+        let condition: Option<Condition> = self.read(Tree::Conditions, keys::texts(&[connection, name]))?;
+        if condition.is_some_and(|condition| condition.since < moment) {
+            self.clear(connection, name)?;
+        }
+        Ok(())
+    }
+
     pub fn meta<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, LedgerError> {
         self.read(Tree::Meta, keys::texts(&[name]))
     }

@@ -221,6 +221,7 @@ fn owner(house: &House, tx: &mut Tx<'_>, input: &Input) -> Result<Option<EntityI
             crate::sync::start_from(mapping, sink, &entity, &input.record, &mut base);
             tx.put_base(id, connection, collection, &base)?;
         }
+        crate::follow::linked(house, tx, &entity)?;
         return Ok(Some(id));
     }
     Ok(None)

@@ -238,7 +238,12 @@ fn needs(status: &Status) -> Vec<Need> {
     }
     for connection in &status.connections {
         for condition in connection.conditions.iter().filter(|condition| !condition.stops) {
-            let mend = format!("`loopd check --live {}` says what is missing", connection.name);
+            let mend = match condition.name.as_str() {
+                crate::intake::NOTICE => {
+                    "it is shown for a day at most, or until the daemon is started or reloaded".to_owned()
+                }
+                _ => format!("`loopd check --live {}` says what is missing", connection.name),
+            };
             need(format!("{}, {}: {}", connection.name, condition.name, condition.what), &mend);
         }
     }

@@ -67,7 +67,9 @@ struct Sum {
 /// When the ledger cannot be read.
 pub fn usage(ledger: &Ledger, wanted: &Wanted, now: DateTime<Utc>) -> Result<Usage, LedgerError> {
     let to = now.date_naive();
-    let from = wanted.since.unwrap_or(to - TimeDelta::days(29)).min(to);
+    // Nothing is counted before 1970.
+    let from =
+        wanted.since.unwrap_or(to - TimeDelta::days(29)).clamp(NaiveDate::default(), to.max(NaiveDate::default()));
     let compared_from = from - (to - from) - TimeDelta::days(1);
     let mut whose: BTreeMap<Holder, Whose> = BTreeMap::new();
     let mut sums: BTreeMap<(Whose, String), Sum> = BTreeMap::new();
@@ -92,10 +94,10 @@ pub fn usage(ledger: &Ledger, wanted: &Wanted, now: DateTime<Utc>) -> Result<Usa
         };
         let sum = sums.entry((owner, feature.to_owned())).or_default();
         if day < from {
-            sum.previous += cell.count;
+            sum.previous = sum.previous.saturating_add(cell.count);
             return Ok(());
         }
-        sum.events += cell.count;
+        sum.events = sum.events.saturating_add(cell.count);
         sum.people.join(&cell.people);
         sum.last = sum.last.max(Some(day));
         Ok(())
@@ -119,7 +121,7 @@ pub fn usage(ledger: &Ledger, wanted: &Wanted, now: DateTime<Utc>) -> Result<Usa
         });
     }
     rows.sort_by(|a, b| b.events.cmp(&a.events).then_with(|| (&a.account, &a.feature).cmp(&(&b.account, &b.feature))));
-    Ok(Usage { from, to, compared_from, events: rows.iter().map(|row| row.events).sum(), rows })
+    Ok(Usage { from, to, compared_from, events: rows.iter().fold(0, |all, row| all.saturating_add(row.events)), rows })
 }
 
 /// How an account is called, its customer's short id, and all the names by which one may ask for it.

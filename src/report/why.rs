@@ -216,6 +216,8 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
     let mut fields = fields(&entity, &history, &drawn, &names, &mut there);
     let mut history = history;
     if let Some(wanted) = field {
+        let whole = whole_path(&fields, &names, wanted);
+        let wanted = whole.as_deref().unwrap_or(wanted);
         let meant: BTreeSet<&str> = names.iter().filter(|name| name.is(wanted)).map(|name| &*name.path).collect();
         let is_meant = |field: &Field| {
             field.path == wanted || meant.contains(&*field.path) || field.there.iter().any(|there| there.is(wanted))
@@ -244,6 +246,16 @@ pub fn why(house: &House, id: EntityId, field: Option<&str>) -> Result<Option<Wh
         fields,
         history,
     }))
+}
+
+/// The path of which this is the last key, where it is nothing else and one path's only: `severity` of `tags.severity`.
+fn whole_path(fields: &[Field], names: &[Name], wanted: &str) -> Option<String> {
+    let is_known = |field: &Field| field.path == wanted || field.there.iter().any(|there| there.is(wanted));
+    if fields.iter().any(is_known) || names.iter().any(|name| name.is(wanted)) {
+        return None;
+    }
+    let mut paths = fields.iter().map(|field| &field.path).filter(|path| path.rsplit('.').next() == Some(wanted));
+    paths.next().filter(|_| paths.next().is_none()).cloned()
 }
 
 /// A field's name at a destination, and what it is on our side: its path, or the name itself where it has none.

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use connectors::Sink;
 use serde_json::{Map, Value};
 
-use super::follow::{follow, records};
+use super::follow::{follow, linked};
 use super::observe::{ObserveError, agreed_after, line, observe};
 use crate::house::House;
 use crate::ledger::{Base, FieldBase, Input, LedgerError, Link, LinkState, Tx, What, When};
@@ -80,7 +80,7 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
             tx.put_link(known.id, connection, collection, &link)?;
             tx.log(known.id, &line(now, connection, What::Linked, collection, note))?;
             observe(house, tx, mapping, &known, input)?;
-            return Ok(records(house, tx, &known, When::Now)?);
+            return Ok(linked(house, tx, &known)?);
         }
         Whose::Another(known) => {
             let what = format!(

@@ -152,7 +152,13 @@ fn standing(
         return Ok(None); // An older record of this entity.
     }
     let Some(theirs) = input.record.body.as_ref().and_then(Value::as_object) else {
-        gone(house, tx, entity, connection, collection, link)?;
+        // A replica that lags does not know a record that was made a moment ago.
+        let sure = link.since + TimeDelta::seconds(house.config.sync.stale_read_seconds.into());
+        if link.is_live() && input.seen_at < sure {
+            look_again(house, tx, connection, &input.record, sure)?;
+        } else {
+            gone(house, tx, entity, connection, collection, link)?;
+        }
         return Ok(None);
     };
     if let LinkState::Gone { .. } | LinkState::Anew { .. } = link.state {

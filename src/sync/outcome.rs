@@ -4,15 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::{Edit, Receipt, Record, Sink};
 use serde_json::{Map, Value};
 
-use super::follow::{rank, records};
+use super::follow::rank;
 use super::plan::{Planned, Task};
 use crate::house::{Connection, House};
 use crate::ledger::{
-    Base, Dead, ENRICH, Entry, FieldBase, Input, LedgerError, Letter, Link, LinkState, Tx, Via, Was, What, When,
-    sync_lane,
+    Base, Dead, Entry, FieldBase, Input, LedgerError, Letter, Link, LinkState, Tx, Via, Was, What, When, sync_lane,
 };
 use crate::mapping::{Flow, IntoMapping};
-use crate::schema::{Entity, EntityKind};
+use crate::schema::Entity;
 use connectors::FieldKind;
 
 /// The vendor has it.
@@ -216,15 +215,12 @@ fn look_closer(
     tx.reingest(&Input { connection: name.to_owned(), record, via: Via::Fence, seen_at: now })
 }
 
-/// A record has come to be: what shows its link, and what waited for it, is looked at again.
+/// A record has come to be.
 fn linked(house: &House, tx: &mut Tx<'_>, planned: &Planned) -> Result<(), LedgerError> {
-    let Some(entity) = tx.entity(planned.entity)? else { return Ok(()) };
-    records(house, tx, &entity, When::Now)?;
-    if entity.kind() != EntityKind::Feedback {
-        // Thousands may name a customer: the enrich room passes it on piece by piece.
-        tx.queue(ENRICH, 1, planned.entity.as_bytes(), When::Now, house.now())?;
+    match tx.entity(planned.entity)? {
+        Some(entity) => super::follow::linked(house, tx, &entity),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The vendor was asked whether an uncertain create happened.

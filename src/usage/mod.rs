@@ -89,12 +89,13 @@ pub fn of_customer(
                 today.min(span.last),
                 |day, feature, cell| {
                     if day < begin {
-                        previous += cell.count;
+                        previous = previous.saturating_add(cell.count);
                         return;
                     }
-                    events += cell.count;
+                    events = events.saturating_add(cell.count);
                     people.join(&cell.people);
-                    *features.entry(feature.to_owned()).or_default() += cell.count;
+                    let uses = features.entry(feature.to_owned()).or_default();
+                    *uses = uses.saturating_add(cell.count);
                 },
             )?;
         }

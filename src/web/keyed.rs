@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Web;
-use super::body::read_packed;
+use super::body::{Turned, read_packed};
 use super::hook::again;
 use crate::house::House;
 use crate::intake;
@@ -33,7 +33,10 @@ pub(super) async fn answer(web: &Web, house: &House, request: Request) -> Respon
     match *request.method() {
         Method::OPTIONS => (StatusCode::NO_CONTENT, CORS).into_response(),
         Method::POST => receive(web, house, request).await,
-        _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "send it with POST"),
+        _ => {
+            let allowed = [(header::ALLOW, "POST, OPTIONS")];
+            (allowed, refusal(StatusCode::METHOD_NOT_ALLOWED, "send it with POST")).into_response()
+        }
     }
 }
 
@@ -44,7 +47,7 @@ async fn receive(web: &Web, house: &House, request: Request) -> Response {
         Ok(held) => held,
         Err(turned) => {
             web.counts.refused("", turned.label());
-            return refusal(turned.status(), turned.label());
+            return refusal(turned.status(), &why(turned, limit));
         }
     };
     let path = parts.uri.path().trim_end_matches('/');
@@ -68,6 +71,18 @@ async fn receive(web: &Web, house: &House, request: Request) -> Response {
             let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::BAD_REQUEST);
             refusal(status, &rejection.to_string())
         }
+    }
+}
+
+/// Why a body was not even looked into, for whoever reads the sender's log.
+fn why(turned: Turned, limit: usize) -> String {
+    match turned {
+        Turned::Encoded => "the body is packed in another way than gzip".into(),
+        Turned::Broken => "the body is said to be gzip, and is none".into(),
+        Turned::TooLarge => format!("the body is larger than {limit} bytes"),
+        Turned::Slow => "the body came too slowly".into(),
+        Turned::Cut => "the body was cut off".into(),
+        Turned::Busy => "there is no room for the body now".into(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::{GITHUB, Place};
 #[test]
 fn a_good_configuration_is_good() {
     let place = Place::with(GITHUB);
-    place.loopd(&["check"]).ends(0).says("config.toml is good: 1 connections");
+    place.loopd(&["check"]).ends(0).says("config.toml is good: 1 connection,");
     let said = place.loopd(&["check", "--json"]).ends(0).json();
     assert_eq!((said["ok"].as_bool(), said["problems"].as_array().map(Vec::len)), (Some(true), Some(0)), "{said}");
 }
@@ -64,6 +64,40 @@ fn live_says_what_cannot_be_reached() {
     place.loopd(&["check", "--live", "airtable"]).ends(2).says("no connection airtable");
     let said = place.loopd(&["check", "--json", "--live"]).ends(1).json();
     assert!(said["live"][0]["fault"].is_string(), "{said}");
+}
+
+/// All of Slack's calls are POST, also those that only look.
+#[test]
+fn live_reaches_those_who_are_asked_by_post() {
+    let place = Place::empty();
+    let mut sandbox =
+        place.command(&["sandbox", "--json", "--for", "60"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(sandbox.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it is");
+    let said: Value = serde_json::from_str(&line).expect("JSON");
+    let mut config = "[ledger]\npath = \"ledger\"\n[http]\nlisten = \"127.0.0.1:0\"\n".to_owned();
+    for (vendor, more) in [
+        ("slack", "app_token = { file = \"slack.app\" }"),
+        ("granola", ""),
+        ("typeform", "forms = [\"sBxF0rm\"]"),
+        ("posthog", "project = 4711"),
+    ] {
+        let (base_url, token) = (&said["vendors"][vendor]["base_url"], &said["vendors"][vendor]["token"]);
+        place.write(&format!("{vendor}.token"), token.as_str().expect("a token"));
+        config.push_str(&format!(
+            "[connection.{vendor}]\nkind = \"{vendor}\"\nbase_url = {base_url}\ntoken = {{ file = \"{vendor}.token\" }}\n{more}\n"
+        ));
+    }
+    place.write("slack.app", "xapp-sandbox");
+    place.write("config.toml", &config);
+    let output = place.command(&["check", "--live"]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let _ = sandbox.kill();
+    let _ = sandbox.wait();
+    for vendor in ["slack", "granola", "typeform", "posthog"] {
+        assert!(told.contains(&format!("{vendor}: reached")), "{told}");
+    }
+    assert!(!told.contains("Socket Mode:"), "{told}");
 }
 
 #[test]

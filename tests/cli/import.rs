@@ -83,6 +83,12 @@ fn mappings_formats_and_encodings() {
     let utf16: Vec<u8> = "name\nAcme\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(place.path().join("wide.csv"), utf16).expect("it can be written");
     place.loopd(&["import", "customers", "wide.csv"]).ends(2).says("UTF-16").says("CSV UTF-8");
+    std::fs::write(place.path().join("west.csv"), b"name;region\nM\xfcller GmbH;\xd6sterreich\n")
+        .expect("it can be written");
+    place.loopd(&["import", "customers", "west.csv"]).ends(0).says("Windows-1252");
+    let shown = place.loopd(&["customers", "show", "M\u{fc}ller GmbH", "--json"]).ends(0).json();
+    assert_eq!(shown["region"], "\u{d6}sterreich");
+    place.loopd(&["import", "customers", "west.csv", "--map", "Kunde=name"]).ends(2).says("no such column");
     place.write("empty.csv", "");
     place.loopd(&["import", "feedback", "empty.csv"]).ends(2).says("it is empty");
     place.write("days.csv", "name;since\nAcme Example;6/7/2024\n");

@@ -10,6 +10,7 @@ mod hooks;
 mod import;
 mod ledger;
 mod manager;
+mod newcomer;
 mod reload;
 mod run;
 mod support;

@@ -93,6 +93,8 @@ fn what_senders_send_is_counted_once_and_shown() {
     );
     place.loopd(&["usage", "--account", "nobody"]).ends(0).says("No usage from");
     place.loopd(&["usage", "--since", "soon"]).ends(2).says("2026-01-31");
+    // Before anything was ever counted, and before any calendar.
+    place.loopd(&["usage", "--since=-262000-01-01"]).ends(0).says("61 events from 1970-01-01");
 
     let metrics = daemon.get("/metrics").body;
     for counted in [
@@ -133,7 +135,18 @@ fn what_cannot_be_taken_is_answered_as_senders_understand_it() {
             assert!(said["code"].is_string() && said["message"].is_string(), "{}", answer.body);
         }
     }
+    // An event that is none is told, and not for ever.
+    let told = |place: &Place| place.loopd(&["status"]).ends(0).out.contains("1 event was left out");
+    assert!(!told(&place));
+    let one =
+        json!({"batch": [{"type": "track", "event": "Export", "userId": "u"}, {"type": "nonsense", "userId": "u"}]});
+    assert_eq!(post(&daemon, "/v1/batch", "token", &[], one.to_string().as_bytes()).status, 200);
+    assert!(told(&place));
     let preflight = daemon.send("OPTIONS /v1/t HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n", b"");
     assert_eq!(preflight.status, 204);
+    assert_eq!(daemon.stop(), Some(0));
+    let daemon = place.run();
+    let quiet = std::iter::repeat_with(|| told(&place)).take(200).any(|told| !told);
+    assert!(quiet, "it was shown until the daemon was started anew");
     assert_eq!(daemon.stop(), Some(0));
 }

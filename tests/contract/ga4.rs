@@ -156,6 +156,8 @@ async fn what_is_refused_says_what_to_do() {
     let told = unregistered.probe().await.expect_err("it is not there").to_string();
     assert!(told.contains("customUser:company_id") && told.contains("Custom definitions"), "{told}");
     assert!(matches!(unregistered.fault().await, Fault::Rejected { why, .. } if why.contains("customUser:company_id")));
+    let misspelt = bench_with(&json!({"metric": "eventCounts"}));
+    assert!(misspelt.probe().await.expect_err("there is none").to_string().contains("no metric eventCounts"));
     let mut other = bench_with(&json!({"property": "properties/5"}));
     assert!(matches!(other.fault().await, Fault::Locked { why } if why.contains("Viewer")));
     done(&bench);

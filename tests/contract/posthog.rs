@@ -113,6 +113,12 @@ async fn what_is_refused_says_what_to_do() {
     let mut broken = bench_with(&json!({}));
     broken.world.posthog(|desk, cx| desk.set_trouble(Some("Unable to resolve field: $group_0"), cx));
     assert!(matches!(broken.fault().await, Fault::Rejected { why, .. } if why.contains("$group_0")));
+    assert!(broken.probe().await.expect_err("it is looked at").to_string().contains("$group_0"));
+    let asked = queries(&broken).pop().expect("it was asked");
+    assert!(
+        asked.contains("$group_0 AS account") && asked.ends_with("LIMIT 1"),
+        "the query that is read with: {asked}"
+    );
     broken.world.posthog(|desk, cx| desk.set_trouble(None, cx));
     assert_eq!(broken.probe().await.expect("it works").account, "4711");
 }

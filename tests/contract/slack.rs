@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench;
+mod downtime;
 mod history;
 mod line;
 mod received;
@@ -77,6 +78,7 @@ async fn removed_deleted_and_our_own() {
     assert_eq!(bench.deliver().fetch, [bench.key(&ts)]);
     let record = bench.fetch(&ts).await.expect("read").expect("ours");
     assert_eq!(body(&record)["captured"], json!(null));
+    assert_eq!(body(&record)["message"], json!({ "ts": ts }), "what it said is not kept any more");
     // Ours count for nothing, neither told nor on the message.
     let us = bench.world.slack(|desk, _| desk.ids().1);
     bench.react(GENERAL, &ts, &us, "bug");

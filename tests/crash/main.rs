@@ -106,7 +106,8 @@ enum End {
 impl End {
     fn draw(round: u64, rng: &mut Rng) -> Self {
         // Early deaths first, then ever later ones: 1, 2, 3 … and far in between.
-        let nth = 1 + (round / 8 + rng.below(1 + round.min(40))) % 60;
+        // With a dozen connections the start alone takes some fifty of each.
+        let nth = 1 + round / 8 + rng.below(1 + (4 * round).min(400));
         match round % 8 {
             at @ 0..=4 => {
                 let (point, name) = POINTS[usize::try_from(at).unwrap_or(0)];
@@ -121,7 +122,7 @@ impl End {
                 let phase = if rng.chance(0.5) { Phase::Before } else { Phase::After };
                 Self::Call { call, phase, nth: 1 + rng.below(if call == Call::Any { 40 } else { 3 }) }
             }
-            _ => Self::Moment(Duration::from_millis(20 + rng.below(700))),
+            _ => Self::Moment(Duration::from_millis(20 + rng.below(1500))),
         }
     }
 

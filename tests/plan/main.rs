@@ -374,3 +374,40 @@ async fn a_record_that_was_made_anew_is_found_again() {
     assert_eq!(scene.world.linear(|linear, _| linear.issues().len()), issues.len());
     assert_eq!(verify(&scene.ledger).expect("it can be read"), vec![]);
 }
+
+#[tokio::test]
+async fn customers_that_were_made_one_are_one_again() {
+    let mut scene = Scene::new();
+    scene.set_up().await;
+    let import = |scene: &Scene| {
+        let rows =
+            "id,name,domain\na,Lumen,lumen.example.com\nb,Lumen Labs,labs.example.com\nc,Quill,quill.example.com\n";
+        let customers = loopd::import::Kind::Customers;
+        let bad = loopd::import::take_in_text(&scene.house(), customers, rows).expect("it is taken in");
+        assert_eq!(bad, Vec::new());
+    };
+    import(&scene);
+    scene.run().await;
+    let of = |ledger: &Ledger, domain: &str| {
+        let name = loopd::schema::Alias::parse(&format!("domain:{domain}")).expect("a name");
+        ledger.transact(|tx| tx.customer_by(&name)).expect("memory").expect("known")
+    };
+    let (keep, lose) = (of(&scene.ledger, "lumen.example.com"), of(&scene.ledger, "labs.example.com"));
+    loopd::customers::merge(&scene.house(), keep, lose, "ada").expect("memory").expect("they are two");
+    scene.run().await;
+    let rows = scene.rows("Customers");
+    assert_eq!(rows.iter().filter(|row| row["fields"].get("Merged Into").is_some()).count(), 1, "{rows:?}");
+
+    scene.ledger = fresh();
+    let rebuilt = rebuild::rebuild(&scene.house(), &Moving(scene.clock.clone()), &mut |_| {}).await.expect("rebuilt");
+    assert_eq!((rebuilt.merged, rebuilt.left_out.len()), (1, 0), "{rebuilt:?}");
+    assert_eq!(verify(&scene.ledger).expect("it can be read"), vec![]);
+    // What its source says anew goes on to the one in which it lives.
+    import(&scene);
+    scene.run().await;
+    let lives = scene.ledger.entity(lose).expect("memory").expect("it is there");
+    assert_eq!(lives.as_customer().and_then(|customer| customer.merged.as_ref()).map(|merge| merge.into), Some(keep));
+    assert_eq!(of(&scene.ledger, "labs.example.com"), keep);
+    assert_eq!(scene.rows("Customers"), rows, "no row is written again");
+    assert_eq!(verify(&scene.ledger).expect("it can be read"), vec![]);
+}

@@ -43,6 +43,11 @@ impl Machine for NoMachine {
             "NOTION_TOKEN" => Vendor::Notion.token().to_owned(),
             "SALESFORCE_SECRET" => sandbox::salesforce::CLIENT_SECRET.to_owned(),
             "SALESFORCE_TOKEN" => Vendor::Salesforce.token().to_owned(),
+            "GOOGLE_KEY" => serde_json::json!({
+                "client_email": sandbox::google::ACCOUNT, "private_key_id": "k1",
+                "private_key": include_str!("../../connectors/github/fixtures/app_key_for_tests_only.pem"),
+            })
+            .to_string(),
             name if name.ends_with("_HOOK") => SECRET.to_owned(),
             // Any other vendor's, by its name.
             name => {

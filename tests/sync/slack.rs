@@ -218,6 +218,17 @@ fn whoever_asked_is_told_in_the_thread_and_once() {
             };
             assert_eq!(answers(town), 1);
             always(town, 1, "it is said once", |town| answers(town) == 1);
+            // Other words, in the same place.
+            assert_eq!(
+                loopd::close::reword(&town.house, &message, "ops", "Dark mode is here").expect("memory"),
+                Ok(())
+            );
+            town.house.ledger.durable().expect("memory");
+            mid(town);
+            minutes(town, 5);
+            let all = town.world.slack(|desk, _| desk.messages(GENERAL));
+            let said: Vec<_> = all.iter().filter(|message| message["bot_id"].is_string()).collect();
+            assert_eq!((said.len(), &said[0]["text"]), (1, &json!("Dark mode is here")));
             no_dead(town);
         },
     );

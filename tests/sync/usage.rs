@@ -135,3 +135,49 @@ fn what_two_customers_used_is_one_customers_when_they_are_merged_and_parted_agai
         no_dead(town);
     });
 }
+
+#[test]
+fn what_is_older_than_the_days_that_are_kept_is_not_counted() {
+    let mut town = town();
+    let ago = |days: i64| json!((town.clock.now() - chrono::TimeDelta::days(days)).to_rfc3339());
+    let mut events = [track("old", "kim"), track("kept", "kim"), track("now", "kim")];
+    for (event, days) in events.iter_mut().zip([401, 399, 0]) {
+        event["timestamp"] = ago(days);
+    }
+    send(&mut town, &events);
+    let spans = town.house.ledger.usage_spans(&loopd::ledger::Holder::Person("kim".into())).expect("memory");
+    let today = town.clock.now().date_naive();
+    assert_eq!((spans[0].1.first, spans[0].1.last), (today - chrono::TimeDelta::days(399), today));
+    let counts = town.house.ledger.usage_counts(["segment"]).expect("memory");
+    assert_eq!(counts["segment"].events, 2);
+}
+
+#[test]
+fn a_report_that_withholds_something_is_told_as_soon_as_it_is_read() {
+    const GA4: &str = r#"
+[connection.ga4]
+kind = "ga4"
+property = 123456789
+account = "customUser:company_id"
+service_account = { env = "GOOGLE_KEY" }
+"#;
+    const KEY: &str = include_str!("../../connectors/github/fixtures/app_public_key_for_tests_only.pem");
+    let mut town = Town::with(7, GA4);
+    let today = town.clock.now().date_naive();
+    town.world.ga4(|desk, cx| {
+        assert!(desk.register_key(sandbox::google::ACCOUNT, "k1", KEY, cx));
+        desk.put(sandbox::Used::new(today, "acme", "kim", "export", 5), cx);
+        desk.set_thresholding(true, cx);
+    });
+    minutes(&mut town, 10);
+    let told = |town: &Town| {
+        let all = town.house.ledger.conditions().expect("memory");
+        all.into_iter().find(|(of, name, _)| of == "ga4" && name == "hindered").map(|(.., condition)| condition.what)
+    };
+    let found = loopd::report::usage::usage(&town.house.ledger, &Wanted::default(), town.clock.now()).expect("memory");
+    assert_eq!((found.events, found.rows[0].account.as_deref()), (5, Some("acme")));
+    assert!(told(&town).is_some_and(|what| what.contains("thresholding")), "{:?}", told(&town));
+    town.world.ga4(|desk, cx| desk.set_thresholding(false, cx));
+    minutes(&mut town, 4 * 60);
+    assert_eq!(told(&town), None);
+}

@@ -29,7 +29,9 @@ fn a_field_may_be_called_by_any_of_its_names() {
             assert!(whole.contains(&(What::Edited, by.into())), "a person's edit in {by}: {whole:?}");
         }
         assert!(whole.contains(&(What::Written, "linear".into())), "where it went: {whole:?}");
-        for name in ["Severity", "Feedback.Severity", "airtable.Feedback.Severity", "priority", "issue.priority"] {
+        for name in
+            ["Severity", "Feedback.Severity", "airtable.Feedback.Severity", "priority", "issue.priority", "severity"]
+        {
             assert_eq!(told(town, id, name), whole, "{name}");
         }
         for name in ["Verbatim", "Feedback.Verbatim"] {

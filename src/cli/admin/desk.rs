@@ -215,31 +215,40 @@ pub(super) fn decide_messages(
     approve: bool,
 ) -> Result<Vec<Outcome>, LedgerError> {
     let known = messages(house, true)?;
-    let mut outcomes = Vec::new();
-    for text in ids {
-        let meant: Vec<&Message> = known
-            .iter()
-            .filter(|message| message.id.starts_with(&text.to_lowercase()) || message.item.eq_ignore_ascii_case(text))
-            .collect();
-        let outcome = match meant.as_slice() {
-            [] => Outcome::failed(text, "there is no such message; `loopd close` lists them"),
-            [message] => {
-                let done = if approve {
-                    close::approve(house, &message.id, by)?
-                } else {
-                    close::drop_message(house, &message.id, by)?
-                };
-                match done {
-                    Ok(()) => Outcome::done(format!("{} ({})", message.item, message.to)),
-                    Err(why) => Outcome::failed(text, why),
-                }
-            }
-            several => Outcome::failed(text, format!("it may be any of {}: give more of the id", several.len())),
-        };
-        outcomes.push(outcome);
-    }
+    let decide = |id: &str| match approve {
+        true => close::approve(house, id, by),
+        false => close::drop_message(house, id, by),
+    };
+    let outcomes = ids.iter().map(|text| about(&known, text, decide)).collect::<Result<_, _>>()?;
     house.ledger.durable()?;
     Ok(outcomes)
+}
+
+/// Gives a message other words. Its id is meant as by [`decide_messages`].
+pub(super) fn reword(house: &House, id: &str, by: &str, body: &str) -> Result<Outcome, LedgerError> {
+    let outcome = about(&messages(house, true)?, id, |id| close::reword(house, id, by, body))?;
+    house.ledger.durable()?;
+    Ok(outcome)
+}
+
+/// Does something with the message that `text` means.
+fn about(
+    known: &[Message],
+    text: &str,
+    done: impl FnOnce(&str) -> Result<Result<(), String>, LedgerError>,
+) -> Result<Outcome, LedgerError> {
+    let meant: Vec<&Message> = known
+        .iter()
+        .filter(|message| message.id.starts_with(&text.to_lowercase()) || message.item.eq_ignore_ascii_case(text))
+        .collect();
+    Ok(match meant.as_slice() {
+        [] => Outcome::failed(text, "there is no such message; `loopd close` lists them"),
+        [message] => match done(&message.id)? {
+            Ok(()) => Outcome::done(format!("{} ({})", message.item, message.to)),
+            Err(why) => Outcome::failed(text, why),
+        },
+        several => Outcome::failed(text, format!("it may be any of {}: give more of the id", several.len())),
+    })
 }
 
 /// Small enough to type, and the same as long as the question stands.

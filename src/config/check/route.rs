@@ -129,7 +129,9 @@ fn compared(when: &Expression) -> Vec<(String, String, bool)> {
 pub(super) fn unused(config: &Config) -> Vec<Problem> {
     let used = |connection: &&Connection| {
         let name = &connection.name;
-        config.routes.iter().any(|route| route.connection == *name)
+        // Usage is counted, and needs no mapping for it.
+        connection.kind.is_counted_only()
+            || config.routes.iter().any(|route| route.connection == *name)
             || config.mappings.from.iter().any(|from| from.connection == *name)
     };
     let idle = config.connections.values().filter(|connection| !used(connection));

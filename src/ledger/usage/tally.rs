@@ -152,7 +152,7 @@ impl Tally {
                 };
                 let there = cell_key(connection, day, to, &feature);
                 let mut cell = tx.cell(&there)?.unwrap_or_default();
-                cell.count += moved.count;
+                cell.count = cell.count.saturating_add(moved.count);
                 cell.people.join(&moved.people);
                 cell.pull = cell.pull.max(moved.pull);
                 tx.put_cell(there, &cell);
@@ -201,7 +201,7 @@ impl Tally {
                     if pull > cell.pull {
                         *cell = Cell { pull, ..Cell::default() };
                     }
-                    cell.count += count;
+                    cell.count = cell.count.saturating_add(count);
                 }
             }
             if let Some(person) = person {

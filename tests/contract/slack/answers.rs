@@ -115,6 +115,39 @@ async fn notes_go_to_the_teams_channel_and_a_commands_answer_to_its_author() {
 }
 
 #[tokio::test]
+async fn an_answer_is_given_other_words_in_its_place_and_is_still_known() {
+    let bench = Bench::new().await;
+    let (ada, _) = bench.people();
+    let ts = bench.say(GENERAL, &ada, "It fails");
+    bench.clock.advance(Duration::from_secs(5));
+    let answer = message(bench.key(&ts), MessageKind::Reply, "It shiped");
+    let messenger = bench.slack.messenger().expect("it answers");
+    let sent = messenger.send(&answer).await.expect("sent");
+    let better = message(bench.key(&ts), MessageKind::Reply, "It **shipped**");
+    assert!(messenger.updates());
+    // Lost on the way, it is told again; done twice, it is as if done once.
+    bench.world.fail_next_operation(Vendor::Slack, "chat.update", 1, FailKind::CutAfter);
+    assert!(matches!(messenger.update(&better, &sent.id).await, Err(Fault::Later { .. })));
+    for _ in 0..2 {
+        bench.clock.advance(Duration::from_secs(5));
+        messenger.update(&better, &sent.id).await.expect("changed");
+    }
+    let posted = by_app(&bench, GENERAL);
+    assert_eq!((posted.len(), &posted[0]["text"]), (1, &json!("It *shipped*")));
+    assert_eq!(messenger.find(&better).await.expect("read").map(|found| found.id), Some(sent.id.clone()));
+
+    let long = message(bench.key(&ts), MessageKind::Reply, &"word ".repeat(1000));
+    assert!(
+        matches!(messenger.update(&long, &sent.id).await, Err(Fault::Rejected { why, .. }) if why.contains("longer"))
+    );
+    let (_, posted) = sent.id.split_once(':').expect("an id");
+    bench.world.slack(|desk, cx| desk.delete_message(GENERAL, posted, cx));
+    for id in [sent.id.as_str(), "C1:", "nonsense"] {
+        assert!(matches!(messenger.update(&better, id).await, Err(Fault::Rejected { .. })), "{id}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_there_to_answer() {
     let bench = Bench::new().await;
     let (ada, _) = bench.people();
