@@ -50,6 +50,11 @@ pub fn files(config: &Config, machine: &dyn Machine) -> BTreeMap<String, String>
     files
 }
 
+/// The texts of all mappings that loopd ships, those among them that wait for a route.
+pub fn shipped() -> BTreeMap<String, String> {
+    SHIPPED.iter().map(|(name, text)| (format!("mappings/{name}"), (*text).to_owned())).collect()
+}
+
 /// Runs every example. `vendors`: a house whose connections are the sandbox's, by kind.
 pub async fn run(
     config: &Config,

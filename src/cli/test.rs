@@ -27,9 +27,9 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     let load = || config::load(&path, &Machine).map_err(|problems| anyhow::anyhow!(open::render(&problems)));
     let ledger = Ledger::over(Arc::new(MemoryStore::new()), Arc::new(NoProbe))?;
     let vendors = open::house(load()?, ledger, &open::way_out(Arc::new(NoProbe))?)?;
-    // Without a configuration, the mappings that loopd ships.
-    let config = if out.config_path().exists() { open::config(out)? } else { load()? };
-    let mut files = trial::files(&config, &Machine);
+    let own = out.config_path().exists();
+    let config = if own { open::config(out)? } else { load()? };
+    let mut files = if own { trial::files(&config, &Machine) } else { trial::shipped() };
     files.retain(|name, _| args.only.as_ref().is_none_or(|part| name.contains(part.as_str())));
     if let Some(part) = args.only.as_ref().filter(|_| files.is_empty()) {
         let text = format!("error: no mapping that is in use has `{part}` in its file's name");
