@@ -1,7 +1,7 @@
 //! Crashes: the real program against the sandbox over real HTTP, killed again and again, over one and the same ledger.
 //!
 //! ```text
-//! KILLS=200 SEED=1 PATIENCE=300 cargo test --release --test crash -- --nocapture
+//! KILLS=200 SEED=1 PATIENCE=600 cargo test --release --test crash -- --nocapture
 //! ```
 //!
 //! It is killed (SIGKILL: no destructor runs, nothing is flushed)
@@ -38,7 +38,7 @@ use serde_json::Value;
 /// How long a daemon may take until it is at its point; then it is killed where it is.
 const ONE_LIFE: Duration = Duration::from_secs(3);
 /// How many seconds the last one may take until all is as it should be.
-const PATIENCE: u64 = 300;
+const PATIENCE: u64 = 600;
 /// How long nothing may be written before it counts as quiet. More than one round of every schedule.
 const QUIET: Duration = Duration::from_millis(2500);
 /// How many lives more it may take until a stop meets no poll.
@@ -107,7 +107,7 @@ impl End {
     fn draw(round: u64, rng: &mut Rng) -> Self {
         // Early deaths first, then ever later ones: 1, 2, 3 … and far in between.
         // With a dozen connections the start alone takes some fifty of each.
-        let nth = 1 + round / 8 + rng.below(1 + (4 * round).min(400));
+        let nth = 1 + round / 8 + rng.below(1 + (4 * round).min(250));
         match round % 8 {
             at @ 0..=4 => {
                 let (point, name) = POINTS[usize::try_from(at).unwrap_or(0)];
