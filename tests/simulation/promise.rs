@@ -23,7 +23,7 @@ pub(super) fn check(town: &mut Town, people: &People) {
         stands_or_is_told(town, people, typed);
     }
     nothing_moves_by_itself(town, people);
-    converged(town);
+    converged(town, people);
     nobody_is_left_behind(town);
     for vendor in Vendor::ALL {
         assert_eq!(town.world.books(vendor).throttled, 0, "{} had to say \"too many\"", vendor.name());
@@ -188,7 +188,7 @@ fn nothing_moves_by_itself(town: &Town, people: &People) {
 }
 
 /// What stands outside is what should stand there.
-fn converged(town: &Town) {
+fn converged(town: &Town, people: &People) {
     let house = &town.house;
     let mut checked = 0;
     let mut entities: Vec<Entity> = Vec::new();
@@ -207,7 +207,9 @@ fn converged(town: &Town) {
             };
             let Some(sink) = house.connections[&connection].connector.sink() else { continue };
             assert!(!matches!(link.state, LinkState::Stopped { .. }), "{entity:?} was given up in {collection}");
-            if !link.is_live() {
+            // A query does not tell of the trash, nor of what was typed before: where the webhook was lost, the sweep finds it.
+            let in_trash = connection == "notion" && people.trashed_pages.contains(&entity.id.to_string());
+            if !link.is_live() || in_trash {
                 continue;
             }
             let there = match (connection.as_str(), collection.as_str()) {
