@@ -10,12 +10,12 @@
 //! | the line of Socket Mode | `apps.connections.open` |
 //!
 //! A message's id is `CHANNEL:TS`, whatever workspace, event or way it came by: Slack tells the same one many times. Its body is
-//! `{team, channel, message, text, author, permalink, captured, customer, thread}`; [`capture`] says what is in each. A command's id is
+//! `{team, channel, message, text, author, permalink, captured, customer, thread}`; `capture.rs` says what is in each. A command's id is
 //! `USER:TRIGGER`, and it comes whole by webhook.
 //!
 //! Slack's pages of docs.slack.dev on the Events API, slash commands, rate limits and each method (read 2026-11-23) are what this is built
 //! to. Most refusals are HTTP 200 with `ok: false`; limits are per method, workspace and app; some apps may read history once a minute
-//! only, and are found out by their first 429 ([`client`]).
+//! only, and are found out by their first 429 (`client.rs`).
 
 mod capture;
 mod client;

@@ -1,4 +1,4 @@
-//! Customers as people judge them: who may be one ([`doubt`]), who is ([`merge`]), and who is not after all ([`part`]).
+//! Customers as people judge them: who may be one (`doubt`), who is ([`merge`]), and who is not after all ([`part`]).
 //!
 //! Laws:
 //! - A customer that was merged into another keeps all that is its own: its sources' records still lead to it and are drawn
