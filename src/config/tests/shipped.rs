@@ -137,12 +137,14 @@ fn a_starter_loads_and_checks_for_any_choice_of_vendors() {
 }
 
 #[test]
-fn tasks_take_the_place_of_an_object_as_salesforces_page_says() {
-    let text = "[connection.salesforce]\nkind = \"salesforce\"\nbase_url = \"https://example.my.salesforce.com\"\nclient_id = \"x\"\n\
-                client_secret = { env = \"T\" }\nobjects = [\"Task\"]\n[mappings]\ndir = \"m\"\n[[route]]\nentity = \"feedback\"\n\
-                to = \"salesforce.Task\"\nwhen = '.status == \"shipped\"'\n";
-    let mut desk = desk();
-    let task = include_str!("../../../mappings/salesforce.task.toml");
-    desk.files.insert("/etc/loopd/m/salesforce.feedback.toml".into(), task.into());
-    assert_eq!(checked(&desk, text), Vec::<String>::new());
+fn tasks_stand_beside_an_object_as_salesforces_page_says() {
+    let page = include_str!("../../../docs/vendors/salesforce.md");
+    let route = page.split("```toml").find(|block| block.contains("\"salesforce.Task\"")).expect("the page shows it");
+    let route = route.split("[[route]]").nth(1).and_then(|route| route.split("```").next()).expect("a route");
+    let text = format!(
+        "[connection.salesforce]\nkind = \"salesforce\"\nbase_url = \"https://example.my.salesforce.com\"\n\
+         client_id = \"x\"\nclient_secret = {{ env = \"T\" }}\nobjects = [\"Loopd_Feedback__c\", \"Task\"]\n\
+         [[route]]{route}[[route]]\nentity = \"feedback\"\nto = \"salesforce.Loopd_Feedback__c\"\n"
+    );
+    assert_eq!(checked(&desk(), &text), Vec::<String>::new());
 }
