@@ -289,8 +289,8 @@ fn nasty_expressions_end() {
             Expression::compile(&text, place()).map(|expression| expression.eval(&Input::new(&record)).is_ok());
         let took = watch.monotonic();
         let shown: String = text.chars().take(60).collect();
-        // Debug builds are ten times slower than what runs.
-        assert!(took < Duration::from_secs(20), "{shown} took {took:?} ({outcome:?})");
+        // A guard against what does not end, and no measure: a debug build on a busy machine takes its time.
+        assert!(took < Duration::from_secs(300), "{shown} took {took:?} ({outcome:?})");
     }
 }
 
