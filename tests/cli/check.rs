@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
@@ -66,15 +66,21 @@ fn live_says_what_cannot_be_reached() {
     assert!(said["live"][0]["fault"].is_string(), "{said}");
 }
 
-/// All of Slack's calls are POST, also those that only look.
-#[test]
-fn live_reaches_those_who_are_asked_by_post() {
-    let place = Place::empty();
+/// The stand-ins on ports of their own, and what they say of where they are.
+fn stand_ins(place: &Place) -> (Child, Value) {
     let mut sandbox =
         place.command(&["sandbox", "--json", "--for", "60"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(sandbox.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it is");
-    let said: Value = serde_json::from_str(&line).expect("JSON");
+    let said = serde_json::from_str(&line).expect("JSON");
+    (sandbox, said)
+}
+
+/// All of Slack's calls are POST, also those that only look.
+#[test]
+fn live_reaches_those_who_are_asked_by_post() {
+    let place = Place::empty();
+    let (mut sandbox, said) = stand_ins(&place);
     let mut config = "[ledger]\npath = \"ledger\"\n[http]\nlisten = \"127.0.0.1:0\"\n".to_owned();
     for (vendor, more) in [
         ("slack", "app_token = { file = \"slack.app\" }"),
@@ -103,11 +109,7 @@ fn live_reaches_those_who_are_asked_by_post() {
 #[test]
 fn live_makes_no_webhook() {
     let place = Place::empty();
-    let mut sandbox =
-        place.command(&["sandbox", "--json", "--for", "60"]).stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut line = String::new();
-    BufReader::new(sandbox.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it is");
-    let said: Value = serde_json::from_str(&line).expect("JSON");
+    let (mut sandbox, said) = stand_ins(&place);
     let (base_url, token) = (&said["vendors"]["airtable"]["base_url"], &said["vendors"]["airtable"]["token"]);
     let token = token.as_str().expect("a token");
     place.write("airtable.token", token);

@@ -106,7 +106,7 @@ enum End {
 impl End {
     fn draw(round: u64, rng: &mut Rng) -> Self {
         // Early deaths first, then ever later ones: 1, 2, 3 … and far in between.
-        // With a dozen connections the start alone takes some fifty of each.
+        // Far: with a dozen connections, the start alone takes many of each.
         let nth = 1 + round / 8 + rng.below(1 + (4 * round).min(250));
         match round % 8 {
             at @ 0..=4 => {
