@@ -1,12 +1,13 @@
 //! Deleted there: marked here, and nothing makes it anew.
 
+use connectors::{Key, Record};
 use serde_json::json;
 
 use crate::story::{
     bug, history, known, linear, minutes, much_later, no_dead, of_issue, row, rows_with, tell, type_in,
 };
 use crate::town::{BASE, REPO, Town};
-use loopd::ledger::What;
+use loopd::ledger::{Input, Via, What};
 use loopd::schema::EntityId;
 
 #[test]
@@ -29,6 +30,27 @@ fn a_row_that_was_deleted_stays_deleted() {
             Some("shipped"),
             "the item lives on"
         );
+        no_dead(town);
+    });
+}
+
+#[test]
+fn a_replica_that_does_not_know_a_new_row_yet_is_not_believed() {
+    tell(|town, mid| {
+        let id = of_issue(bug(town, "Stream ends early"));
+        minutes(town, 1);
+        let (row, _) = row(town, "Feedback", id);
+        let absent =
+            Record { key: Key::new("Feedback", &row), version: None, body: None, url: None, edits: Vec::new() };
+        let look = Input { connection: "airtable".into(), record: absent, via: Via::Fence, seen_at: town.house.now() };
+        town.house.ledger.transact(|tx| tx.reingest(&look)).expect("memory");
+        mid(town);
+        minutes(town, 5);
+        assert!(history(town, id).iter().all(|line| line.what != What::GoneThere));
+        town.world.linear(|desk, cx| desk.move_issue(cx, &id.to_string(), "Done"));
+        minutes(town, 5);
+        let (_, cells) = crate::story::row(town, "Feedback", id);
+        assert_eq!(cells["Status"], "Shipped", "it is written to as before");
         no_dead(town);
     });
 }
