@@ -18,16 +18,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::close::Close;
-use crate::config::{Config, Problem, World};
+use crate::config::{Config, Problem, Provider, World};
 use crate::enrich::stage::Enrich;
 use crate::enrich::{Classifier, Offline, Term, Vocabulary};
 use crate::house::{Connection, House, Stage, Step};
 use crate::import;
 use crate::intake::{Listen, Poll};
 use crate::ledger::{Ledger, LedgerError, Probe};
+use crate::model::Models;
 use crate::normalize::{Normalize, redrive};
 use crate::reconcile::Reconcile;
 use crate::sync::Sync;
+use crate::triage::Triage;
 use crate::upkeep::Upkeep;
 use crate::usage;
 use crate::vault::Vaults;
@@ -74,13 +76,39 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
         connections.insert(name.clone(), Connection::new(name.clone(), connector, connection.webhook, callback));
     }
     materials.ledger.store().keep_free(config.ledger.keep_free_bytes);
+    let models = open_models(&config, world, &materials)?;
     Ok(House {
         config,
         ledger: materials.ledger,
         clock: materials.clock,
         connections,
         classifier: materials.classifier,
+        models,
     })
+}
+
+/// How the way out to the language model is called.
+pub const MODEL: &str = "model";
+
+/// The endpoints of the language model: one, and one more for each region that has its own.
+fn open_models(config: &Config, world: &dyn World, materials: &Materials) -> Result<Models, BuildError> {
+    if config.model.provider == Provider::None {
+        return Ok(Models::default());
+    }
+    let open = |base_url: &str| {
+        let key = config.model_key(world).map_err(|problem| BuildError::Secret(Box::new(problem)))?;
+        let outside = Outside {
+            transport: (materials.transport)(MODEL),
+            clock: materials.clock.clone(),
+            vault: (materials.vaults)(MODEL),
+        };
+        let mut settings = config.model.settings.clone();
+        settings.insert("base_url".into(), base_url.into());
+        connectors::model::open(&settings, key, &outside)
+            .map_err(|error| BuildError::Settings { connection: MODEL.into(), error })
+    };
+    let regions = config.model.regions.iter().map(|(region, url)| Ok((region.clone(), open(url)?)));
+    Ok(Models { everywhere: Some(open(&config.model.base_url)?), regions: regions.collect::<Result<_, BuildError>>()? })
 }
 
 /// The vocabularies that name something a text can be about; the others hold the words of judgements.
@@ -106,6 +134,7 @@ pub fn rooms(house: &Arc<House>) -> Vec<Box<dyn Stage>> {
     rooms.push(Box::new(Normalize::new(house.clone())));
     rooms.push(Box::new(Reconcile::new(house.clone())));
     rooms.push(Box::new(Enrich::new(house.clone())));
+    rooms.push(Box::new(Triage::new(house.clone())));
     for (name, connection) in &house.connections {
         if connection.connector.sink().is_some() {
             rooms.push(Box::new(Sync::new(house.clone(), name.clone())));

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::delay::Delay;
 use crate::enrich::Classifier;
 use crate::ledger::{Ledger, LedgerError};
+use crate::model::Models;
 
 /// A room of the house: looks at the ledger, does one bounded piece of work, and says whether there is more.
 ///
@@ -49,6 +50,7 @@ pub struct House {
     pub clock: Arc<dyn Clock>,
     pub connections: BTreeMap<String, Connection>,
     pub classifier: Box<dyn Classifier>,
+    pub models: Models,
 }
 
 impl House {

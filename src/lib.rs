@@ -4,9 +4,9 @@
 //! # The way of the data
 //!
 //! ```text
-//! vendors ─ poll, webhook ─▶ intake ─▶ normalize ─▶ enrich ─▶ sync ─ write ─▶ vendors
-//!                              ▲                                │
-//!                              └─ the records we wrote, edited ◀┘     close ─▶ the customer
+//! vendors ─ poll, webhook ─▶ intake ─▶ normalize ─▶ enrich ─▶ triage ─▶ sync ─ write ─▶ vendors
+//!                              ▲                                           │
+//!                              └────── the records we wrote, edited ◀──────┘     close ─▶ the customer
 //! ```
 //!
 //! One way round. An edit in Airtable or a status that moves in Linear comes in through the same door as a new Intercom
@@ -17,8 +17,9 @@
 //!
 //! - [`intake`] polls, receives, listens, and puts on disk what vendors say; it interprets nothing.
 //! - [`normalize`] draws entities from it with the `from` mappings, and merges what people changed in our records.
-//! - [`enrich`] recognises the customer and suggests tags.
-//! - [`review`] holds the conflicts that a person must decide.
+//! - [`enrich`] recognises the customer and suggests tags, by loopd's own small models.
+//! - [`triage`] judges what has settled: extract, classify, compare, join a theme, weigh; with a language model where there is one.
+//! - [`review`] holds what a person must decide, takes their word, and knows how well models have stood.
 //! - [`sync`] compares what each outside record should be with what was agreed, and writes the difference.
 //! - [`close`] prepares the answer to the customer, and sends it when a person says so.
 //! - [`reconcile`] lets a changed configuration reach what is in the ledger already.
@@ -33,6 +34,7 @@
 //! - [`ledger`] holds what is true, what both sides agreed on, and what is left to do.
 //! - [`customers`] holds what people judge of customers: who may be one, who is, who is not.
 //! - [`recognise`] says whose a piece of feedback is; [`follow`] what is to be looked at again when an entity has changed.
+//! - [`model`] asks a language model, and lets no answer through that does not hold.
 //! - [`vault`] keeps the grants of people who signed in for a connection.
 //! - [`config`] reads and checks `config.toml`; [`house`] is what each room is handed; [`delay`] how long it
 //!   waits, and [`pause`] how a command does.
@@ -54,6 +56,7 @@ pub mod import;
 pub mod intake;
 pub mod ledger;
 pub mod mapping;
+pub mod model;
 pub mod normalize;
 pub mod pause;
 pub mod plan;
@@ -67,6 +70,7 @@ pub mod schema;
 pub mod setup;
 pub mod sync;
 pub mod telemetry;
+pub mod triage;
 pub mod trial;
 pub mod upkeep;
 pub mod usage;

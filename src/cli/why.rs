@@ -139,5 +139,6 @@ fn word(what: What) -> &'static str {
         What::Decided => "decided",
         What::Merged => "merged",
         What::Parted => "parted",
+        What::Reviewed => "reviewed",
     }
 }

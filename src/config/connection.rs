@@ -155,7 +155,7 @@ fn read_schedules(item: &Item<'_, '_>, zone: Tz) -> BTreeMap<String, Schedule> {
 }
 
 /// Its problems never show the line: somebody may have written the secret itself.
-fn read_secret(item: &Item<'_, '_>, folder: &Path) -> Option<SecretRef> {
+pub(super) fn read_secret(item: &Item<'_, '_>, folder: &Path) -> Option<SecretRef> {
     const MEND: &str = "write { env = \"VARIABLE\" }, { file = \"/path\" } or { credential = \"NAME\" }";
     let refuse = |what: &str| {
         item.doc.note(item.problem(what).mend(MEND).without_excerpt());

@@ -131,6 +131,10 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
         close: parsed.close,
         customers: parsed.customers,
         enrich: parsed.enrich,
+        model: parsed.model,
+        tasks: parsed.tasks,
+        triage: parsed.triage,
+        review: parsed.review,
         usage: parsed.usage,
         warnings: Vec::new(),
     };

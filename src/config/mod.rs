@@ -6,6 +6,7 @@
 
 mod check;
 mod connection;
+mod judge;
 mod load;
 mod parse;
 mod schedule;
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 pub use check::check;
 pub use connection::{Connection, SecretRef};
+pub use judge::{Mode, ModelConfig, Price, Provider, ReviewConfig, TaskConfig, TriageConfig};
 pub use load::{EXAMPLE, SHIPPED, examine, ledger_path, load, load_text};
 pub use schedule::Schedule;
 pub use starter::{routes, starter};
@@ -32,7 +34,7 @@ pub use world::{Machine, World};
 use crate::mapping::{Expression, MapError, Mappings};
 pub use crate::mapping::{Place, Problem};
 use crate::schema::domain::is_mail_provider;
-use crate::schema::{Alias, AliasKind, EntityKind};
+use crate::schema::{Alias, AliasKind, EntityKind, Task};
 
 /// A whole configuration. It has been parsed and wired: every name in it leads somewhere.
 #[derive(Debug)]
@@ -51,6 +53,10 @@ pub struct Config {
     pub close: CloseConfig,
     pub customers: CustomersConfig,
     pub enrich: EnrichConfig,
+    pub model: ModelConfig,
+    pub tasks: BTreeMap<Task, TaskConfig>,
+    pub triage: TriageConfig,
+    pub review: ReviewConfig,
     pub usage: UsageConfig,
     pub mappings: Mappings,
     /// What loading found that is worth telling but stops nothing.
@@ -205,6 +211,16 @@ pub struct UsageConfig {
     pub days: u32,
     /// How long the ids of events are kept, by which one that is sent again is known.
     pub dedupe_days: u32,
+}
+
+impl Config {
+    /// How a task is done.
+    ///
+    /// # Panics
+    /// Never: every task has its section in the example, which is the defaults.
+    pub fn task(&self, task: Task) -> &TaskConfig {
+        self.tasks.get(&task).expect("every task has its defaults")
+    }
 }
 
 /// Which entities go where.

@@ -9,13 +9,14 @@ use chrono_tz::Tz;
 use connectors::public::Network;
 
 use super::connection::{self, Connection, read_schedule, read_zone};
+use super::judge;
 use super::{
-    AuthConfig, CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat, Route,
-    Rules, SyncConfig, Term, Tier, UsageConfig,
+    AuthConfig, CloseConfig, CustomersConfig, EnrichConfig, HttpConfig, LedgerConfig, LogConfig, LogFormat,
+    ModelConfig, ReviewConfig, Route, Rules, SyncConfig, TaskConfig, Term, Tier, TriageConfig, UsageConfig,
 };
 use crate::mapping::source::{Item, Section};
 use crate::mapping::{Template, expression, read_ends, read_entity};
-use crate::schema::{Alias, AliasKind};
+use crate::schema::{Alias, AliasKind, Task};
 
 /// Everything but the mappings.
 pub(super) struct Parsed {
@@ -28,6 +29,10 @@ pub(super) struct Parsed {
     pub(super) close: CloseConfig,
     pub(super) customers: CustomersConfig,
     pub(super) enrich: EnrichConfig,
+    pub(super) model: ModelConfig,
+    pub(super) tasks: BTreeMap<Task, TaskConfig>,
+    pub(super) triage: TriageConfig,
+    pub(super) review: ReviewConfig,
     pub(super) usage: UsageConfig,
     pub(super) vocabularies: BTreeMap<String, Vec<Term>>,
     pub(super) connections: BTreeMap<String, Connection>,
@@ -39,31 +44,31 @@ pub(super) struct Parsed {
 }
 
 /// A user's section over the example's.
-struct Over<'d, 't> {
-    user: Option<Section<'d, 't>>,
-    base: Option<Section<'d, 't>>,
+pub(super) struct Over<'d, 't> {
+    pub(super) user: Option<Section<'d, 't>>,
+    pub(super) base: Option<Section<'d, 't>>,
 }
 
 impl<'d, 't> Over<'d, 't> {
-    fn get(&self, key: &str) -> Option<Item<'d, 't>> {
+    pub(super) fn get(&self, key: &str) -> Option<Item<'d, 't>> {
         let user = self.user.as_ref().and_then(|section| section.get(key));
         let base = self.base.as_ref().and_then(|section| section.get(key));
         user.or(base)
     }
 
     /// What `read` makes of the user's value; of the example's where there is none, or it is wrong (which is noted).
-    fn read<T>(&self, key: &str, read: impl Fn(&Item<'d, 't>) -> Option<T>) -> Option<T> {
+    pub(super) fn read<T>(&self, key: &str, read: impl Fn(&Item<'d, 't>) -> Option<T>) -> Option<T> {
         let user = self.user.as_ref().and_then(|section| section.get(key));
         let base = self.base.as_ref().and_then(|section| section.get(key));
         user.as_ref().and_then(&read).or_else(|| base.as_ref().and_then(&read))
     }
 
-    fn section(&self, key: &str) -> Over<'d, 't> {
+    pub(super) fn section(&self, key: &str) -> Over<'d, 't> {
         let inner = |section: &Option<Section<'d, 't>>| section.as_ref().and_then(|section| section.section(key));
         Over { user: inner(&self.user), base: inner(&self.base) }
     }
 
-    fn done(&self) {
+    pub(super) fn done(&self) {
         if let Some(user) = &self.user {
             user.done();
         }
@@ -85,6 +90,10 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     let close = read_close(&root.section("close"))?;
     let customers = read_customers(&root.section("customers"), folder)?;
     let enrich = read_enrich(&root.section("enrich"))?;
+    let model = judge::read_model(&root.section("model"), folder)?;
+    let tasks = judge::read_tasks(&root.section("tasks"))?;
+    let triage = judge::read_triage(&root.section("triage"))?;
+    let review = judge::read_review(&root.section("review"))?;
     let usage = read_usage(&root.section("usage"))?;
     let vocabularies = read_vocabularies(&root.section("vocabularies"));
     let mappings = root.section("mappings");
@@ -109,6 +118,10 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
         close,
         customers,
         enrich,
+        model,
+        tasks,
+        triage,
+        review,
         usage,
         vocabularies,
         connections: read,
@@ -119,13 +132,13 @@ pub(super) fn parse<'d, 't>(user: Section<'d, 't>, base: Section<'d, 't>, folder
     })
 }
 
-fn count(over: &Over<'_, '_>, key: &str, allowed: std::ops::RangeInclusive<u32>) -> Option<u32> {
+pub(super) fn count(over: &Over<'_, '_>, key: &str, allowed: std::ops::RangeInclusive<u32>) -> Option<u32> {
     let allowed = u64::from(*allowed.start())..=u64::from(*allowed.end());
     over.read(key, |item| item.integer(allowed.clone())).and_then(|value| u32::try_from(value).ok())
 }
 
 /// A text that may be empty, for "none".
-fn optional(over: &Over<'_, '_>, key: &str) -> Option<String> {
+pub(super) fn optional(over: &Over<'_, '_>, key: &str) -> Option<String> {
     over.read(key, Item::string).filter(|text| !text.trim().is_empty())
 }
 

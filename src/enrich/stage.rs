@@ -14,9 +14,10 @@ use super::{Suggestion, Text};
 use crate::customers;
 use crate::follow::{follow, records};
 use crate::house::{House, Stage, Step, Stop};
-use crate::ledger::{Claim, ENRICH, Entry, LedgerError, Tx, What, When};
+use crate::ledger::{Claim, ENRICH, Entry, LedgerError, TRIAGE, Tx, What, When};
 use crate::recognise::recognise;
 use crate::schema::{Body, Entity, EntityId, Feedback, Path, Verdict};
+use crate::triage;
 
 /// Items a step.
 const BATCH: usize = 16;
@@ -147,6 +148,7 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Su
             let verdict = Verdict {
                 value: said,
                 model: house.classifier.name().to_owned(),
+                prompt: None,
                 confidence: suggestion.confidence,
                 at: house.now(),
                 because: suggestion.because.clone(),
@@ -158,6 +160,12 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Su
         .map_err(|error| LedgerError::Bug(format!("a suggestion does not fit the schema: {error}")))?;
     if after != before {
         tx.put_entity(&after)?;
+    }
+    if let Some(feedback) = after.as_feedback()
+        && !feedback.withdrawn
+        && tx.triaged(id)?.done.get("text") != Some(&triage::digest(feedback))
+    {
+        tx.queue(TRIAGE, 0, id.as_bytes(), When::Settled(house.config.triage.settle), house.now())?;
     }
     // Also when nothing changed here: the room before has queued only this.
     follow(house, tx, &after, Some(&before), When::Now)

@@ -4,7 +4,7 @@ use super::store::{Batch, Store, Tree};
 use super::{LedgerError, StoreError, decode, encode, keys};
 
 /// What this version writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 const KEY: &str = "format";
 
@@ -14,6 +14,8 @@ pub(super) type Step = fn(&dyn Store) -> Result<Batch, LedgerError>;
 /// `STEPS[n]` leads from format n + 1 to n + 2.
 const STEPS: &[Step] = &[
     // Usage has trees of its own, which a loopd before them would leave behind when it compacts: nothing else changes.
+    |_| Ok(Batch::default()),
+    // So has judgement.
     |_| Ok(Batch::default()),
 ];
 

@@ -8,6 +8,7 @@
 //! - Entities are never made up: a link without its entity, or an inverse that disagrees, is corruption
 //!   ([`verify`] looks for it).
 
+mod judged;
 mod keys;
 mod look;
 mod mark;
@@ -37,6 +38,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::Notify;
 
+pub use judged::{Answer, Packed, Proposal, ProposalState, Proposed, Review, Spent, Standing, Triaged};
 pub use memory_store::{MemoryStore, Overlay};
 pub use place::stands;
 pub use records::{
@@ -56,6 +58,8 @@ use crate::schema::{Entity, EntityId};
 pub const NORMALIZE: &str = "normalize";
 /// The lane of feedback that a model should look at.
 pub const ENRICH: &str = "enrich";
+/// The lane of feedback to be judged.
+pub const TRIAGE: &str = "triage";
 
 /// Records to read one by one.
 pub fn fetch_lane(connection: &str) -> String {

@@ -302,6 +302,8 @@ pub enum What {
     Merged,
     /// What was one customer became two.
     Parted,
+    /// A person said what they hold of a model's verdict.
+    Reviewed,
 }
 
 /// A message that waits for a person, or is on its way.

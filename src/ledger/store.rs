@@ -60,11 +60,27 @@ pub enum Tree {
     Pairs,
     /// Customers by what is left of their names when case, signs and legal forms are taken away.
     Alike,
+    /// What texts are near to, as numbers: by the space that they lie in, then by entity.
+    Vectors,
+    /// The middle of each theme, by space and theme.
+    Centroids,
+    /// What was judged of each entity, of which text: nothing is judged twice.
+    Triaged,
+    /// What models answered, by the digest of what they were asked.
+    Answers,
+    /// What models cost, by day, task and model.
+    Spent,
+    /// What people said of a model's verdicts, by entity and path.
+    Reviews,
+    /// How well verdicts have stood, by task, category and segment.
+    Standings,
+    /// What models propose and only a person, or earned trust, does: merges and splits.
+    Proposals,
     Meta,
 }
 
 impl Tree {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 37] = [
         Self::Inbox,
         Self::Raw,
         Self::Seen,
@@ -93,6 +109,14 @@ impl Tree {
         Self::Counted,
         Self::Pairs,
         Self::Alike,
+        Self::Vectors,
+        Self::Centroids,
+        Self::Triaged,
+        Self::Answers,
+        Self::Spent,
+        Self::Reviews,
+        Self::Standings,
+        Self::Proposals,
         Self::Meta,
     ];
 
@@ -126,6 +150,14 @@ impl Tree {
             Self::Counted => "counted",
             Self::Pairs => "pairs",
             Self::Alike => "alike",
+            Self::Vectors => "vectors",
+            Self::Centroids => "centroids",
+            Self::Triaged => "triaged",
+            Self::Answers => "answers",
+            Self::Spent => "spent",
+            Self::Reviews => "reviews",
+            Self::Standings => "standings",
+            Self::Proposals => "proposals",
             Self::Meta => "meta",
         }
     }

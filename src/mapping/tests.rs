@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::types::{self, TURN, Type};
 use super::*;
 use crate::schema::{
-    Alias, AliasKind, Author, Body, Customer, Decision, Entity, EntityId, Feedback, Merge, Origin, Status, Tags, Theme,
-    Turn, Verdict,
+    Alias, AliasKind, Author, Body, Customer, Decision, Entity, EntityId, Feedback, Job, Merge, Origin, Quote, Risk,
+    Status, Tags, Theme, Turn, Verdict,
 };
 
 fn problems(text: &str) -> Vec<Problem> {
@@ -56,7 +56,7 @@ fn full() -> [Entity; 3] {
     let origin = Some(Origin { connection: "a".into(), collection: "b".into(), id: "c".into(), url: text() });
     let alias = Alias::new(AliasKind::Domain, "example.com").expect("a domain");
     let decided = [("status".to_owned(), Decision { by: "cli".into(), at })];
-    let verdict = Verdict { value: json!("bug"), model: "m".into(), confidence: 0.5, at, because: None };
+    let verdict = Verdict { value: json!("bug"), model: "m".into(), prompt: None, confidence: 0.5, at, because: None };
     let feedback = Feedback {
         source: text(),
         origin: origin.clone(),
@@ -92,6 +92,12 @@ fn full() -> [Entity; 3] {
         decided: decided.clone().into(),
         withdrawn: true,
         merged_from: vec![id],
+        part_of: Some(id),
+        quote: Some(Quote::default()),
+        duplicate_of: Some(id),
+        job: Some(Job::default()),
+        risk: Some(Risk::default()),
+        reviewed: true,
     };
     let customer = Customer {
         name: text(),
@@ -123,6 +129,9 @@ fn full() -> [Entity; 3] {
         owner: text(),
         decided: decided.into(),
         withdrawn: true,
+        job: Some(Job::default()),
+        merged_into: Some(id),
+        split_from: Some(id),
     };
     [Body::Feedback(Box::new(feedback)), Body::Customer(Box::new(customer)), Body::Theme(Box::new(theme))]
         .map(|body| Entity { id, body })

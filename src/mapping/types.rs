@@ -82,6 +82,12 @@ const FEEDBACK: &[Field] = &[
     field("decided", Type::Engine, Set::Engine),
     field("withdrawn", Type::Flag, Set::Engine),
     field("merged_from", Type::Engine, Set::Engine),
+    field("part_of", Type::Entity(EntityKind::Feedback), Set::Engine),
+    field("quote", Type::Engine, Set::Engine),
+    field("duplicate_of", Type::Entity(EntityKind::Feedback), Set::People),
+    field("job", Type::Engine, Set::Engine),
+    field("risk", Type::Engine, Set::Engine),
+    field("reviewed", Type::Flag, Set::People),
 ];
 
 const CUSTOMER: &[Field] = &[
@@ -125,6 +131,9 @@ const THEME: &[Field] = &[
     field("owner", Type::Text, Set::Anyone),
     field("decided", Type::Engine, Set::Engine),
     field("withdrawn", Type::Flag, Set::Engine),
+    field("job", Type::Engine, Set::Engine),
+    field("merged_into", Type::Entity(EntityKind::Theme), Set::Engine),
+    field("split_from", Type::Entity(EntityKind::Theme), Set::Engine),
 ];
 
 /// A contribution to a thread, as a `[part_of]` mapping draws it.
@@ -213,6 +222,9 @@ pub(crate) fn readable(kind: EntityKind, keys: &[&str]) -> bool {
         "origin",
         "hints",
         "thread",
+        "quote",
+        "job",
+        "risk",
         "aliases",
         "derived.urls",
         "derived.customer_links",

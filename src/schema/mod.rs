@@ -6,6 +6,7 @@
 mod alias;
 pub mod domain;
 mod id;
+mod judgement;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 pub use alias::{Alias, AliasKind};
 pub use id::EntityId;
+pub use judgement::{Job, Quote, Risk, RiskReason, Task};
 pub use path::{Path, PathError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,9 +134,12 @@ impl Entity {
     /// The entities that this one names.
     pub fn refers_to(&self) -> Vec<EntityId> {
         match &self.body {
-            Body::Feedback(feedback) => feedback.customer.into_iter().chain(feedback.theme).collect(),
+            Body::Feedback(feedback) => [feedback.customer, feedback.theme, feedback.part_of, feedback.duplicate_of]
+                .into_iter()
+                .flatten()
+                .collect(),
             Body::Customer(customer) => customer.merged.iter().map(|merge| merge.into).collect(),
-            Body::Theme(_) => Vec::new(),
+            Body::Theme(theme) => theme.merged_into.into_iter().collect(),
         }
     }
 
@@ -210,6 +215,22 @@ pub struct Feedback {
     /// Customers whose it was until they were merged into another, oldest first: it goes back when they are parted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<EntityId>,
+    /// The conversation that it was extracted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<EntityId>,
+    /// Where it was said there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+    /// The item that stands for it: one fix, or one feature, closes both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<EntityId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// A person has looked at what models suggested, and lets it stand.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reviewed: bool,
 }
 
 /// Where something came from.
@@ -293,8 +314,11 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub value: Value,
-    /// Which model and version, or which prompt and version.
+    /// Which model and version.
     pub model: String,
+    /// Which prompt and version: `classify/1`. None: a model that needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// 0 to 1: how often the model is right when it says so, as measured.
     pub confidence: f64,
     pub at: DateTime<Utc>,
@@ -394,4 +418,12 @@ pub struct Theme {
     pub owner: Option<String>,
     pub decided: BTreeMap<String, Decision>,
     pub withdrawn: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+    /// It lives on in another theme.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<EntityId>,
+    /// The theme that it was split from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_from: Option<EntityId>,
 }

@@ -20,7 +20,7 @@ fn the_example_is_the_defaults_and_names_every_setting() {
                 &config.close,
                 &config.customers,
                 &config.enrich,
-                &config.usage,
+                (&config.usage, &config.model, &config.tasks, &config.triage, &config.review),
                 &config.auth
             )
         )
@@ -29,7 +29,7 @@ fn the_example_is_the_defaults_and_names_every_setting() {
     assert_eq!(
         shown(&empty),
         shown(&good(
-            "[ledger]\n[http]\n[sync]\n[close]\n[customers]\n[enrich]\n[vocabularies]\n[mappings]\n[log]\n[usage]\n[auth]"
+            "[ledger]\n[http]\n[sync]\n[close]\n[customers]\n[enrich]\n[vocabularies]\n[mappings]\n[log]\n[usage]\n[auth]\n[model]\n[tasks]\n[triage]\n[review]"
         ))
     );
     assert!(example.connections.is_empty() && example.routes.is_empty());
