@@ -4,12 +4,15 @@
 //! explicit cues, embedded in the program, and the configured vocabularies. How it was trained, on what, and how well it does
 //! on text that it has not seen is in `weights/README.md` and `weights/REPORT.md`; `examples/train_offline_model` makes them.
 
+pub mod apply;
 pub mod classify;
 pub mod cues;
+pub mod embed;
 pub mod features;
 mod language;
 pub mod model;
 pub mod reading;
+pub mod sentences;
 pub mod stage;
 #[cfg(test)]
 mod tests;

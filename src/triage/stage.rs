@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Outcome, digest};
+use super::{Outcome, classify, digest, embed, extract};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, LedgerError, TRIAGE, When};
-use crate::schema::EntityId;
+use crate::schema::{Body, EntityId, Feedback};
 
 /// Items a step.
 const BATCH: usize = 8;
@@ -40,11 +40,13 @@ impl Stage for Triage {
         if claims.is_empty() {
             return Ok(Step::Idle { until: house.ledger.next_due(TRIAGE, RANKS)? });
         }
-        for claim in claims {
-            match work(house, &claim).await {
+        // Each item has its own slot and its own commits; a model answers several as fast as one.
+        let works = claims.iter().map(|claim| async move { (claim, work(house, claim).await) });
+        for (claim, done) in futures::future::join_all(works).await {
+            match done {
                 Err(error @ (LedgerError::Corrupt { .. } | LedgerError::Bug(_))) => {
                     tracing::error!(%error, "an item could not be judged; it is left as it is");
-                    finish(house, &claim)?;
+                    finish(house, claim)?;
                 }
                 done => done?,
             }
@@ -73,18 +75,40 @@ async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
 
 /// Every step that is due for an item; when to come back for those that must wait.
 async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, LedgerError> {
-    let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
-    let Some(feedback) = entity.as_feedback() else { return Ok(None) };
-    if feedback.withdrawn {
+    let Some(feedback) = read(house, id)? else {
+        extract::withdraw(house, id)?;
         return Ok(None);
+    };
+    let said = digest(&feedback);
+    let mut later = Later::default();
+    later.note(extract::step(house, id, &feedback).await?);
+    later.note(classify::step(house, id, &feedback).await?);
+    // A conversation speaks through its items.
+    if !extract::is_conversation(house, &feedback) {
+        later.note(embed::step(house, id, &feedback).await?);
     }
-    let said = digest(feedback);
-    let later: Option<DateTime<Utc>> = None;
-    let _ = Outcome::Done;
-    house.ledger.transact(|tx| {
-        let mut triaged = tx.triaged(id)?;
-        triaged.done.insert("text".into(), said);
-        tx.put_triaged(id, &triaged)
-    })?;
-    Ok(later)
+    if later.0.is_none() {
+        house.ledger.transact(|tx| super::mark_as(tx, id, "text", said))?;
+    }
+    Ok(later.0)
+}
+
+fn read(house: &House, id: EntityId) -> Result<Option<Box<Feedback>>, LedgerError> {
+    let entity = house.ledger.entity(id)?;
+    Ok(entity.and_then(|entity| match entity.body {
+        Body::Feedback(feedback) if !feedback.withdrawn => Some(feedback),
+        _ => None,
+    }))
+}
+
+/// The first moment at which something that had to wait may go on.
+#[derive(Default)]
+struct Later(Option<DateTime<Utc>>);
+
+impl Later {
+    fn note(&mut self, outcome: Outcome) {
+        if let Outcome::Later(until) = outcome {
+            self.0 = Some(self.0.map_or(until, |before| before.min(until)));
+        }
+    }
 }

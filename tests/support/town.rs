@@ -31,8 +31,13 @@ impl Machine for NoMachine {
     fn read(&self, path: &Path) -> std::io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
-    fn list(&self, folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-        Ok(self.files.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
+    fn list(&self, folder: &Path, extension: &str) -> std::io::Result<Vec<PathBuf>> {
+        Ok(self
+            .files
+            .keys()
+            .filter(|path| path.parent() == Some(folder) && path.extension().is_some_and(|own| own == extension))
+            .cloned()
+            .collect())
     }
     fn env(&self, name: &str) -> Option<String> {
         Some(match name {
