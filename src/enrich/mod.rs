@@ -22,7 +22,7 @@ pub use classify::Offline;
 pub use vocabulary::{Term, Vocabulary};
 
 /// What there is to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Text {
     /// Empty where there is none.
     pub title: String,

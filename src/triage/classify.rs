@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{Outcome, digest, names, text};
-use crate::enrich::Suggestion;
 use crate::enrich::apply::{By, apply};
+use crate::enrich::{Suggestion, Text};
 use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{LedgerError, When};
@@ -33,33 +33,17 @@ pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Ou
     if house.ledger.triaged(id)?.done.get(Task::Classify.name()) == Some(&asked_for) {
         return Ok(Outcome::Done);
     }
-    let text = text(feedback);
-    let whole = if text.title.is_empty() { text.body.clone() } else { format!("{}\n\n{}", text.title, text.body) };
-    if whole.trim().is_empty() {
+    let reading = Reading {
+        text: text(feedback),
+        source: feedback.source.clone(),
+        region: super::region(house, feedback)?,
+        names: names(house, feedback)?,
+        examples: review_examples(house, feedback)?,
+    };
+    if reading.whole().trim().is_empty() {
         return Ok(Outcome::Done);
     }
-    let original = whole.clone();
-    let check = move |value: &Value| match value["because"].as_str().map(str::trim) {
-        Some(because) if !because.is_empty() && quote::find(&original, because).is_none() => {
-            Err("`because` is not in the text: copy it exactly".to_owned())
-        }
-        _ => Ok(()),
-    };
-    let question = Question {
-        task: Task::Classify,
-        subject: Some(id),
-        region: super::region(house, feedback)?,
-        data: vec![("text", whole)],
-        context: json!({
-            "source": feedback.source.as_deref().unwrap_or("unknown"),
-            "vocabularies": vocabularies(house),
-            "themes": [],
-        }),
-        examples: review_examples(house, feedback)?,
-        names: names(house, feedback)?,
-        check: &check,
-    };
-    let answered = match model::ask(house, &question).await? {
+    let answered = match ask(house, Some(id), &reading).await? {
         Asked::Alone => return Ok(Outcome::Done),
         Asked::Later(until) => return Ok(Outcome::Later(until)),
         Asked::Answered(answered) => Some(answered),
@@ -91,6 +75,71 @@ pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Ou
         super::mark(tx, id, Task::Classify, asked_for)
     })?;
     Ok(Outcome::Done)
+}
+
+/// What a model is given of an item.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Reading {
+    pub text: Text,
+    pub source: Option<String>,
+    pub region: Option<String>,
+    /// Known names that may stand in the text.
+    pub names: Vec<String>,
+    pub examples: Vec<model::Example>,
+}
+
+impl Reading {
+    /// Title and words.
+    pub fn whole(&self) -> String {
+        match self.text.title.as_str() {
+            "" => self.text.body.clone(),
+            title => format!("{title}\n\n{}", self.text.body),
+        }
+    }
+}
+
+/// Asks for the tags of one text.
+///
+/// # Errors
+/// The ledger's.
+pub async fn ask(house: &House, subject: Option<EntityId>, reading: &Reading) -> Result<Asked, LedgerError> {
+    model::ask(house, &question(house, subject, reading, &Holds(reading.whole()).check())).await
+}
+
+/// Whether what decided stands in the text.
+struct Holds(String);
+
+impl Holds {
+    fn check(self) -> impl Fn(&Value) -> Result<(), String> + Send + Sync {
+        move |value| match value["because"].as_str().map(str::trim) {
+            Some(because) if !because.is_empty() && quote::find(&self.0, because).is_none() => {
+                Err("`because` is not in the text: copy it exactly".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn question<'a>(
+    house: &House,
+    subject: Option<EntityId>,
+    reading: &Reading,
+    check: &'a (dyn Fn(&Value) -> Result<(), String> + Send + Sync),
+) -> Question<'a> {
+    Question {
+        task: Task::Classify,
+        subject,
+        region: reading.region.clone(),
+        data: vec![("text", reading.whole())],
+        context: json!({
+            "source": reading.source.as_deref().unwrap_or("unknown"),
+            "vocabularies": vocabularies(house),
+            "themes": [],
+        }),
+        examples: reading.examples.clone(),
+        names: reading.names.clone(),
+        check,
+    }
 }
 
 /// Each value that was said, with how sure the model is of it.

@@ -6,6 +6,7 @@
 //! - No step decides what is people's: priority, roadmap status, messages to customers, closing as won't do.
 //! - Where no model answers, loopd's own models and rules do; what must wait waits alone.
 
+pub mod backtest;
 pub mod classify;
 pub mod embed;
 pub mod extract;
@@ -96,4 +97,16 @@ fn mark_as(tx: &mut Tx<'_>, id: EntityId, name: &str, asked_for: u64) -> Result<
 fn unanswered(id: EntityId, task: Task, why: &str) {
     let item = id.short(crate::schema::EntityKind::Feedback);
     tracing::warn!(%item, task = task.name(), %why, "no model gave an answer that holds: left to a person");
+}
+
+/// All of the configuration that decides by whom and how items are judged.
+pub fn judged_by(house: &House) -> impl serde::Serialize {
+    let tasks: Vec<String> =
+        house.config.tasks.iter().map(|(task, config)| format!("{} {config:?}", task.name())).collect();
+    (
+        tasks,
+        format!("{:?}", house.config.model.provider),
+        embed::space(house).to_owned(),
+        format!("{:?}", house.config.triage),
+    )
 }

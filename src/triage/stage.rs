@@ -12,7 +12,8 @@ use crate::schema::{Body, EntityId, Feedback};
 
 /// Items a step.
 const BATCH: usize = 8;
-const RANKS: u8 = 1;
+/// What was just said, then what is looked at again.
+const RANKS: u8 = 2;
 
 pub struct Triage {
     house: Arc<House>,
@@ -69,7 +70,7 @@ async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
     // Only what must wait waits: what was done is in the books.
     house.ledger.transact(|tx| {
         tx.finish(TRIAGE, &claim.item, claim.slot.stamp, house.now())?;
-        tx.queue(TRIAGE, 0, &claim.item, When::At(later), house.now())
+        tx.queue(TRIAGE, claim.slot.rank, &claim.item, When::At(later), house.now())
     })
 }
 
