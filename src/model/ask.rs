@@ -36,7 +36,7 @@ pub async fn ask(house: &House, question: &Question<'_>) -> Result<Asked, Ledger
     let Some(model) = house.models.of(question.region.as_deref()) else { return Ok(Asked::Alone) };
     let Some(prompt) = house.config.prompts.get(question.task, &config.prompt) else { return Ok(Asked::Alone) };
     let examples = json!(question.examples);
-    let asking = match prepare(&house.config.model, prompt, question, &examples) {
+    let asking = match prepare(prompt, question, &examples) {
         Ok(asking) => asking,
         Err(why) => return Ok(Asked::Unanswered(why)),
     };
@@ -75,12 +75,7 @@ pub(super) struct Asking<'a> {
 }
 
 /// Masks, fences and renders.
-pub(super) fn prepare<'a>(
-    _config: &ModelConfig,
-    prompt: &'a Prompt,
-    question: &Question<'_>,
-    examples: &Value,
-) -> Result<Asking<'a>, String> {
+pub(super) fn prepare<'a>(prompt: &'a Prompt, question: &Question<'_>, examples: &Value) -> Result<Asking<'a>, String> {
     let shown: Vec<&str> = question.examples.iter().map(|example| example.text.as_str()).collect();
     let texts = question.data.iter().map(|(_, text)| text.as_str()).chain(shown.iter().copied());
     let mask = Mask::of(texts, &question.names);
@@ -136,6 +131,9 @@ async fn one(
             return Ok(Tried::Good(Answered { value, model: kept.model, prompt: asking.prompt.name() }));
         }
     }
+    if let Some(until) = house.models.held(&key, house.now()) {
+        return Ok(Tried::Later(until));
+    }
     let mut user = asking.rendered.user.clone();
     let mut last = String::new();
     // The second time, with what was wrong the first.
@@ -175,6 +173,50 @@ fn request(asking: &Asking<'_>, name: &str, user: &str) -> ChatRequest {
         seed: Some(0),
         cache_key: Some(format!("loopd-{}", asking.prompt.name())),
     }
+}
+
+/// The question as the first model of its task would get it, with what its answer is kept under; `None`: there is nobody to ask
+/// for it in a batch, or it is answered.
+///
+/// # Errors
+/// The ledger's.
+pub fn in_advance(house: &House, question: &Question<'_>) -> Result<Option<(String, ChatRequest)>, LedgerError> {
+    let config = house.config.task(question.task);
+    let own = question.region.as_ref().is_some_and(|region| house.models.regions.contains_key(region));
+    let (Some(prompt), Some(name)) = (house.config.prompts.get(question.task, &config.prompt), config.models.first())
+    else {
+        return Ok(None);
+    };
+    if config.mode == Mode::Off || own {
+        return Ok(None);
+    }
+    let Ok(asking) = prepare(prompt, question, &json!(question.examples)) else { return Ok(None) };
+    let name = house.config.model.named(name);
+    let key = key(&asking, name);
+    if house.ledger.answer(&key)?.is_some() {
+        return Ok(None);
+    }
+    let user = asking.rendered.user.clone();
+    Ok(Some((key, request(&asking, name, &user))))
+}
+
+/// How many of these questions, at half the price, the budget bears.
+///
+/// # Errors
+/// The ledger's.
+pub fn within_budget<'a>(house: &House, requests: impl Iterator<Item = &'a ChatRequest>) -> Result<usize, LedgerError> {
+    let (mut sum, mut count) = (0, 0);
+    let estimates: Vec<u64> =
+        requests.map(|request| estimate(&house.config.model, &request.model, request).div_ceil(2)).collect();
+    for piece in estimates.chunks(100) {
+        let more: u64 = piece.iter().sum();
+        if spent(house, sum + more)?.is_some() {
+            break;
+        }
+        sum += more;
+        count += piece.len();
+    }
+    Ok(count)
 }
 
 /// What was asked, of whom: the same gets the same answer.
@@ -302,12 +344,24 @@ pub fn price(config: &ModelConfig, model: &str, tokens: Tokens) -> u64 {
 /// # Errors
 /// The ledger's.
 pub fn spend(house: &House, task: &str, model: &str, tokens: Tokens) -> Result<(), LedgerError> {
+    enter(house, task, model, tokens, 1)
+}
+
+/// The same of a question in a batch, which is billed at half (docs: batch processing, 2026-11-23).
+///
+/// # Errors
+/// The ledger's.
+pub fn spend_batch(house: &House, task: Task, model: &str, tokens: Tokens) -> Result<(), LedgerError> {
+    enter(house, task.name(), model, tokens, 2)
+}
+
+fn enter(house: &House, task: &str, model: &str, tokens: Tokens, part: u64) -> Result<(), LedgerError> {
     let more = Spent {
         calls: 1,
         input_tokens: tokens.input,
         cached_tokens: tokens.cached,
         output_tokens: tokens.output,
-        micro_usd: price(&house.config.model, model, tokens),
+        micro_usd: price(&house.config.model, model, tokens).div_ceil(part),
         ..Spent::default()
     };
     let day = today(house);

@@ -16,15 +16,15 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use connectors::model::Model;
 use serde_json::Value;
 
-pub use ask::{Example, MODEL, ask, confidence, fail, may_spend, price, spend};
+pub use ask::{Example, MODEL, ask, confidence, fail, in_advance, may_spend, price, spend, spend_batch, within_budget};
 
 use crate::delay::Delay;
 use crate::schema::{EntityId, Task};
@@ -48,7 +48,14 @@ struct Gate {
     trouble: Option<DateTime<Utc>>,
     delay: Delay,
     shut: bool,
+    /// Questions of a batch that is under way, and when to come back for them.
+    held: BTreeSet<String>,
+    held_until: Option<DateTime<Utc>>,
+    gathered: Option<DateTime<Utc>>,
 }
+
+/// How often what waits is counted for a batch.
+const GATHER: TimeDelta = TimeDelta::minutes(1);
 
 impl Models {
     pub fn new(everywhere: Option<Arc<dyn Model>>, regions: BTreeMap<String, Arc<dyn Model>>) -> Self {
@@ -92,6 +99,36 @@ impl Models {
         gate.until = None;
         gate.trouble = None;
         std::mem::take(&mut gate.shut)
+    }
+
+    /// These questions are answered by a batch: nobody asks them before this.
+    pub fn hold(&self, keys: &[String], until: DateTime<Utc>) {
+        let mut gate = self.gate();
+        if gate.held.len() != keys.len() {
+            gate.held = keys.iter().cloned().collect();
+        }
+        gate.held_until = Some(until);
+    }
+
+    pub fn let_go(&self) {
+        let mut gate = self.gate();
+        gate.held.clear();
+        gate.held_until = None;
+    }
+
+    fn held(&self, key: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let gate = self.gate();
+        gate.held_until.filter(|until| *until > now && gate.held.contains(key))
+    }
+
+    /// Whether it is time again to see whether enough waits for a batch.
+    pub fn may_gather(&self, now: DateTime<Utc>) -> bool {
+        let mut gate = self.gate();
+        let may = gate.gathered.is_none_or(|before| now - before >= GATHER);
+        if may {
+            gate.gathered = Some(now);
+        }
+        may
     }
 
     /// Holds what a question may cost until its answer is in the books.

@@ -27,19 +27,11 @@ const SUREST: f64 = 0.98;
 /// # Errors
 /// The ledger's.
 pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Outcome, LedgerError> {
-    let config = house.config.task(Task::Classify);
-    let said = digest(feedback);
-    let asked_for = crate::ledger::digest(&(said, &config.prompt, &config.models))?;
+    let (said, asked_for) = (digest(feedback), asked_for(house, feedback)?);
     if house.ledger.triaged(id)?.done.get(Task::Classify.name()) == Some(&asked_for) {
         return Ok(Outcome::Done);
     }
-    let reading = Reading {
-        text: text(feedback),
-        source: feedback.source.clone(),
-        region: super::region(house, feedback)?,
-        names: names(house, feedback)?,
-        examples: review_examples(house, feedback)?,
-    };
+    let reading = read(house, feedback)?;
     if reading.whole().trim().is_empty() {
         return Ok(Outcome::Done);
     }
@@ -104,6 +96,40 @@ impl Reading {
 /// The ledger's.
 pub async fn ask(house: &House, subject: Option<EntityId>, reading: &Reading) -> Result<Asked, LedgerError> {
     model::ask(house, &question(house, subject, reading, &Holds(reading.whole()).check())).await
+}
+
+/// The question about an item, for a batch; `None`: it is answered, or need not be asked.
+///
+/// # Errors
+/// The ledger's.
+pub fn in_advance(
+    house: &House,
+    id: EntityId,
+) -> Result<Option<(String, connectors::model::ChatRequest)>, LedgerError> {
+    let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
+    let Some(feedback) = entity.as_feedback().filter(|feedback| !feedback.withdrawn) else { return Ok(None) };
+    let reading = read(house, feedback)?;
+    let is_done = house.ledger.triaged(id)?.done.get(Task::Classify.name()) == Some(&asked_for(house, feedback)?);
+    if is_done || reading.whole().trim().is_empty() {
+        return Ok(None);
+    }
+    model::in_advance(house, &question(house, Some(id), &reading, &|_| Ok(())))
+}
+
+fn read(house: &House, feedback: &Feedback) -> Result<Reading, LedgerError> {
+    Ok(Reading {
+        text: text(feedback),
+        source: feedback.source.clone(),
+        region: super::region(house, feedback)?,
+        names: names(house, feedback)?,
+        examples: review_examples(house, feedback)?,
+    })
+}
+
+/// Changes when the text does, or who judges it.
+fn asked_for(house: &House, feedback: &Feedback) -> Result<u64, LedgerError> {
+    let config = house.config.task(Task::Classify);
+    crate::ledger::digest(&(digest(feedback), &config.prompt, &config.models))
 }
 
 /// Whether what decided stands in the text.

@@ -7,6 +7,7 @@
 //! - Where no model answers, loopd's own models and rules do; what must wait waits alone.
 
 pub mod backtest;
+pub mod batch;
 pub mod classify;
 pub mod embed;
 pub mod extract;

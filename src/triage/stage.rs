@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Outcome, classify, digest, embed, extract};
+use super::{Outcome, batch, classify, digest, embed, extract};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, LedgerError, TRIAGE, When};
 use crate::schema::{Body, EntityId, Feedback};
@@ -13,7 +13,7 @@ use crate::schema::{Body, EntityId, Feedback};
 /// Items a step.
 const BATCH: usize = 8;
 /// What was just said, then what is looked at again.
-const RANKS: u8 = 2;
+pub(super) const RANKS: u8 = 2;
 
 pub struct Triage {
     house: Arc<House>,
@@ -37,6 +37,7 @@ impl Stage for Triage {
 
     async fn step(&mut self) -> Result<Step, Stop> {
         let house = &*self.house;
+        batch::step(house).await?;
         let claims = house.ledger.due(TRIAGE, RANKS, house.now(), BATCH)?;
         if claims.is_empty() {
             return Ok(Step::Idle { until: house.ledger.next_due(TRIAGE, RANKS)? });
