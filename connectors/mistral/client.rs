@@ -86,15 +86,16 @@ impl Client {
                 return Err(fault);
             }
         };
+        if answer.status.is_success() && cost > 0 {
+            let billed = super::chat::usage(&serde_json::from_slice(&answer.body).unwrap_or_default());
+            if billed.input + billed.output > 0 {
+                self.budgets().tokens.correct(now, cost, billed.input + billed.output);
+            }
+        }
+        // After what is known of the bill, so that only what is beyond it passes for others' spending.
         self.heed(&answer);
         if answer.status.is_success() {
             self.throttled.store(0, Ordering::Relaxed);
-            if cost > 0 {
-                let billed = super::chat::usage(&serde_json::from_slice(&answer.body).unwrap_or_default());
-                if billed.input + billed.output > 0 {
-                    self.budgets().tokens.correct(now, cost, billed.input + billed.output);
-                }
-            }
             return Ok(Ok(answer));
         }
         let mut said = Said::read(&answer, private);
