@@ -14,14 +14,7 @@ use serde_json::Value;
 
 use crate::{Fault, Meter};
 
-/// Opens a provider.
-pub fn open(
-    _settings: &serde_json::Map<String, Value>,
-    _key: Option<secrecy::SecretString>,
-    _outside: &crate::Outside,
-) -> Result<std::sync::Arc<dyn Model>, crate::SettingsError> {
-    Err(crate::SettingsError { key: None, why: "this build has no client".into() })
-}
+pub use crate::mistral::open;
 
 /// One question.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,8 +114,10 @@ impl ModelCard {
 /// A server that holds models.
 #[async_trait]
 pub trait Model: Send + Sync {
-    /// What may be used there. One cheap read: it proves address and key, too.
-    async fn models(&self) -> Result<Vec<ModelCard>, Fault>;
+    /// What may be used there; nothing, where the server keeps no list. One cheap read: it proves address and key, too.
+    async fn models(&self) -> Result<Vec<ModelCard>, Fault> {
+        Ok(Vec::new())
+    }
 
     /// # Errors
     /// `Later`: too many, overloaded, down. `Unknown`: no answer came, or one that is none. `Rejected`: this question never, with the
@@ -133,7 +128,9 @@ pub trait Model: Send + Sync {
     async fn embed(&self, model: &str, inputs: &[String]) -> Result<Embedded, Fault>;
 
     /// One verdict per input. Nothing calls it by itself: see `docs/vendors/mistral.md` for why.
-    async fn moderate(&self, model: &str, inputs: &[String]) -> Result<Vec<Moderation>, Fault>;
+    async fn moderate(&self, _model: &str, _inputs: &[String]) -> Result<Vec<Moderation>, Fault> {
+        Err(Fault::locked("this server has no moderation"))
+    }
 
     /// Many questions at half the price, answered within a day. `None`: this server has no batches.
     fn batches(&self) -> Option<&dyn Batches>;
@@ -141,7 +138,10 @@ pub trait Model: Send + Sync {
     /// How long until the quota lets another call out; `None`: now. An estimate: the call itself decides.
     fn wait(&self) -> Option<Duration>;
 
-    fn meter(&self) -> Meter;
+    /// Calls made so far.
+    fn meter(&self) -> Meter {
+        Meter::default()
+    }
 }
 
 /// One question of a batch.
@@ -181,5 +181,7 @@ pub trait Batches: Send + Sync {
     async fn find(&self, name: &str) -> Result<Option<String>, Fault>;
 
     /// Done twice, it is as if done once.
-    async fn cancel(&self, job: &str) -> Result<(), Fault>;
+    async fn cancel(&self, _job: &str) -> Result<(), Fault> {
+        Err(Fault::rejected("this server cancels no batch"))
+    }
 }
