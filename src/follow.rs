@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 
 use crate::close;
 use crate::house::House;
-use crate::ledger::{ENRICH, LedgerError, Tx, When, sync_lane};
-use crate::schema::{Body, Entity, EntityId, EntityKind, Status};
+use crate::ledger::{ENRICH, LedgerError, TRIAGE, Tx, When, sync_lane};
+use crate::schema::{Body, Entity, EntityId, EntityKind, Feedback, Status, Task};
 use crate::view::view;
 
 /// Ranks in a sync lane: what others link to goes first, and of one entity the record before what hangs on it. Then, from
@@ -49,6 +49,23 @@ pub fn follow(
         if feedback.status == Status::Shipped && was != Some(Status::Shipped) {
             close::prepare(house, tx, entity)?;
         }
+        parts(house, tx, entity.id, feedback, before)?;
+    }
+    Ok(())
+}
+
+/// What was extracted from a conversation goes with it: to another customer, or away.
+fn parts(
+    house: &House,
+    tx: &mut Tx<'_>,
+    id: EntityId,
+    now: &Feedback,
+    before: Option<&Entity>,
+) -> Result<(), LedgerError> {
+    let Some(was) = before.and_then(Entity::as_feedback) else { return Ok(()) };
+    let moved = was.customer != now.customer || was.withdrawn != now.withdrawn;
+    if moved && tx.triaged(id)?.done.contains_key(Task::Extract.name()) {
+        tx.queue(TRIAGE, 0, id.as_bytes(), When::Now, house.now())?;
     }
     Ok(())
 }

@@ -118,14 +118,11 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Su
     if after != before {
         tx.put_entity(&after)?;
     }
-    if let (Some(now), Some(was)) = (after.as_feedback(), before.as_feedback()) {
-        let triaged = tx.triaged(id)?;
-        let news = !now.withdrawn && triaged.done.get("text") != Some(&triage::digest(now));
-        // What was extracted from it goes with it.
-        let parts = triaged.done.contains_key("extract") && (now.withdrawn || now.customer != was.customer);
-        if news || parts {
-            tx.queue(TRIAGE, 0, id.as_bytes(), When::Settled(house.config.triage.settle), house.now())?;
-        }
+    if let Some(now) = after.as_feedback()
+        && !now.withdrawn
+        && tx.triaged(id)?.done.get("text") != Some(&triage::digest(now))
+    {
+        tx.queue(TRIAGE, 0, id.as_bytes(), When::Settled(house.config.triage.settle), house.now())?;
     }
     // Also when nothing changed here: the room before has queued only this.
     follow(house, tx, &after, Some(&before), When::Now)

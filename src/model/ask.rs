@@ -104,7 +104,7 @@ pub(super) fn prepare<'a>(prompt: &'a Prompt, question: &Question<'_>, examples:
 fn fence(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     let nonce: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("<<<DATA-{nonce}\n{text}\nDATA-{nonce}>>>")
+    format!("=== data {nonce} ===\n{text}\n=== end {nonce} ===")
 }
 
 enum Tried {

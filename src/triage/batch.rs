@@ -55,7 +55,7 @@ pub async fn step(house: &House) -> Result<(), LedgerError> {
     let now = house.now();
     let pending: Pending = house.ledger.transact(|tx| tx.meta(META))?.unwrap_or_default();
     if pending.keys.is_empty() {
-        if house.models.may_gather(now) && pending.not_before.is_none_or(|moment| moment <= now) {
+        if pending.not_before.is_none_or(|moment| moment <= now) {
             return make(house, batches).await;
         }
         return Ok(());
@@ -139,7 +139,7 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
     let now = house.now();
     let enough = usize::try_from(house.config.model.batch_from).unwrap_or(usize::MAX);
     let ranks = super::stage::RANKS;
-    if house.ledger.due(TRIAGE, ranks, now, enough)?.len() < enough {
+    if house.ledger.due(TRIAGE, ranks, now, enough)?.len() < enough || !house.models.may_gather(now) {
         return Ok(());
     }
     let mut lines: Vec<BatchLine> = Vec::new();

@@ -137,9 +137,9 @@ struct Holds(String);
 
 impl Holds {
     fn check(self) -> impl Fn(&Value) -> Result<(), String> + Send + Sync {
-        move |value| match value["because"].as_str().map(str::trim) {
-            Some(because) if !because.is_empty() && quote::find(&self.0, because).is_none() => {
-                Err("`because` is not in the text: copy it exactly".to_owned())
+        move |value| match value["quote"].as_str().map(str::trim) {
+            Some(quoted) if !quoted.is_empty() && quote::find(&self.0, quoted).is_none() => {
+                Err("`quote` is not in the text: copy it exactly".to_owned())
             }
             _ => Ok(()),
         }
@@ -171,7 +171,7 @@ fn question<'a>(
 /// Each value that was said, with how sure the model is of it.
 pub fn suggestions(answered: &Answered) -> Vec<Suggestion> {
     let value = &answered.value;
-    let because = value["because"].as_str().map(str::trim).filter(|because| !because.is_empty());
+    let because = value["quote"].as_str().map(str::trim).filter(|quote| !quote.is_empty());
     FIELDS
         .iter()
         .filter_map(|(name, path)| {
