@@ -92,6 +92,12 @@ fn show(plan: &Plan, most: usize, out: &Out) {
         ));
     }
     out.line(format!("{} records read.", plan.read));
+    if let Some(asked) = &plan.questions {
+        out.line(format!(
+            "{} questions to the language model: at most {} + {} tokens, {:.2} USD.",
+            asked.count, asked.input_tokens, asked.output_tokens, asked.usd
+        ));
+    }
     if plan.messages_prepared + plan.messages_sent > 0 {
         out.line(format!(
             "{} messages to customers would be prepared, {} would go out.",

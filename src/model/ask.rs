@@ -389,10 +389,14 @@ pub fn may_spend(house: &House, model: &str, bytes: usize) -> Result<Option<Date
 
 /// At most what a question may cost.
 fn estimate(config: &ModelConfig, model: &str, request: &ChatRequest) -> u64 {
+    price(config, model, tokens_at_most(request))
+}
+
+/// By estimate, from above: no provider tells before it is asked.
+pub fn tokens_at_most(request: &ChatRequest) -> Tokens {
     let schema = request.schema.as_ref().map_or(0, |schema| schema.schema.to_string().len());
     let chars = (request.system.len() + request.user.len() + schema) as u64;
-    let tokens = Tokens { input: chars / CHARS_A_TOKEN, output: request.max_tokens.unwrap_or(1000).into(), cached: 0 };
-    price(config, model, tokens)
+    Tokens { input: chars / CHARS_A_TOKEN, output: request.max_tokens.unwrap_or(1000).into(), cached: 0 }
 }
 
 /// When there is money again, if a question of this price would exceed the budget.

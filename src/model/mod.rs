@@ -24,7 +24,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use connectors::model::Model;
 use serde_json::Value;
 
-pub use ask::{Example, MODEL, ask, confidence, fail, in_advance, may_spend, price, spend, spend_batch, within_budget};
+pub use ask::{
+    Example, MODEL, ask, confidence, fail, in_advance, may_spend, price, spend, spend_batch, tokens_at_most,
+    within_budget,
+};
 
 use crate::delay::Delay;
 use crate::schema::{EntityId, Task};

@@ -20,13 +20,15 @@ use serde_json::Value;
 pub use clock::Jumping;
 pub use rehearsal::{Rehearsal, Tally};
 
-use crate::config::{Config, World};
+use crate::config::{Config, Provider, World};
 use crate::daemon::{self, BuildError, Materials};
 use crate::enrich::Classifier;
 use crate::house::{Connection, House, Stage, Step, Stop};
 use crate::ledger::{Ledger, LedgerError, What};
 use crate::pause::Pause;
+use crate::schema::EntityKind;
 use crate::vault::Vaults;
+use crate::{model, triage};
 
 /// The way out, per connection name.
 pub type WayOut = Arc<dyn Fn(&str) -> Arc<dyn Transport> + Send + Sync>;
@@ -56,8 +58,21 @@ pub struct Plan {
     pub messages_sent: u64,
     /// Records that no mapping can take: (what, why).
     pub dead: Vec<(String, String)>,
+    /// What the language model would be asked; `None`: there is none.
+    pub questions: Option<Questions>,
     /// What could not be looked at, so that the plan lacks it.
     pub problems: Vec<String>,
+}
+
+/// What the language model would be asked about tags, each item once and without second opinions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Questions {
+    pub count: u64,
+    /// By estimate, from above.
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// US dollars, at most; half of it where it goes by batches.
+    pub usd: f64,
 }
 
 /// What a run would do at one connection.
@@ -124,7 +139,10 @@ pub async fn plan(given: Given<'_>, tell: &mut (dyn FnMut(u64, u64) + Send)) -> 
         classifier: given.classifier,
         vaults: given.vaults,
     };
-    let earnest = daemon::build(given.config, given.world, materials)?;
+    // Nobody is asked in a rehearsal: what would be is counted.
+    let mut config = given.config;
+    let asks = std::mem::replace(&mut config.model.provider, Provider::None) != Provider::None;
+    let earnest = daemon::build(config, given.world, materials)?;
     let clock = Arc::new(Jumping::from(began));
     let mut rehearsals = BTreeMap::new();
     let mut connections = BTreeMap::new();
@@ -139,7 +157,23 @@ pub async fn plan(given: Given<'_>, tell: &mut (dyn FnMut(u64, u64) + Send)) -> 
     let mut stage = Rehearsing { house: &house, clock: &clock, rehearsals: &rehearsals, began, problems: Vec::new() };
     stage.play(tell).await?;
     let problems = stage.problems;
-    told(&house, &rehearsals, began, problems)
+    let plan = told(&house, &rehearsals, began, problems)?;
+    Ok(Plan { questions: if asks { Some(questions(&house)?) } else { None }, ..plan })
+}
+
+fn questions(house: &House) -> Result<Questions, LedgerError> {
+    let mut questions = Questions::default();
+    let mut micro_usd = 0;
+    for id in house.ledger.ids(EntityKind::Feedback)? {
+        let Some((_, request)) = triage::classify::in_advance(house, id)? else { continue };
+        let tokens = model::tokens_at_most(&request);
+        questions.count += 1;
+        questions.input_tokens += tokens.input;
+        questions.output_tokens += tokens.output;
+        micro_usd += model::price(&house.config.model, &request.model, tokens);
+    }
+    questions.usd = crate::report::cost::usd(micro_usd);
+    Ok(questions)
 }
 
 /// Whatever its schedule says, every stream is read to its end once.
