@@ -244,6 +244,7 @@ fn a_gullible_model_does_what_the_text_says_unless_it_is_kept_from_it() {
 #[test]
 fn a_batch_takes_its_time_and_its_files_do_not_stay() {
     let bench = Bench::new(1);
+    bench.world.mistral(|desk, _| desk.set_batch_time(TimeDelta::minutes(1)));
     let body = |user: &str| {
         let mut body = question(user);
         body.as_object_mut().expect("a table").remove("model");
