@@ -212,10 +212,7 @@ fn compared(values: &[Value], overlap: f64) -> Option<(&Value, f64)> {
 fn neutral(values: &[Value]) -> &Value {
     let named = |name: &&str| values.iter().find(|value| value.as_str().is_some_and(|value| spoken(value) == **name));
     let empty = values.iter().find(|value| value.is_null());
-    empty
-        .or_else(|| cues::NEUTRAL.iter().find_map(|name| named(&name)))
-        .or_else(|| values.first())
-        .unwrap_or(&Value::Null)
+    empty.or_else(|| cues::NEUTRAL.iter().find_map(named)).or_else(|| values.first()).unwrap_or(&Value::Null)
 }
 
 /// The type, or the first that is something.

@@ -67,11 +67,11 @@ fn what_the_api_refuses_is_refused() {
         (422, "extra_forbidden", &|ask| ask["response_format"]["json_schema"]["extra"] = 7.into()),
         (422, "missing", &|ask| ask["response_format"]["json_schema"] = json!({"name": "x"})),
         (400, "`format`", &|ask| {
-            ask["response_format"]["json_schema"]["schema"]["properties"]["quote"]["format"] = "uri".into()
+            ask["response_format"]["json_schema"]["schema"]["properties"]["quote"]["format"] = "uri".into();
         }),
         (400, "Grammar", &|ask| ask["response_format"]["json_schema"]["schema"]["$schema"] = "x".into()),
         (200, "choices", &|ask| {
-            ask["response_format"]["json_schema"]["schema"]["properties"]["format"] = json!({"type": "string"})
+            ask["response_format"]["json_schema"]["schema"]["properties"]["format"] = json!({"type": "string"});
         }),
         (422, "temperature", &|ask| ask["temperature"] = 1.7.into()),
         (422, "content", &|ask| ask["messages"][1]["content"] = Value::Null),

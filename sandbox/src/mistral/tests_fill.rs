@@ -9,7 +9,7 @@ fn reading(text: &str) -> Reading<'_> {
     Reading { text, other: None, system: "", order: None, lying: false }
 }
 
-fn choose(values: Value, text: &str) -> Value {
+fn choose(values: &Value, text: &str) -> Value {
     fill(&json!({"type": "object", "properties": {"v": {"enum": values}}}), &reading(text))["v"].take()
 }
 
@@ -56,10 +56,10 @@ fn a_closed_list_is_decided_by_its_words() {
         ("How do I export?", "question"),
         ("It is Monday.", "general"),
     ] {
-        assert_eq!(choose(categories.clone(), text), category, "{text}");
+        assert_eq!(choose(&categories, text), category, "{text}");
     }
-    assert_eq!(choose(json!(["API", "Console", null]), "The console is grey."), "Console");
-    assert_eq!(choose(json!(["API", "Console", null]), "It is grey."), Value::Null);
+    assert_eq!(choose(&json!(["API", "Console", null]), "The console is grey."), "Console");
+    assert_eq!(choose(&json!(["API", "Console", null]), "It is grey."), Value::Null);
     let compared = |other: &str, text: &str| {
         let schema = json!({"properties": {"verdict": {"enum": ["duplicate", "distinct", "unsure"]}, "is_duplicate": {"type": "boolean"}}});
         fill(&schema, &Reading { other: Some(other), ..reading(text) })
