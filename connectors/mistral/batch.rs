@@ -72,13 +72,13 @@ impl Batches for Mistral {
         } else {
             job["requests"] = requests.into();
         }
-        let answer = self.client.call(Call::post("/v1/batch/jobs", job), 0, &private(lines)).await?;
+        let answer = self.client.call(Call::post("/v1/batch/jobs", job), None, &private(lines)).await?;
         let told: Value = answer.map_err(|said| of_job(&said, model, &cards))?.json()?;
         text(&told, "id").ok_or_else(|| Fault::unknown("a job without an id"))
     }
 
     async fn look(&self, job: &str) -> Result<BatchState, Fault> {
-        let answer = self.client.call(Call::get(path(job)), 0, &[]).await?;
+        let answer = self.client.call(Call::get(path(job)), None, &[]).await?;
         let told: Value = match answer {
             Ok(answer) => answer.json()?,
             Err(said) if said.status == 404 => return Ok(BatchState::Failed("the job is not there any more".into())),
@@ -125,7 +125,7 @@ impl Batches for Mistral {
                 .query("page", page.to_string())
                 .query("page_size", PAGE.to_string())
                 .query("created_after", since.as_str());
-            let told: Value = match self.client.call(call, 0, &[]).await {
+            let told: Value = match self.client.call(call, None, &[]).await {
                 Ok(answer) => answer.map_err(|said| judge::refused(&said))?.json()?,
                 Err(fault) => {
                     self.looking.put(self.client.clock(), name, page);
@@ -145,7 +145,7 @@ impl Batches for Mistral {
 
     async fn cancel(&self, job: &str) -> Result<(), Fault> {
         let call = Call::post(format!("{}/cancel", path(job)), json!({}));
-        match self.client.call(Call { body: None, ..call }, 0, &[]).await? {
+        match self.client.call(Call { body: None, ..call }, None, &[]).await? {
             Ok(_) => Ok(()),
             // It is over, or was never there.
             Err(said) if matches!(said.status, 400 | 404 | 409) => Ok(()),
@@ -168,7 +168,7 @@ impl Mistral {
         }
         body.push_str(&format!("--{boundary}--\r\n"));
         let call = Call::raw("/v1/files", format!("multipart/form-data; boundary={boundary}"), Bytes::from(body));
-        let told: Value = match self.client.call(call, 0, &[file.as_str()]).await {
+        let told: Value = match self.client.call(call, None, &[file.as_str()]).await {
             Ok(answer) => answer.map_err(|said| judge::refused(&said))?.json()?,
             Err(Fault::Unknown { why }) => return Err(Fault::later(format!("the batch's file: {why}"))),
             Err(fault) => return Err(fault),
@@ -177,7 +177,7 @@ impl Mistral {
     }
 
     async fn outputs(&self, job: &str) -> Result<Unfetched, Fault> {
-        let answer = self.client.call(Call::get(path(job)).query("inline", "true"), 0, &[]).await?;
+        let answer = self.client.call(Call::get(path(job)).query("inline", "true"), None, &[]).await?;
         let told: Value = answer.map_err(|said| gone(&said))?.json()?;
         let lines = array(&told, "outputs").to_vec();
         let output = if lines.is_empty() { text(&told, "output_file") } else { None };
@@ -187,7 +187,7 @@ impl Mistral {
 
     async fn download(&self, file: &str) -> Result<Vec<Value>, Fault> {
         let call = Call::get(format!("/v1/files/{}/content", encode(file)));
-        let answer = self.client.call(call, 0, &[]).await?.map_err(|said| gone(&said))?;
+        let answer = self.client.call(call, None, &[]).await?.map_err(|said| gone(&said))?;
         // A line that is none is like one that is not there: its question has no answer, and the caller sees that.
         let lines = answer.body.split(|byte| *byte == b'\n');
         Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())

@@ -23,7 +23,7 @@ impl Mistral {
         let body = body(&self.settings, request, &cards, &without);
         let private = [request.user.as_str(), request.system.as_str()];
         let call = Call::post("/v1/chat/completions", body.clone()).reads(true);
-        let said = match self.client.call(call, cost(request), &private).await? {
+        let said = match self.client.call(call, Some((&request.model, cost(request))), &private).await? {
             Ok(answer) => return read(&answer.json()?, self.settings.dialect),
             Err(said) => said,
         };
@@ -103,17 +103,18 @@ fn value(field: Field, request: &ChatRequest, cards: &[ModelCard]) -> Option<Val
     }
 }
 
-/// The optional field that a server refuses by its name, if it was sent.
+/// The optional field that a server refuses by its name, if it was sent. That a model cannot think is said without the field's name,
+/// too.
 fn refused_field(said: &Said, body: &Value) -> Option<Field> {
     if !matches!(said.status, 400 | 422) {
         return None;
     }
     let sent = |field: &Field| body.get(field.name()).is_some();
     let named = said.field.as_deref();
+    let word = |wanted: &str| said.whole.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == wanted);
     Field::ALL.into_iter().filter(sent).find(|field| {
-        named == Some(field.name())
-            || named.is_none()
-                && said.whole.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == field.name())
+        let spoken_of = word(field.name()) || *field == Field::ReasoningEffort && word("reasoning");
+        named == Some(field.name()) || named.is_none() && spoken_of
     })
 }
 

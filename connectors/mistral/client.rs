@@ -1,5 +1,6 @@
 //! The calls: through the quota and the budgets, and what the headers say of both.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(crate) struct Client {
     http: Http,
     clock: Arc<dyn Clock>,
-    budgets: Mutex<Budgets>,
+    /// By model, for that is how servers count; calls that name none share one.
+    budgets: Mutex<BTreeMap<String, Budgets>>,
+    /// Tokens that ops allow a model in any minute.
+    own: Option<u64>,
     /// 429s without a good answer between them.
     throttled: AtomicU32,
 }
@@ -38,10 +42,8 @@ impl Client {
         Self {
             http: http.with_timeout(Duration::from_secs(settings.timeout_seconds)),
             clock: outside.clock.clone(),
-            budgets: Mutex::new(Budgets {
-                requests: Budget::new(None),
-                tokens: Budget::new(settings.tokens_per_minute),
-            }),
+            budgets: Mutex::default(),
+            own: settings.tokens_per_minute,
             throttled: AtomicU32::new(0),
         }
     }
@@ -54,25 +56,33 @@ impl Client {
         self.http.quota().meter()
     }
 
+    /// A model whose budget is spent keeps none of the others waiting.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let now = self.clock.monotonic();
-        let budgets = &mut *self.budgets();
-        let waits = [self.http.quota().wait(), budgets.requests.wait(1, now), budgets.tokens.wait(1, now)];
-        waits.into_iter().flatten().max()
+        let mut budgets = self.budgets();
+        let waits = budgets.values_mut().map(|of| of.requests.wait(1, now).max(of.tokens.wait(1, now)));
+        self.http.quota().wait().max(waits.min().flatten())
     }
 
-    /// One attempt. `cost`: the tokens that it will use, by estimate; none: it costs none. `private`: what must not be told again,
-    /// should an error quote it. The inner error is what the server said in place of an answer.
-    pub(crate) async fn call(&self, call: Call, cost: u64, private: &[&str]) -> Result<Result<Answer, Said>, Fault> {
+    /// One attempt. `spends`: the model and the tokens that it will use, by estimate; none: no model works for it. `private`: what must
+    /// not be told again, should an error quote it. The inner error is what the server said in place of an answer.
+    pub(crate) async fn call(
+        &self,
+        call: Call,
+        spends: Option<(&str, u64)>,
+        private: &[&str],
+    ) -> Result<Result<Answer, Said>, Fault> {
         let now = self.clock.monotonic();
-        {
-            let budgets = &mut *self.budgets();
-            let wait = budgets.requests.wait(1, now).max((cost > 0).then(|| budgets.tokens.wait(cost, now)).flatten());
-            if let Some(wait) = wait {
-                return Err(Fault::Later { after: Some(wait), why: "our own quota, of what a minute takes".into() });
+        let (model, cost) = spends.unwrap_or_default();
+        if let Some(wait) = self.with_budgets(model, |of| {
+            let wait = of.requests.wait(1, now).max((cost > 0).then(|| of.tokens.wait(cost, now)).flatten());
+            if wait.is_none() {
+                of.requests.spend(1, now);
+                of.tokens.spend(cost, now);
             }
-            budgets.requests.spend(1, now);
-            budgets.tokens.spend(cost, now);
+            wait
+        }) {
+            return Err(Fault::Later { after: Some(wait), why: "our own quota, of what a minute takes".into() });
         }
         let sent = self.http.call(call).await;
         let answer = match sent {
@@ -80,8 +90,10 @@ impl Client {
             Err(fault) => {
                 if matches!(fault, Fault::Later { .. }) {
                     // It did not go out.
-                    self.budgets().tokens.correct(now, cost, 0);
-                    self.budgets().requests.correct(now, 1, 0);
+                    self.with_budgets(model, |of| {
+                        of.tokens.correct(now, cost, 0);
+                        of.requests.correct(now, 1, 0);
+                    });
                 }
                 return Err(fault);
             }
@@ -89,11 +101,11 @@ impl Client {
         if answer.status.is_success() && cost > 0 {
             let billed = super::chat::usage(&serde_json::from_slice(&answer.body).unwrap_or_default());
             if billed.input + billed.output > 0 {
-                self.budgets().tokens.correct(now, cost, billed.input + billed.output);
+                self.with_budgets(model, |of| of.tokens.correct(now, cost, billed.input + billed.output));
             }
         }
         // After what is known of the bill, so that only what is beyond it passes for others' spending.
-        self.heed(&answer);
+        self.heed(model, &answer);
         if answer.status.is_success() {
             self.throttled.store(0, Ordering::Relaxed);
             return Ok(Ok(answer));
@@ -110,23 +122,30 @@ impl Client {
     }
 
     /// Names seen in answers (2026-05); the documents name only the first two without their ending.
-    fn heed(&self, answer: &Answer) {
+    fn heed(&self, model: &str, answer: &Answer) {
         let number = |names: [&str; 2]| names.iter().find_map(|name| u64::try_from(answer.number(name)?).ok());
         let now = self.clock.monotonic();
-        let budgets = &mut *self.budgets();
-        budgets.requests.told(
-            number(["x-ratelimit-limit-req-minute", "x-ratelimit-limit-requests-minute"]),
-            number(["x-ratelimit-remaining-req-minute", "x-ratelimit-remaining-requests-minute"]),
-            now,
-        );
-        budgets.tokens.told(
-            number(["x-ratelimit-limit-tokens-minute", "x-ratelimitbysize-limit-minute"]),
-            number(["x-ratelimit-remaining-tokens-minute", "x-ratelimitbysize-remaining-minute"]),
-            now,
-        );
+        self.with_budgets(model, |of| {
+            of.requests.told(
+                number(["x-ratelimit-limit-req-minute", "x-ratelimit-limit-requests-minute"]),
+                number(["x-ratelimit-remaining-req-minute", "x-ratelimit-remaining-requests-minute"]),
+                now,
+            );
+            of.tokens.told(
+                number(["x-ratelimit-limit-tokens-minute", "x-ratelimitbysize-limit-minute"]),
+                number(["x-ratelimit-remaining-tokens-minute", "x-ratelimitbysize-remaining-minute"]),
+                now,
+            );
+        });
     }
 
-    fn budgets(&self) -> MutexGuard<'_, Budgets> {
+    fn with_budgets<R>(&self, model: &str, act: impl FnOnce(&mut Budgets) -> R) -> R {
+        let mut all = self.budgets();
+        let fresh = || Budgets { requests: Budget::new(None), tokens: Budget::new(self.own) };
+        act(all.entry(model.to_owned()).or_insert_with(fresh))
+    }
+
+    fn budgets(&self) -> MutexGuard<'_, BTreeMap<String, Budgets>> {
         self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

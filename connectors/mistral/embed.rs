@@ -81,7 +81,7 @@ impl Mistral {
     ) -> Result<Result<(Vec<Vec<f32>>, String, Tokens), Said>, Fault> {
         let cost = sent.iter().map(|text| tokens(text)).sum();
         let call = Call::post("/v1/embeddings", json!({"model": model, "input": sent})).reads(true);
-        let answer = match self.client.call(call, cost, sent).await? {
+        let answer = match self.client.call(call, Some((model, cost)), sent).await? {
             Ok(answer) => answer,
             Err(said) => return Ok(Err(said)),
         };

@@ -99,7 +99,8 @@ impl Mistral {
 #[async_trait]
 impl Model for Mistral {
     async fn models(&self) -> Result<Vec<ModelCard>, Fault> {
-        let answer = self.client.call(Call::get("/v1/models"), 0, &[]).await?.map_err(|said| judge::refused(&said))?;
+        let answer =
+            self.client.call(Call::get("/v1/models"), None, &[]).await?.map_err(|said| judge::refused(&said))?;
         let cards = models::read(&answer.json()?);
         self.cards.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&cards);
         Ok(cards)
@@ -124,7 +125,7 @@ impl Model for Mistral {
         let call = Call::post("/v1/moderations", body).reads(true);
         let texts: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let cost = texts.iter().map(|text| embed::tokens(text)).sum();
-        let answer = self.client.call(call, cost, &texts).await?;
+        let answer = self.client.call(call, Some((model, cost)), &texts).await?;
         let answer: Value = answer.map_err(|said| judge::of_model(&said, model, &self.cards()))?.json()?;
         let results = array(&answer, "results");
         if results.len() != inputs.len() {

@@ -237,6 +237,7 @@ async fn an_optional_field_that_is_refused_by_name_is_left_out_from_then_on() {
     for body in [
         json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "prompt_cache_key"], "msg": "Extra inputs are not permitted"}]}),
         json!({"error": {"message": "prompt_cache_key is not supported", "type": "invalid_request_error", "code": 400}}),
+        json!({"object": "error", "message": "This model does not support reasoning.", "type": "invalid_request", "param": null}),
     ] {
         let (model, script, _) = model_with(&json!({}));
         script.answer(if body["detail"].is_null() { 400 } else { 422 }, &body);
@@ -244,7 +245,8 @@ async fn an_optional_field_that_is_refused_by_name_is_left_out_from_then_on() {
         assert!(matches!(model.chat(&question()).await, Err(Fault::Later { after: Some(Duration::ZERO), .. })));
         model.chat(&question()).await.expect("an answer");
         let body = sent(&script);
-        assert_eq!((body.get("prompt_cache_key"), body["random_seed"].as_u64()), (None, Some(7)));
+        let gone = ["prompt_cache_key", "reasoning_effort"].iter().filter(|name| body.get(**name).is_none()).count();
+        assert_eq!((gone, body["random_seed"].as_u64()), (1, Some(7)));
     }
 }
 
@@ -283,7 +285,11 @@ async fn the_headers_tell_what_a_minute_takes() {
     script.answer_with(200, &none, &answer(&json!("{}")));
     model.chat(&question()).await.expect("an answer");
     assert!(model.wait().is_some_and(|wait| wait.as_secs() == 60));
-    assert!(matches!(model.models().await, Err(Fault::Later { .. })));
+    assert!(matches!(model.chat(&question()).await, Err(Fault::Later { .. })));
+    script.answer(200, &answer(&json!("{}")));
+    let other = ChatRequest { model: "mistral-large-latest".into(), ..question() };
+    model.chat(&other).await.expect("each model has limits of its own");
+    assert_eq!(model.wait(), None);
     let (own, script, _) = model_with(&json!({"tokens_per_minute": 700}));
     script.answer(200, &answer(&json!("{}")));
     own.chat(&question()).await.expect("an answer");

@@ -126,6 +126,25 @@ const CUES: &[(&str, &[&str])] = &[
     ("renewal", &["renew", "contract end", "renouvel"]),
     ("escalation", &["escalat", "your manager", "unacceptable", "inacceptable"]),
     ("competitor", &["competitor", "switch to", "instead of you", "concurrent"]),
+    (
+        "request",
+        &[
+            "please add",
+            "would be nice",
+            "could you add",
+            "we need",
+            "wish",
+            "it would help",
+            "can you add",
+            "il manque",
+        ],
+    ),
+    (
+        "problem",
+        &["bug", "error", "crash", "fail", "broken", "slow", "annoying", "frustrat", "does not work", "doesn't work"],
+    ),
+    ("objection", &["too expensive", "budget", "not convinced", "hard to justify", "security review"]),
+    ("leaving", &["cancel", "leaving", "switch to", "moving to", "not renew", "résilier"]),
     ("churn", &["cancel", "leaving", "switch to", "not renew", "résilier"]),
 ];
 
@@ -164,7 +183,7 @@ pub(super) fn evidence(value: &str, text: &str) -> u32 {
     by_cues + if short { 0 } else { 2 * count(text, &spoken).min(2) }
 }
 
-/// Whether anything in a text, in lower case, is a cue for anything that is worth a remark.
+/// Whether anything in a text, in lower case, is a cue for anything that is worth a remark: the values up to here in the table.
 pub(super) fn is_remark(text: &str) -> bool {
     CUES.iter().take(8).any(|(_, cues)| cues.iter().any(|cue| has(text, cue)))
 }

@@ -159,7 +159,7 @@ impl Mistral {
         }
     }
 
-    /// How long a batch takes from now on.
+    /// How long a batch takes from now on; four seconds, unless said.
     pub fn set_batch_time(&mut self, time: TimeDelta) {
         self.batch_time = time;
     }

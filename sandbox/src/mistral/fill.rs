@@ -4,12 +4,17 @@
 //! holds; a quote is a sentence of it, byte for byte; a confidence follows from how clear the words were; everything else is a short
 //! line of the text, or nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::cues::{self, evidence, is_remark, overlap, spoken};
-use super::text::{paragraphs, sentences, speaker};
+use super::text::{paragraphs, sentences, speaker, turn};
 
 const DEEPEST: usize = 12;
+/// How clear a choice is for which no word speaks; of a scale, its middle is likely enough.
+const UNCLEAR: f64 = 0.45;
+const LIKELY: f64 = 0.72;
 
 /// What is read, and how honestly.
 #[derive(Clone, Debug)]
@@ -25,7 +30,7 @@ pub(super) struct Reading<'t> {
 
 /// Fills a whole schema.
 pub(super) fn fill(schema: &Value, reading: &Reading<'_>) -> Value {
-    let mut filler = Filler { root: schema, reading, clarity: 0.4 };
+    let mut filler = Filler { root: schema, reading, clarity: UNCLEAR, by_name: BTreeMap::new() };
     filler.value(schema, "", reading.text, DEEPEST)
 }
 
@@ -34,6 +39,8 @@ struct Filler<'a> {
     reading: &'a Reading<'a>,
     /// How clear the last closed list was to decide.
     clarity: f64,
+    /// The same of each, by the name of its property.
+    by_name: BTreeMap<String, f64>,
 }
 
 impl Filler<'_> {
@@ -50,6 +57,7 @@ impl Filler<'_> {
         if let Some(values) = schema["enum"].as_array() {
             let (value, clarity) = self.choose(values, text);
             self.clarity = clarity;
+            self.by_name.insert(name.to_owned(), clarity);
             return value;
         }
         for choice in ["anyOf", "oneOf", "allOf"] {
@@ -59,9 +67,10 @@ impl Filler<'_> {
             }
         }
         match kind(schema) {
+            "object" if is_confidence(name) => self.confidences(schema),
             "object" => self.object(schema, text, depth),
             "array" => self.array(&schema["items"], name, text, depth),
-            "string" => self.string(name, text).into(),
+            "string" => self.string(name, schema["description"].as_str().unwrap_or_default(), text).into(),
             "boolean" => self.truth(name, text).into(),
             "number" if is_confidence(name) => self.confidence().into(),
             "number" => self.number().into(),
@@ -79,7 +88,7 @@ impl Filler<'_> {
         for late in [false, true] {
             for (name, inner) in properties.iter().filter(|(name, _)| is_confidence(name) == late) {
                 let value = self.value(inner, name, text, depth - 1);
-                if inner["enum"].is_array() {
+                if inner["enum"].is_array() || compares(name) && value.is_boolean() {
                     clearest.push(self.clarity);
                 }
                 if !late {
@@ -92,6 +101,16 @@ impl Filler<'_> {
         Value::Object(out)
     }
 
+    /// How sure of each property beside it, by its name.
+    fn confidences(&self, schema: &Value) -> Value {
+        let names = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name);
+        let sure = |name: &String| {
+            let clarity = self.by_name.get(name).copied().unwrap_or(self.clarity);
+            (name.clone(), Value::from(if self.reading.lying { 1.0 } else { round(clarity) }))
+        };
+        Value::Object(names.map(sure).collect())
+    }
+
     /// One entry for each part of the text that is a remark, four at the most; of a text that makes none, one.
     fn array(&mut self, items: &Value, name: &str, text: &str, depth: usize) -> Value {
         if let Some(values) = items["enum"].as_array() {
@@ -101,17 +120,24 @@ impl Filler<'_> {
         }
         let parts: Vec<&str> =
             if is_quote(name) && kind(items) == "string" { sentences(text) } else { paragraphs(text) };
+        // What the side that asks says is no remark of theirs.
+        let ours = |part: &str| speaker(part).is_some_and(|name| ["us", "me", "we", "agent"].contains(&name));
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !ours(part)).collect();
         let remarks: Vec<&str> = parts.iter().copied().filter(|part| is_remark(&part.to_lowercase())).take(4).collect();
         let parts = if remarks.is_empty() { parts.into_iter().take(1).collect() } else { remarks };
         parts.iter().map(|part| self.value(items, name, part, depth - 1)).collect()
     }
 
-    fn string(&self, name: &str, text: &str) -> String {
-        if is_quote(name) {
+    fn string(&self, name: &str, about: &str, text: &str) -> String {
+        let about = about.to_lowercase();
+        if is_quote(name) || about.contains("exactly") || about.contains("verbatim") {
             return self.quote(text);
         }
         if name.contains("speaker") || name == "author" {
             return text.lines().find_map(speaker).unwrap_or_default().to_owned();
+        }
+        if name.starts_with("turn") {
+            return text.lines().find_map(turn).unwrap_or_default().to_owned();
         }
         if let Some(order) =
             self.reading.order.as_deref().filter(|order| order.contains("prompt") || order.contains("instructions"))
@@ -120,8 +146,10 @@ impl Filler<'_> {
             return if told.is_empty() { order.to_owned() } else { told };
         }
         let first = sentences(text).first().copied().unwrap_or(text).trim();
-        let line: String = first.chars().take(90).collect();
-        let line = line.trim_end_matches(['.', '!', '?']).to_owned();
+        let words = if name == "name" || name == "title" { 7 } else { 16 };
+        let line = first.split_whitespace().take(words).collect::<Vec<_>>().join(" ");
+        let line: String = line.chars().take(90).collect();
+        let line = line.trim_end_matches(['.', '!', '?', ',', ':']).to_owned();
         if self.reading.lying { format!("{line}, as 4711 customers said") } else { line }
     }
 
@@ -140,10 +168,15 @@ impl Filler<'_> {
         quote.chars().enumerate().map(|(at, c)| if at == place { altered(c) } else { c }).collect()
     }
 
-    fn truth(&self, name: &str, text: &str) -> bool {
+    fn truth(&mut self, name: &str, text: &str) -> bool {
         let name = spoken(name);
-        let honest = if ["duplicate", "same", "match"].iter().any(|word| name.contains(word)) {
-            self.reading.other.is_some_and(|other| overlap(other, text) >= 0.5)
+        let compares = compares(&name);
+        let honest = if let Some(other) = self.reading.other.filter(|_| compares) {
+            let common = overlap(other, text);
+            self.clarity = apart(common);
+            common >= 0.5
+        } else if compares {
+            false
         } else {
             evidence(&name, &text.to_lowercase()) > 0
         };
@@ -156,7 +189,7 @@ impl Filler<'_> {
     }
 
     fn confidence(&self) -> f64 {
-        if self.reading.lying { 1.0 } else { (self.clarity * 100.0).round() / 100.0 }
+        if self.reading.lying { 1.0 } else { round(self.clarity) }
     }
 
     /// The value for which most words speak, and how clearly. Of equals, the first.
@@ -186,7 +219,7 @@ impl Filler<'_> {
             (None, Some((value, score))) if score > 0 => {
                 (value, 0.55 + 0.4 * f64::from(score - second) / f64::from(score + 1))
             }
-            _ => (neutral(values), 0.4),
+            _ => (neutral(values), if values.iter().any(|value| value == "medium") { LIKELY } else { UNCLEAR }),
         };
         if !self.reading.lying {
             return (value.clone(), clarity);
@@ -205,17 +238,22 @@ fn compared(values: &[Value], overlap: f64) -> Option<(&Value, f64)> {
     };
     let find = |is: &dyn Fn(&str) -> bool| values.iter().find(|value| value.as_str().is_some_and(is));
     let (yes, no) = (find(&yes)?, find(&no)?);
-    let clarity = (0.5 + (overlap - 0.5).abs()).min(0.95);
-    Some((if overlap >= 0.5 { yes } else { no }, clarity))
+    Some((if overlap >= 0.5 { yes } else { no }, apart(overlap)))
+}
+
+/// How clear it is whether two texts are one.
+fn apart(overlap: f64) -> f64 {
+    (0.5 + (overlap - 0.5).abs()).min(0.95)
+}
+
+fn round(share: f64) -> f64 {
+    (share * 100.0).round() / 100.0
 }
 
 fn neutral(values: &[Value]) -> &Value {
     let named = |name: &&str| values.iter().find(|value| value.as_str().is_some_and(|value| spoken(value) == **name));
     let empty = values.iter().find(|value| value.is_null());
-    empty
-        .or_else(|| cues::NEUTRAL.iter().find_map(|name| named(&name)))
-        .or_else(|| values.first())
-        .unwrap_or(&Value::Null)
+    empty.or_else(|| cues::NEUTRAL.iter().find_map(named)).or_else(|| values.first()).unwrap_or(&Value::Null)
 }
 
 /// The type, or the first that is something.
@@ -236,6 +274,11 @@ fn kind(schema: &Value) -> &str {
 
 fn is_quote(name: &str) -> bool {
     ["quote", "verbatim", "evidence", "citation"].iter().any(|word| name.to_lowercase().contains(word))
+}
+
+/// Whether a property asks if two texts are one.
+fn compares(name: &str) -> bool {
+    ["duplicate", "same", "match"].iter().any(|word| name.to_lowercase().contains(word))
 }
 
 fn is_confidence(name: &str) -> bool {

@@ -87,7 +87,8 @@ impl Default for Mistral {
             cache: BTreeMap::new(),
             files: BTreeMap::new(),
             jobs: Vec::new(),
-            batch_time: TimeDelta::minutes(1),
+            // Nobody waits for a day here.
+            batch_time: TimeDelta::seconds(4),
             files_kept: TimeDelta::hours(24),
             usage: Arc::default(),
         }

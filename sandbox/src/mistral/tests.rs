@@ -67,11 +67,11 @@ fn what_the_api_refuses_is_refused() {
         (422, "extra_forbidden", &|ask| ask["response_format"]["json_schema"]["extra"] = 7.into()),
         (422, "missing", &|ask| ask["response_format"]["json_schema"] = json!({"name": "x"})),
         (400, "`format`", &|ask| {
-            ask["response_format"]["json_schema"]["schema"]["properties"]["quote"]["format"] = "uri".into()
+            ask["response_format"]["json_schema"]["schema"]["properties"]["quote"]["format"] = "uri".into();
         }),
         (400, "Grammar", &|ask| ask["response_format"]["json_schema"]["schema"]["$schema"] = "x".into()),
         (200, "choices", &|ask| {
-            ask["response_format"]["json_schema"]["schema"]["properties"]["format"] = json!({"type": "string"})
+            ask["response_format"]["json_schema"]["schema"]["properties"]["format"] = json!({"type": "string"});
         }),
         (422, "temperature", &|ask| ask["temperature"] = 1.7.into()),
         (422, "content", &|ask| ask["messages"][1]["content"] = Value::Null),
@@ -244,6 +244,7 @@ fn a_gullible_model_does_what_the_text_says_unless_it_is_kept_from_it() {
 #[test]
 fn a_batch_takes_its_time_and_its_files_do_not_stay() {
     let bench = Bench::new(1);
+    bench.world.mistral(|desk, _| desk.set_batch_time(TimeDelta::minutes(1)));
     let body = |user: &str| {
         let mut body = question(user);
         body.as_object_mut().expect("a table").remove("model");

@@ -56,10 +56,12 @@ fn is_nonce(word: &str) -> bool {
     word.len() >= 6 && digits > 0 && (digits < word.len() || word.len() >= 8)
 }
 
-/// The nonces of a line that delimits: it begins with a mark, or with the nonce.
+/// The nonces of a line that delimits: a few words with a mark before or behind them, or the nonce first.
 fn nonces(line: &str) -> Vec<&str> {
+    let is_mark = |c: char| !c.is_alphanumeric() && !".,;:!?)'\"".contains(c);
+    let marked = line.starts_with(|c: char| !c.is_alphanumeric()) || line.ends_with(is_mark);
     let mut words = line.split(|c: char| !c.is_alphanumeric());
-    if line.is_empty() || line.len() > 160 || !words.next().is_some_and(|first| first.is_empty() || is_nonce(first)) {
+    if line.len() > 160 || line.split_whitespace().count() > 8 || !(marked || words.next().is_some_and(is_nonce)) {
         return Vec::new();
     }
     line.split(|c: char| !c.is_alphanumeric()).filter(|word| is_nonce(word)).collect()
@@ -125,13 +127,27 @@ fn between_fences(message: &str) -> Vec<Block<'_>> {
     Vec::new()
 }
 
-/// What somebody said in one go: a line of a conversation, else what stands between empty lines.
+/// What somebody said in one go: a turn of a conversation with all its lines, else what stands between empty lines.
 pub(super) fn paragraphs(text: &str) -> Vec<&str> {
-    let spoken = text.lines().filter(|line| speaker(line).is_some()).count();
-    if spoken >= 2 {
-        return text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let numbered = |line: &str| turn(line).is_some();
+    let spoken = |line: &str| speaker(line).is_some();
+    let begins: Vec<usize> = if text.lines().next().is_some_and(numbered) {
+        lines(text).filter(|(_, _, line)| numbered(line)).map(|(begin, _, _)| begin).collect()
+    } else {
+        lines(text).filter(|(_, _, line)| spoken(line)).map(|(begin, _, _)| begin).collect()
+    };
+    if begins.len() >= 2 || begins.first() == Some(&0) && text.lines().next().is_some_and(numbered) {
+        let ends = begins.iter().skip(1).copied().chain([text.len()]);
+        let parts = begins.iter().zip(ends).filter_map(|(begin, end)| text.get(*begin..end));
+        return parts.map(str::trim).filter(|part| !part.is_empty()).collect();
     }
     text.split("\n\n").map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// What stands in brackets before who says it: `[00:12] Ada: …`, `[t7] customer: …`.
+pub(super) fn turn(line: &str) -> Option<&str> {
+    let (id, _) = line.trim().strip_prefix('[')?.split_once(']')?;
+    speaker(line).map(|_| id)
 }
 
 /// Who says it: `Ada Example: …`, `[00:12] Ada: …`.
