@@ -8,6 +8,7 @@ pub mod classify;
 pub mod cues;
 pub mod features;
 mod language;
+pub mod markdown;
 pub mod model;
 pub mod reading;
 pub mod stage;
@@ -43,7 +44,7 @@ pub struct Suggestion {
 
 /// Reads a text and suggests tags, at most one value a path. Where it has nothing to say it leaves the path out.
 pub trait Classifier: Send + Sync {
-    /// Who judged, with its version: `offline-1`. It is stored beside each verdict.
+    /// Who judged, with its version: `offline-2`. It is stored beside each verdict.
     fn name(&self) -> &str;
 
     fn classify(&self, text: &Text) -> Vec<Suggestion>;
