@@ -155,7 +155,7 @@ impl Offline {
     }
 }
 
-fn embedded() -> Model {
+pub(super) fn embedded() -> Model {
     Model::parse(WEIGHTS).expect("the weights in this build are of this build; a test reads them")
 }
 
