@@ -99,6 +99,11 @@ impl Offline {
         Self { model, languages: Languages::new(), matchers: Vec::new(), categories, products }
     }
 
+    /// Whether products are a configured vocabulary's, so that [`Offline::shares`] does not tell what would be said.
+    pub fn names_products(&self) -> bool {
+        self.matchers.iter().any(|matcher| matcher.path() == PRODUCT)
+    }
+
     /// What the model gives each class, task by task; nothing where the text cannot be read.
     pub fn shares(&self, text: &Text) -> Vec<Shares> {
         let reading = Reading::of(text);

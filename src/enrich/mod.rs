@@ -13,6 +13,8 @@ mod language;
 pub mod markdown;
 pub mod model;
 pub mod reading;
+pub mod sentences;
+pub mod signals;
 pub mod stage;
 #[cfg(test)]
 mod tests;
