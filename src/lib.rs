@@ -50,6 +50,7 @@ pub mod daemon;
 pub mod delay;
 pub mod demo;
 pub mod enrich;
+pub mod eval;
 pub mod follow;
 pub mod house;
 pub mod import;

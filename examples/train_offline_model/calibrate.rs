@@ -16,7 +16,8 @@ fn weight(verdict: &Verdict) -> f32 {
     match verdict.source {
         _ if verdict.untold => 0.0,
         Source::Issues => 10.0,
-        Source::Reviews | Source::Invented => 1.0,
+        Source::Plain | Source::Business | Source::Sentences => 2.0,
+        Source::Reviews | Source::Formed | Source::Talk | Source::Products => 1.0,
         Source::Intents => 0.0,
     }
 }

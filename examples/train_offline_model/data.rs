@@ -7,15 +7,29 @@ use loopd::enrich::Text;
 use loopd::enrich::reading::Reading;
 use serde::Deserialize;
 
-pub(crate) const CATEGORIES: [&str; 6] = ["bug", "feature_request", "pain_point", "praise", "churn_signal", "general"];
+use crate::dress::dress;
+
+pub(crate) const CATEGORIES: [&str; 7] =
+    ["bug", "feature_request", "question", "pain_point", "praise", "churn_signal", "general"];
 pub(crate) const SEVERITIES: [&str; 4] = ["critical", "high", "medium", "low"];
+/// As the issues are labelled.
+pub(crate) const PRODUCTS: [&str; 19] = [
+    "api", "codestral", "competitor", "devstral", "docs", "embed", "large", "le_chat", "magistral", "medium", "ocr", "open_weights",
+    "other", "pixtral", "platform", "sdk", "small", "vibe", "voxtral",
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     Issues,
     Reviews,
     Intents,
-    Invented,
+    /// Invented: issues as they are, and in a form; reviews; what customers of a company write; single sentences; products.
+    Plain,
+    Formed,
+    Talk,
+    Business,
+    Sentences,
+    Products,
 }
 
 pub(crate) struct Example {
@@ -24,11 +38,14 @@ pub(crate) struct Example {
     /// What must not stand on both sides of a fold: the theme of an issue, the app of a review.
     pub group: String,
     pub language: String,
+    /// Shares of the classes; all zero where the category is not known.
     pub category: Vec<f32>,
     pub severity: Option<usize>,
+    pub product: Option<usize>,
     /// A review's own labels: problem report, feature request, irrelevant.
     pub labels: Option<[bool; 3]>,
-    pub product: Option<String>,
+    /// The product's coarser label, for the measure of the vocabulary.
+    pub seed: Option<String>,
     pub text: String,
     pub hint: String,
 }
@@ -42,6 +59,7 @@ struct Issue {
     theme: String,
     lang: String,
     repo: String,
+    product: String,
     product_seed: String,
 }
 
@@ -127,7 +145,6 @@ fn lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
 }
 
 fn one_hot(category: &str) -> Result<Vec<f32>> {
-    let category = if category == "question" { "general" } else { category };
     let at =
         CATEGORIES.iter().position(|name| *name == category).with_context(|| format!("no category {category:?}"))?;
     Ok((0..CATEGORIES.len()).map(|class| f32::from(u8::from(class == at))).collect())
@@ -135,6 +152,10 @@ fn one_hot(category: &str) -> Result<Vec<f32>> {
 
 fn severity(name: &str) -> Result<usize> {
     SEVERITIES.iter().position(|known| *known == name).with_context(|| format!("no severity {name:?}"))
+}
+
+fn product(name: &str) -> Result<usize> {
+    PRODUCTS.iter().position(|known| *known == name).with_context(|| format!("no product {name:?}"))
 }
 
 fn reading(title: &str, body: &str) -> Reading {
@@ -152,7 +173,8 @@ pub(crate) fn load(dir: &Path) -> Result<Vec<Example>> {
             category: one_hot(&issue.category)?,
             severity: Some(severity(&issue.severity)?),
             labels: None,
-            product: Some(issue.product_seed),
+            product: Some(product(&issue.product)?),
+            seed: Some(issue.product_seed),
             text: format!("{}\n{}", issue.title, issue.summary),
             hint: issue.repo,
         });
@@ -166,6 +188,7 @@ pub(crate) fn load(dir: &Path) -> Result<Vec<Example>> {
         severity: None,
         labels: None,
         product: None,
+        seed: None,
         text,
         hint: String::new(),
     };
@@ -191,17 +214,54 @@ pub(crate) fn load(dir: &Path) -> Result<Vec<Example>> {
         }
     }
     for intent in lines::<Intent>(&dir.join("intents/banking77_dev.ndjson"))? {
-        let groups = [(FAILURES, "bug"), (QUESTIONS, "general"), (LEAVING, "churn_signal")];
+        let groups = [(FAILURES, "bug"), (QUESTIONS, "question"), (LEAVING, "churn_signal")];
         let category = groups.iter().find(|(labels, _)| labels.contains(&intent.label.as_str())).map(|(_, name)| *name);
         if let Some(category) = category {
             examples.push(open(Source::Intents, intent.label, "en".into(), one_hot(category)?, intent.text));
         }
     }
-    for (at, line) in include_str!("invented.tsv").lines().enumerate() {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [category, level, text] = fields[..] else { anyhow::bail!("invented.tsv, line {}: three fields", at + 1) };
-        let example = open(Source::Invented, format!("line {at}"), String::new(), one_hot(category)?, text.to_owned());
-        examples.push(Example { severity: Some(severity(level)?), ..example });
+    for (source, file, text) in INVENTED {
+        for (at, line) in text.lines().enumerate().skip(1) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let place = || format!("{file}, line {}", at + 1);
+            let [group, category, level, about, title, body] = fields[..] else {
+                anyhow::bail!("{}: six fields", place())
+            };
+            let none = || vec![0.0; CATEGORIES.len()];
+            let kind = CATEGORIES.iter().position(|name| *name == category);
+            let example = |source, title: &str, body: &str| -> Result<Example> {
+                Ok(Example {
+                    reading: reading(title, body),
+                    severity: if level.is_empty() { None } else { Some(severity(level)?) },
+                    product: if about.is_empty() { None } else { Some(product(about)?) },
+                    ..open(
+                        source,
+                        if group == "product" { format!("{file} {at}") } else { group.to_owned() },
+                        String::new(),
+                        if category.is_empty() { none() } else { one_hot(category)? },
+                        if title.is_empty() { body.to_owned() } else { format!("{title}\n{body}") },
+                    )
+                })
+            };
+            examples.push(example(*source, title, body).with_context(place)?);
+            if let (Source::Plain, Some(kind @ 0..=2)) = (source, kind) {
+                for turn in 0..TURNS {
+                    let (title, body) = dress(title, body, kind, turn);
+                    examples.push(example(Source::Formed, &title, &body)?);
+                }
+            }
+        }
     }
     Ok(examples)
 }
+
+/// Forms that each invented issue is put into.
+const TURNS: u32 = 2;
+
+const INVENTED: &[(Source, &str, &str)] = &[
+    (Source::Plain, "issues.tsv", include_str!("invented/issues.tsv")),
+    (Source::Talk, "reviews.tsv", include_str!("invented/reviews.tsv")),
+    (Source::Business, "business.tsv", include_str!("invented/business.tsv")),
+    (Source::Sentences, "sentences.tsv", include_str!("invented/sentences.tsv")),
+    (Source::Products, "products.tsv", include_str!("invented/products.tsv")),
+];

@@ -19,6 +19,15 @@ pub(crate) struct Settings {
     /// L2 on hashed features, and on cues.
     pub decay: f32,
     pub decay_cues: f32,
+    /// Whether it learns from the names of products, and from the other cues.
+    pub names: bool,
+    pub speech: bool,
+}
+
+impl Settings {
+    fn uses(&self, index: usize) -> bool {
+        index.checked_sub(HASHED).is_none_or(|cue| if cues::is_name(cue) { self.names } else { self.speech })
+    }
 }
 
 /// Smoothed inverse document frequencies; 0 for what no text holds, so that unseen slots stay silent.
@@ -68,7 +77,7 @@ pub(crate) fn fit(path: &str, classes: &[&str], rows: &[Row<'_>], settings: Sett
         let rate = settings.rate / (1.0 + 0.15 * epoch as f32);
         for row in order.iter().map(|at| &rows[*at]) {
             scores.copy_from_slice(&bias);
-            for (index, value) in &row.features.values {
+            for (index, value) in row.features.values.iter().filter(|(index, _)| settings.uses(*index)) {
                 let weights = &weights[index * k..(index + 1) * k];
                 scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += value * weight);
             }
@@ -85,7 +94,7 @@ pub(crate) fn fit(path: &str, classes: &[&str], rows: &[Row<'_>], settings: Sett
             for ((weight, square), slope) in bias.iter_mut().zip(&mut bias_squares).zip(&scores) {
                 step(weight, square, *slope);
             }
-            for (index, value) in &row.features.values {
+            for (index, value) in row.features.values.iter().filter(|(index, _)| settings.uses(*index)) {
                 let decay = if *index >= HASHED { settings.decay_cues } else { settings.decay };
                 let span = index * k..(index + 1) * k;
                 let slots = weights[span.clone()].iter_mut().zip(&mut squares[span]);

@@ -4,20 +4,26 @@ use loopd::enrich::cues;
 use loopd::enrich::features::Features;
 use loopd::enrich::model::Task;
 
-use crate::data::{CATEGORIES, Example, SEVERITIES, Source};
+use crate::data::{CATEGORIES, Example, PRODUCTS, SEVERITIES, Source};
+use crate::dress::number;
 use crate::fit::{self, Row, Settings};
 
 /// Folds of the sets that are not reviews; reviews have one an app.
 pub(crate) const FOLDS: usize = 8;
 
-/// Chosen on the held-out figures of the development sets, which are thereby a little flattered.
-const CATEGORY: Settings = Settings { epochs: 20, rate: 0.1, decay: 5e-4, decay_cues: 3e-4 };
-const SEVERITY: Settings = Settings { epochs: 30, rate: 0.1, decay: 0.1, decay_cues: 1e-3 };
+/// Chosen on the held-out figures of the development sets and of the invented ones, which are thereby a little flattered. Rates of
+/// 0.05 to 0.2, 10 to 40 epochs, decays of 1e-4 to 2e-3 and the weights below at half and double were tried: macro-F1 on issues
+/// moved by 0.05, on reviews by 0.02.
+const CATEGORY: Settings =
+    Settings { epochs: 20, rate: 0.1, decay: 3e-4, decay_cues: 3e-4, names: false, speech: true };
+const SEVERITY: Settings =
+    Settings { epochs: 30, rate: 0.1, decay: 0.05, decay_cues: 1e-3, names: false, speech: true };
+const PRODUCT: Settings = Settings { epochs: 30, rate: 0.1, decay: 1e-3, decay_cues: 1e-4, names: true, speech: false };
 
 pub(crate) struct Trained {
     pub idf: Vec<f32>,
-    pub category: Task,
-    pub severity: Task,
+    /// Category, severity, product.
+    pub tasks: [Task; 3],
 }
 
 /// What the model said of a held-out example.
@@ -26,6 +32,7 @@ pub(crate) struct Verdict {
     pub unit: usize,
     pub class: usize,
     pub probability: f32,
+    pub probabilities: Vec<f32>,
     /// The share of the truth that it hit: 0 or 1, or between where an example has two labels.
     pub right: f32,
     /// The likeliest true class.
@@ -36,10 +43,17 @@ pub(crate) struct Verdict {
     pub untold: bool,
 }
 
-pub(crate) struct HeldOut {
-    pub category: Vec<Verdict>,
-    pub severity: Vec<Verdict>,
+impl Verdict {
+    /// The likeliest of some classes only.
+    pub(crate) fn among(&self, classes: &[usize]) -> usize {
+        classes.iter().copied().fold(classes[0], |best, class| {
+            if self.probabilities[class] > self.probabilities[best] { class } else { best }
+        })
+    }
 }
+
+/// Category, severity, product.
+pub(crate) type HeldOut = [Vec<Verdict>; 3];
 
 /// The fold in which an example is judged.
 fn unit(example: &Example) -> usize {
@@ -47,27 +61,35 @@ fn unit(example: &Example) -> usize {
         (Source::Reviews, "Garmin Connect") => 0,
         (Source::Reviews, "Huawei Health") => 1,
         (Source::Reviews, _) => 2,
-        (_, group) => {
-            group.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-                as usize
-                % FOLDS
-        }
+        (_, group) => number(group, 0) % FOLDS,
     }
 }
 
 fn category_weight(example: &Example) -> f32 {
+    if example.category.iter().sum::<f32>() == 0.0 {
+        return 0.0;
+    }
     let says = |cue: &str| cues::find(&example.reading).iter().any(|found| cues::name(found.cue) == cue);
+    // Of some classes there are few; without this they would never be said. Bugs are many, and what is new would be called one.
+    let rare = |weight: f32| {
+        let [bug, _, question, pain, praise, churn, general] = example.category[..] else { return weight };
+        weight * (1.0 - 0.6 * bug + 3.0 * (pain + churn) + 0.5 * (question + praise) + 1.5 * general)
+    };
     match example.source {
         // The labels of reviews call leaving and pain a problem report; they must not teach that the words mean a bug.
         Source::Reviews if says("churn") || (says("pain") && example.category[0] > 0.0) => 0.0,
         Source::Reviews => 1.0,
-        // Of some classes there are few; without this they would never be said.
-        Source::Issues | Source::Invented => {
-            let [_, _, pain, _, churn, general] = example.category[..] else { return 8.0 };
-            8.0 * (1.0 + 2.0 * (pain + churn) + general)
-        }
-        Source::Intents => 0.3,
+        Source::Issues | Source::Plain => rare(4.0),
+        Source::Formed => rare(1.5),
+        Source::Talk => 4.0,
+        Source::Business | Source::Sentences => rare(6.0),
+        Source::Intents => 0.2,
+        Source::Products => 0.0,
     }
+}
+
+fn one_hot(count: usize) -> Vec<Vec<f32>> {
+    (0..count).map(|class| (0..count).map(|other| f32::from(u8::from(other == class))).collect()).collect()
 }
 
 pub(crate) fn train(examples: &[&Example]) -> Trained {
@@ -80,28 +102,46 @@ pub(crate) fn train(examples: &[&Example]) -> Trained {
         .filter(|row| row.weight > 0.0)
         .collect();
     let category = fit::fit("tags.category", &CATEGORIES, &rows, CATEGORY);
-    let one = |class: usize| (0..SEVERITIES.len()).map(|other| f32::from(u8::from(other == class))).collect();
-    let levels: Vec<Vec<f32>> = (0..SEVERITIES.len()).map(one).collect();
+    let levels = one_hot(SEVERITIES.len());
     // To miss a grave one is worse than to cry wolf.
-    let weight = |source, level: usize| [3.0, 2.5, 1.0, 1.0][level] * if source == Source::Issues { 1.0 } else { 0.5 };
+    let weight = |example: &Example, level: usize| {
+        [3.0, 2.0, 1.0, 1.0][level]
+            * match example.source {
+                Source::Issues => 1.0,
+                Source::Plain | Source::Business | Source::Sentences => 0.5,
+                _ => 0.1,
+            }
+    };
     let rows: Vec<Row<'_>> = examples
         .iter()
         .zip(&features)
         .filter_map(|(example, features)| {
             let level = example.severity?;
-            Some(Row { features, target: &levels[level], weight: weight(example.source, level) })
+            Some(Row { features, target: &levels[level], weight: weight(example, level) })
         })
         .collect();
-    Trained { idf, category, severity: fit::fit("tags.severity", &SEVERITIES, &rows, SEVERITY) }
+    let severity = fit::fit("tags.severity", &SEVERITIES, &rows, SEVERITY);
+    let products = one_hot(PRODUCTS.len());
+    let rows: Vec<Row<'_>> = examples
+        .iter()
+        .zip(&features)
+        .filter_map(|(example, features)| Some(Row { features, target: &products[example.product?], weight: 1.0 }))
+        .collect();
+    let product = fit::fit("tags.product", &PRODUCTS, &rows, PRODUCT);
+    Trained { idf, tasks: [category, severity, product] }
 }
 
+/// Paraphrases of what the issues speak of: not learned from where those are judged.
+const KIN: [&str; 2] = ["northwind-labs", "fjord-media"];
+
 pub(crate) fn held_out(examples: &[Example]) -> HeldOut {
-    let mut held = HeldOut { category: Vec::new(), severity: Vec::new() };
+    let mut held = [Vec::new(), Vec::new(), Vec::new()];
     let reviews = |example: &Example| example.source == Source::Reviews;
     let folds = (0..3).map(|fold| (true, fold)).chain((0..FOLDS).map(|fold| (false, fold)));
     for (of_reviews, fold) in folds {
         let out = |example: &Example| reviews(example) == of_reviews && unit(example) == fold;
-        let learned: Vec<&Example> = examples.iter().filter(|example| !out(example)).collect();
+        let learned: Vec<&Example> =
+            examples.iter().filter(|example| !out(example) && (of_reviews || !KIN.contains(&example.group.as_str()))).collect();
         let trained = train(&learned);
         for (at, example) in examples.iter().enumerate().filter(|(_, example)| out(example)) {
             let features = Features::of(&example.reading, &trained.idf);
@@ -118,12 +158,20 @@ pub(crate) fn held_out(examples: &[Example]) -> HeldOut {
                     example: at,
                     untold: of_reviews
                         && task.path == "tags.category"
-                        && matches!(CATEGORIES[class], "pain_point" | "churn_signal"),
+                        && matches!(CATEGORIES[class], "pain_point" | "churn_signal" | "question"),
+                    probabilities,
                 }
             };
-            held.category.push(verdict(&trained.category, &|class| example.category[class]));
+            let [category, severity, product] = &trained.tasks;
+            if example.category.iter().sum::<f32>() > 0.0 {
+                held[0].push(verdict(category, &|class| example.category[class]));
+            }
+            let hit = |class: usize, of: usize| f32::from(u8::from(class == of));
             if let Some(level) = example.severity {
-                held.severity.push(verdict(&trained.severity, &|class| f32::from(u8::from(class == level))));
+                held[1].push(verdict(severity, &|class| hit(class, level)));
+            }
+            if let Some(about) = example.product {
+                held[2].push(verdict(product, &|class| hit(class, about)));
             }
         }
     }

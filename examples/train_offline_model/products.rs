@@ -54,7 +54,7 @@ pub(crate) fn measure(model: &Model, examples: &[Example]) -> (Tally, Tally) {
         let text = Text { title: title.into(), body: body.into(), origin: example.hint.clone() };
         let said = offline.classify(&text);
         let find = |path: &str| said.iter().find(|suggestion| suggestion.path == path);
-        match (&example.product, example.source) {
+        match (&example.seed, example.source) {
             (Some(truth), _) => {
                 let product = find("tags.product");
                 let kind = product.map_or_else(|| "none".into(), |said| format!("{:.2}", said.confidence));

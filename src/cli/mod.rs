@@ -16,6 +16,7 @@ pub mod cost;
 pub mod customers;
 pub mod dead;
 pub mod demo;
+pub mod eval;
 mod exit;
 pub mod import;
 pub mod init;
@@ -105,6 +106,8 @@ pub enum Command {
     Customers(customers::Args),
     /// Make a record that was deleted at a destination anew
     Restore(restore::Args),
+    /// Measure how well labelled texts are judged
+    Eval(eval::Args),
     /// Run the mapping examples through the sandbox
     Test(test::Args),
     /// Read a source again from a date
@@ -151,6 +154,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Review(args) => review::run(args, out).await,
         Command::Customers(args) => customers::run(args, out).await,
         Command::Restore(args) => restore::run(args, out).await,
+        Command::Eval(args) => eval::run(args, out).await,
         Command::Test(args) => test::run(args, out).await,
         Command::Backfill(args) => backfill::run(args, out).await,
         Command::Import(args) => import::run(args, out).await,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use super::markdown::Label;
 use super::reading::{Reading, fold_phrase};
 
 /// A phrase's word may end in `*`: any ending.
@@ -130,6 +131,29 @@ const PHRASES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Names of the products that the trained product labels are about. They speak for a product only, never for a category.
+const NAMES: &[(&str, &str)] = &[
+    ("names vibe", "vibe | mistral vibe | vibe cli | mistral code"),
+    ("names le chat", "le chat | lechat | chat mistral ai | mistral chat app"),
+    ("names codestral", "codestral* | mamba codestral | fim | fill in the middle"),
+    ("names devstral", "devstral*"),
+    ("names pixtral", "pixtral*"),
+    ("names voxtral", "voxtral* | transcri* | speech to text | stt | dictation"),
+    ("names magistral", "magistral*"),
+    ("names ocr", "ocr | mistral ocr"),
+    ("names embed", "mistral embed | embed | embedding* | mistralaiembeddings | codestral embed"),
+    ("names large", "mistral large | mistral large latest | mistral large 0000 | large latest"),
+    ("names medium", "mistral medium | mistral medium latest | medium latest | medium 0"),
+    ("names small", "mistral small | mistral small latest | small latest | mistral small 0"),
+    ("names open weights", "mixtral* | mistral 0b | 0b | 0x0b | 0x00b | nemo | ministral* | mathstral* | mistral inference | mistral common | tekken"),
+    ("names sdk", "sdk* | client python | client js | client ts | mistralai mistralai | mistralclient | python client | python package | npm | \
+      from mistralai | import mistral* | typescript | pydantic | zod | bug client"),
+    ("names api", "api | mistral api | mistralai api | endpoint* | api key* | provider*"),
+    ("names platform", "la plateforme | console | platform | workspace | fine tuning job* | billing"),
+    ("names docs", "docs | documentation | cookbook | notebook* | readme"),
+    ("names a rival", "claude* | anthropic | chatgpt | gpt* | openai | gemini* | copilot | codex | cursor"),
+];
+
 const MARKS: &[&str] = &[
     "question mark",
     "exclamation",
@@ -139,18 +163,37 @@ const MARKS: &[&str] = &[
     "labelled bug",
     "labelled request",
     "labelled question",
+    "bug form",
+    "request form",
+    "question form",
+    "trace",
+    "title asks",
 ];
 
-/// How many cues there are.
-pub const COUNT: usize = PHRASES.len() + MARKS.len();
+/// Cues of phrases: first those of the body, then the same of the title, where they say more.
+const SPOKEN: usize = 2 * PHRASES.len();
+/// How many cues there are: phrases, marks, and names in the body and in the title.
+pub const COUNT: usize = SPOKEN + MARKS.len() + 2 * NAMES.len();
+
+/// Whether a cue is a product's name.
+pub const fn is_name(cue: usize) -> bool {
+    cue >= SPOKEN + MARKS.len()
+}
 
 pub fn name(cue: usize) -> &'static str {
-    PHRASES.get(cue).map_or_else(|| MARKS.get(cue - PHRASES.len()).copied().unwrap_or("?"), |(name, _)| name)
+    let rest = cue.saturating_sub(SPOKEN);
+    if cue < SPOKEN {
+        PHRASES[cue % PHRASES.len()].0
+    } else if rest < MARKS.len() {
+        MARKS[rest]
+    } else {
+        NAMES[(rest - MARKS.len()) % NAMES.len()].0
+    }
 }
 
 /// The whole table as text, so that weights can tell whether they were trained for it.
 pub fn table() -> String {
-    let phrases = PHRASES.iter().map(|(name, phrases)| format!("{name}: {phrases}\n"));
+    let phrases = PHRASES.iter().chain(NAMES).map(|(name, phrases)| format!("{name}: {phrases}\n"));
     phrases.chain([MARKS.join(", ")]).collect()
 }
 
@@ -182,9 +225,12 @@ impl Piece {
 /// Phrases by the first three letters of their first word, the longest first.
 type Table = HashMap<[char; 3], Vec<(Vec<Piece>, usize)>>;
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
+static SPEECH: LazyLock<Table> = LazyLock::new(|| compile(PHRASES));
+static NAMING: LazyLock<Table> = LazyLock::new(|| compile(NAMES));
+
+fn compile(rows: &[(&str, &str)]) -> Table {
     let mut table = Table::new();
-    for (cue, (_, phrases)) in PHRASES.iter().enumerate() {
+    for (cue, (_, phrases)) in rows.iter().enumerate() {
         for phrase in phrases.split('|') {
             let pieces: Vec<Piece> = phrase.split_whitespace().flat_map(pieces).collect();
             if let Some(Piece::Whole(first) | Piece::Stem(first)) = pieces.first() {
@@ -196,7 +242,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         row.sort_by_key(|(pieces, cue)| (std::cmp::Reverse(pieces.len()), *cue));
     }
     table
-});
+}
 
 fn pieces(word: &str) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = fold_phrase(word).into_iter().map(Piece::Whole).collect();
@@ -215,58 +261,51 @@ fn key(word: &[char]) -> [char; 3] {
 
 /// The cues of a text, each once, at its first place.
 pub fn find(reading: &Reading) -> Vec<Found> {
-    let words = reading.words();
-    let mut found: [Option<Found>; COUNT] = [const { None }; COUNT];
-    let mut at = reading.label_words;
-    while let Some(word) = words.get(at) {
-        let letters = reading.folded(word);
-        let fits = |(pieces, _): &&(Vec<Piece>, usize)| {
-            let here = words.get(at..at + pieces.len());
-            here.is_some_and(|here| pieces.iter().zip(here).all(|(piece, word)| piece.fits(reading.folded(word))))
-        };
-        match TABLE.get(&key(letters)).and_then(|row| row.iter().find(fits)) {
-            Some((pieces, cue)) => {
-                let words = at..at + pieces.len();
-                found[*cue].get_or_insert(Found { cue: *cue, words, count: 0 }).count += 1;
-                at += pieces.len();
-            }
-            None => at += 1,
-        }
-    }
-    let label = words[..reading.label_words].iter().find_map(|word| label(reading.folded(word)));
+    let mut found = vec![None; COUNT];
+    // A title's label is a mark, not speech.
+    scan(reading, reading.label_words, &SPEECH, (0, PHRASES.len()), &mut found);
+    scan(reading, 0, &NAMING, (SPOKEN + MARKS.len(), NAMES.len()), &mut found);
+    let words = reading.words().len();
+    let [bug, request, question] = reading.forms;
     let marks = [
         reading.question,
         reading.exclaims,
         reading.code,
-        words.len() <= 5,
-        words.len() > 60,
-        label == Some(Label::Bug),
-        label == Some(Label::Request),
-        label == Some(Label::Question),
+        words <= 5,
+        words > 60,
+        reading.label == Some(Label::Bug),
+        reading.label == Some(Label::Request),
+        reading.label == Some(Label::Question),
+        bug,
+        request,
+        question,
+        reading.trace,
+        reading.title_asks,
     ];
     for (mark, _) in marks.iter().enumerate().filter(|(_, holds)| **holds) {
-        let cue = PHRASES.len() + mark;
+        let cue = SPOKEN + mark;
         found[cue] = Some(Found { cue, words: 0..0, count: 1 });
     }
     found.into_iter().flatten().collect()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Label {
-    Bug,
-    Request,
-    Question,
-}
-
-/// What a title's label says. Reporters choose it, often wrongly, so it is one sign among others.
-fn label(word: &[char]) -> Option<Label> {
-    let word: String = word.iter().collect();
-    match word.as_str() {
-        "bug" | "fix" | "bogue" | "erreur" | "urgent" => Some(Label::Bug),
-        "feature" | "feat" | "fr" | "request" | "enhancement" | "proposal" | "demande" | "suggestion" => {
-            Some(Label::Request)
+/// Notes the phrases of a table: cue `first + row` in the body, `first + rows + row` in the title.
+fn scan(reading: &Reading, start: usize, table: &Table, (first, rows): (usize, usize), found: &mut [Option<Found>]) {
+    let words = reading.words();
+    let mut at = start;
+    while let Some(word) = words.get(at) {
+        let fits = |(pieces, _): &&(Vec<Piece>, usize)| {
+            let here = words.get(at..at + pieces.len());
+            here.is_some_and(|here| pieces.iter().zip(here).all(|(piece, word)| piece.fits(reading.folded(word))))
+        };
+        match table.get(&key(reading.folded(word))).and_then(|row| row.iter().find(fits)) {
+            Some((pieces, row)) => {
+                let cue = first + row + if at < reading.title_words { rows } else { 0 };
+                let words = at..at + pieces.len();
+                found[cue].get_or_insert(Found { cue, words, count: 0 }).count += 1;
+                at += pieces.len();
+            }
+            None => at += 1,
         }
-        "question" | "usage" | "help" | "aide" => Some(Label::Question),
-        _ => None,
     }
 }

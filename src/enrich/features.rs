@@ -7,8 +7,8 @@ use super::cues::{self, Found};
 use super::reading::Reading;
 
 /// Dimensions of the character grams, and of the words and word pairs.
-pub const CHARS: usize = 4_096;
-pub const WORDS: usize = 4_096;
+pub const CHARS: usize = 16_384;
+pub const WORDS: usize = 16_384;
 /// Dimensions of everything that is hashed: the character grams come first.
 pub const HASHED: usize = CHARS + WORDS;
 /// All dimensions: the hashed ones, then one a cue.

@@ -7,12 +7,15 @@
 pub mod apply;
 pub mod classify;
 pub mod cues;
+pub mod duplicate;
 pub mod embed;
 pub mod features;
 mod language;
+pub mod markdown;
 pub mod model;
 pub mod reading;
 pub mod sentences;
+pub mod signals;
 pub mod stage;
 #[cfg(test)]
 mod tests;
@@ -46,7 +49,7 @@ pub struct Suggestion {
 
 /// Reads a text and suggests tags, at most one value a path. Where it has nothing to say it leaves the path out.
 pub trait Classifier: Send + Sync {
-    /// Who judged, with its version: `offline-1`. It is stored beside each verdict.
+    /// Who judged, with its version: `offline-2`. It is stored beside each verdict.
     fn name(&self) -> &str;
 
     fn classify(&self, text: &Text) -> Vec<Suggestion>;

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::Text;
+use super::markdown::{Label, Page, label};
 
 /// Characters of the body that are read from its beginning, and from its end when it is longer than both together.
 pub const HEAD: usize = 6_000;
@@ -13,8 +14,8 @@ pub const TAIL: usize = 2_000;
 const TITLE: usize = 500;
 /// Letters of a word that count; what is longer is a token, a path or a hash.
 const WORD: usize = 24;
-/// Lines of a code block that are read besides those that name an error.
-const CODE_LINES: usize = 2;
+/// Words that a title's label may have.
+const LABEL: usize = 3;
 
 #[derive(Clone, Debug)]
 pub struct Word {
@@ -38,7 +39,15 @@ pub struct Reading {
     pub label_words: usize,
     pub question: bool,
     pub exclaims: bool,
+    /// The title asks, by its mark or by its first word.
+    pub title_asks: bool,
     pub code: bool,
+    /// It shows a stack trace or a program's error.
+    pub trace: bool,
+    /// A form of a bug, a request, a question was filled in.
+    pub forms: [bool; 3],
+    /// What the title's label or the form says it is.
+    pub label: Option<Label>,
     /// Alphabetic characters, and those of them that are Latin.
     alphabetic: u32,
     latin: u32,
@@ -50,13 +59,27 @@ impl Reading {
         let title = prefix(&text.title, TITLE);
         reading.read(title);
         reading.title_words = reading.words.len();
-        reading.label_words = label_words(title).min(reading.title_words);
+        let asks = ["how", "what", "why", "where", "which", "when", "who", "is", "are", "can", "could", "does", "do", "should", "comment", "pourquoi", "quel", "quelle", "ou", "est"];
+        let opens = reading.words.first().map(|word| reading.folded(word).iter().collect::<String>());
+        reading.title_asks = reading.question || opens.is_some_and(|word| asks.contains(&word.as_str()));
         let head = prefix(&text.body, HEAD);
         let rest = &text.body[head.len()..];
         let tail = suffix(rest, TAIL);
-        reading.read_body(head);
+        let mut page = Page::default();
         // A word must not grow together over the cut; without one the two parts are one text anyway.
-        reading.read_body(tail);
+        for line in head.lines().chain(tail.lines()) {
+            for piece in page.prose(line) {
+                reading.read(piece);
+            }
+        }
+        // Where there is no title, a text may open with what would be its label.
+        let opening = if title.trim().is_empty() { head.lines().next().unwrap_or_default() } else { title };
+        reading.label_words = label_words(opening).min(reading.words.len());
+        let labelled = reading.words[..reading.label_words].iter().find_map(|word| {
+            label(&reading.folded(word).iter().collect::<String>())
+        });
+        reading.label = labelled.or(page.label);
+        (reading.code, reading.trace, reading.forms) = (page.code, page.trace, page.forms);
         reading
     }
 
@@ -92,35 +115,6 @@ impl Reading {
     /// The share of its letters that are Latin; 0 where there are none.
     pub fn latin(&self) -> f64 {
         if self.alphabetic == 0 { 0.0 } else { f64::from(self.latin) / f64::from(self.alphabetic) }
-    }
-
-    fn read_body(&mut self, body: &str) {
-        let (mut fenced, mut kept, mut comment) = (false, 0, false);
-        for line in body.lines() {
-            if line.trim_start().starts_with("```") {
-                (fenced, kept, self.code) = (!fenced, 0, true);
-                continue;
-            }
-            if fenced {
-                let error = line.contains("rror") || line.contains("xception");
-                if kept >= CODE_LINES && !error {
-                    continue;
-                }
-                kept += 1;
-            }
-            // Issue templates speak in comments; that is not their author's voice.
-            let mut rest = line;
-            while !rest.is_empty() {
-                let mark = if comment { "-->" } else { "<!--" };
-                let (part, after) = rest.split_once(mark).map_or((rest, None), |(part, after)| (part, Some(after)));
-                if !comment {
-                    self.read(part);
-                }
-                let Some(after) = after else { break };
-                comment = !comment;
-                rest = after;
-            }
-        }
     }
 
     /// Adds a line.
@@ -192,7 +186,7 @@ fn label_words(title: &str) -> usize {
     };
     let count =
         label.map_or(0, |label| label.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count());
-    if count <= 3 { count } else { 0 }
+    if count <= LABEL { count } else { 0 }
 }
 
 fn prefix(text: &str, chars: usize) -> &str {

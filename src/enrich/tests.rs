@@ -9,7 +9,7 @@ use super::model::{Model, ModelError, interpolate};
 use super::reading::Reading;
 use super::{Classifier, Offline, Suggestion, Term, Text, Vocabulary};
 
-const WEIGHTS: &[u8] = include_bytes!("weights/offline-1.bin");
+const WEIGHTS: &[u8] = include_bytes!("weights/offline-2.bin");
 
 fn term(value: &str, words: &[&str]) -> Term {
     Term { value: value.into(), words: words.iter().map(|&word| word.to_owned()).collect() }

@@ -165,6 +165,10 @@ impl Matcher {
         Self { vocabulary, names }
     }
 
+    pub(super) fn path(&self) -> &str {
+        &self.vocabulary.path
+    }
+
     pub(super) fn suggest(&self, reading: &Reading, origin: &str) -> Option<Suggestion> {
         let mut tallies = vec![Tally::default(); self.vocabulary.terms.len()];
         self.count_names(reading, &mut tallies);

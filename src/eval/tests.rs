@@ -1,0 +1,1 @@
+//! Invented rows; the development sets where `../shared/data` is there.
