@@ -94,17 +94,11 @@ pub fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The words of drafts for people: `category 0.83, severity 0.61`; what does not stand, with what it would be.
-pub fn suggested(feedback: &Feedback, threshold: f64) -> Option<String> {
-    let open = open(feedback, threshold);
-    let words = open.iter().map(|open| {
-        let name = short(open.path);
-        match (open.stands, open.verdict.value.as_str()) {
-            (false, Some(value)) => format!("{name} {value} {:.2}", open.verdict.confidence),
-            _ => format!("{name} {:.2}", open.verdict.confidence),
-        }
-    });
-    let words: Vec<String> = words.collect();
+/// Which fields are drafts, for people: `category 0.83, severity 0.61`.
+pub fn suggested(feedback: &Feedback) -> Option<String> {
+    let drafts = open(feedback, f64::INFINITY);
+    let words: Vec<String> =
+        drafts.iter().map(|open| format!("{} {:.2}", short(open.path), open.verdict.confidence)).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
 
@@ -232,11 +226,16 @@ mod tests {
     #[test]
     fn open_is_what_stands_as_a_draft_or_would() {
         let mut item = item();
-        assert_eq!(suggested(&item, 0.6).as_deref(), Some("category 0.83, severity high 0.61"));
+        let shown = |item: &Feedback| {
+            open(item, 0.6).iter().map(|open| (open.path.to_owned(), open.stands)).collect::<Vec<_>>()
+        };
+        let (category, severity) = (("tags.category".to_owned(), true), ("tags.severity".to_owned(), false));
+        assert_eq!(shown(&item), [category, severity.clone()]);
+        assert_eq!(suggested(&item).as_deref(), Some("category 0.83"));
         item.decided.insert("tags.category".into(), Decision { by: "airtable".into(), at: DateTime::UNIX_EPOCH });
-        assert_eq!(suggested(&item, 0.6).as_deref(), Some("severity high 0.61"));
+        assert_eq!((shown(&item), suggested(&item)), (vec![severity], None));
         item.withdrawn = true;
-        assert_eq!(suggested(&item, 0.6), None);
+        assert_eq!(shown(&item), []);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a path with a verdict is decided, or decided anew | agreed, if what stands is what the model said |
 //! | a decision is taken back | what was recorded of it goes |
-//! | `reviewed` is ticked | every open suggestion is accepted: it is decided, by whoever ticked |
+//! | `reviewed` is ticked | every suggestion that stands as a draft is accepted: it is decided, by whoever ticked |
 //! | it is unticked | those acceptances are taken back, no others |
 //!
 //! An echo of ours is no decision, and so no review: [`crate::sync::merge`] takes over nothing that loopd wrote itself.
@@ -65,10 +65,9 @@ fn ticked(house: &House, was: &Feedback, now: &Feedback) -> Option<Feedback> {
     let mut changed = now.clone();
     if now.reviewed {
         let word = word?;
-        for open in open(now, house.config.enrich.threshold) {
-            if open.stands || fill(&mut changed, open.path, &open.verdict.value) {
-                changed.decided.insert(open.path.to_owned(), word.clone());
-            }
+        // Who ticks a box accepts what they see.
+        for open in open(now, house.config.enrich.threshold).iter().filter(|open| open.stands) {
+            changed.decided.insert(open.path.to_owned(), word.clone());
         }
     } else if was.reviewed {
         let earlier = earlier?;
