@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{Mode, ReviewConfig};
+use crate::config::{LEAST_REVIEWS, LEAST_TARGET, Mode, ReviewConfig};
 use crate::house::House;
 use crate::ledger::{LedgerError, Standing, Tx};
 use crate::schema::{EntityId, Task};
@@ -14,11 +14,8 @@ use crate::schema::{EntityId, Task};
 /// Of the normal distribution, for 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// No configuration goes below these: a handful of reviews, or a toss of a coin, is no trust.
-pub const LEAST: usize = 10;
-pub const TARGET: f64 = 0.6;
-/// And whatever the slack, what may be wrong every other time is trusted no longer.
-pub const KEEP: f64 = 0.5;
+/// Whatever the slack, what may be wrong every other time is trusted no longer.
+const KEEP: f64 = 0.5;
 
 /// A share with its 95 % bounds (Wilson): (lower, upper). Of nothing, nothing is known: (0, 1).
 #[expect(clippy::cast_precision_loss, reason = "reviews are far fewer than 2^52")]
@@ -100,11 +97,11 @@ pub fn tally(standing: &Standing, rule: &ReviewConfig) -> Tally {
 }
 
 fn least(rule: &ReviewConfig) -> usize {
-    rule.least.max(LEAST)
+    rule.least.max(LEAST_REVIEWS as usize)
 }
 
 fn target(rule: &ReviewConfig) -> f64 {
-    rule.target.max(TARGET)
+    rule.target.max(LEAST_TARGET)
 }
 
 /// Whether trust that was earned still stands, by what people said and the rule of today.
