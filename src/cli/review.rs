@@ -89,9 +89,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
         Some(Action::Merge { number }) => AskReview::Merge { number, by },
         Some(Action::Refuse { number }) => AskReview::Refuse { number, by },
         Some(Action::Undo { number }) => AskReview::Undo { number, by },
-        Some(Action::Decide { number, side }) => {
-            AskReview::Decide { number, ours: matches!(side, Side::Ours), by }
-        }
+        Some(Action::Decide { number, side }) => AskReview::Decide { number, ours: matches!(side, Side::Ours), by },
     };
     let AnswerReview::Outcome(outcome) = ask(out, order)? else { bail!("another answer than was asked for") };
     out.json(&outcome);
@@ -147,9 +145,7 @@ fn asked(waiting: &Waiting) -> String {
     if let Some(proposal) = &waiting.proposal {
         return show::proposed(waiting, proposal);
     }
-    let said = waiting
-        .suggestions
-        .iter()
-        .map(|said| format!("{} {} {:.2}", said.field, plain(&said.value), said.confidence));
+    let said =
+        waiting.suggestions.iter().map(|said| format!("{} {} {:.2}", said.field, plain(&said.value), said.confidence));
     said.collect::<Vec<_>>().join(", ")
 }

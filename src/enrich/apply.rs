@@ -9,8 +9,8 @@ use super::Suggestion;
 use crate::config::Mode;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Tx, What};
-use crate::review::open::may_fill;
 use crate::review::is_writable;
+use crate::review::open::may_fill;
 use crate::schema::{EntityId, Feedback, Path, Task, Verdict};
 
 /// Who suggests.
@@ -54,7 +54,10 @@ pub fn apply(
         let current = path.get(value).clone();
         let ours = current.is_null() || earlier.is_some_and(|earlier| earlier.value == current);
         let free = ours && !feedback.decided.contains_key(&dotted) && current != said;
-        if free && suggestion.confidence >= house.config.enrich.threshold && may_fill(house, tx, feedback, &dotted, &said)? {
+        if free
+            && suggestion.confidence >= house.config.enrich.threshold
+            && may_fill(house, tx, feedback, value, &dotted, &said)?
+        {
             path.set(value, said.clone());
             tx.log(
                 id,

@@ -123,9 +123,7 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, said: &Said) -> R
         feedback.customer = Some(customers::survivor(tx, customer)?);
     }
     let mut value = Entity { id, body: Body::Feedback(feedback.clone()) }.to_value();
-    for (model, suggestions) in
-        [(memory::NAME, &said.by_memory), (house.classifier.name(), &said.by_classifier)]
-    {
+    for (model, suggestions) in [(memory::NAME, &said.by_memory), (house.classifier.name(), &said.by_classifier)] {
         let by = By { task: Task::Classify, model, prompt: None };
         apply(house, tx, id, &feedback, &mut value, suggestions, &by)?;
     }

@@ -360,4 +360,3 @@ fn unknown(field: &str) -> String {
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
-

@@ -137,7 +137,13 @@ pub fn agreement(house: &House, wanted: &Wanted) -> Result<Agreement, LedgerErro
         other.confidence.total_cmp(&one.confidence).then(other.at.cmp(&one.at)).then(a.cmp(b))
     });
     let mistakes = wrong.into_iter().take(MISTAKES).map(|(id, review)| mistake(house, *id, review));
-    Ok(Agreement { at: now, rows, cells: cells(house, of_task)?, calibration, mistakes: mistakes.collect::<Result<_, _>>()? })
+    Ok(Agreement {
+        at: now,
+        rows,
+        cells: cells(house, of_task)?,
+        calibration,
+        mistakes: mistakes.collect::<Result<_, _>>()?,
+    })
 }
 
 fn rows(reviews: &[&Review], by: By) -> Vec<Row> {
@@ -168,8 +174,7 @@ fn row(task: Task, of: String, reviews: &[&Review]) -> Row {
             (review.path.as_str(), said, stands)
         })
         .collect();
-    let kappa: Option<Kappa> =
-        kappa(words.iter().map(|(path, said, stands)| (*path, said.as_str(), stands.as_str())));
+    let kappa: Option<Kappa> = kappa(words.iter().map(|(path, said, stands)| (*path, said.as_str(), stands.as_str())));
     Row {
         task,
         of,
@@ -273,7 +278,9 @@ fn mistake(house: &House, id: EntityId, review: &Review) -> Result<Mistake, Ledg
 pub fn trusted(house: &House) -> Result<Vec<String>, LedgerError> {
     let cells = cells(house, |_| true)?.into_iter().filter(|cell| cell.trusted);
     Ok(cells
-        .map(|cell| format!("{} acts by itself on {}: {} of {}", cell.task.name(), cell.cell, cell.agreed, cell.reviews))
+        .map(|cell| {
+            format!("{} acts by itself on {}: {} of {}", cell.task.name(), cell.cell, cell.agreed, cell.reviews)
+        })
         .collect())
 }
 

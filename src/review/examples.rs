@@ -75,8 +75,10 @@ pub fn few_shot(
     let region = region.unwrap_or_default().trim().to_lowercase();
     let apart = !house.config.model.regions.is_empty();
     let vector = embed::embed(text);
+    // What a person made of this very text is no example for it.
+    let own = shown(text);
     let ranked: Vec<(f32, Kept)> = kept
-        .filter(|kept| !apart || kept.region == region)
+        .filter(|kept| (!apart || kept.region == region) && kept.example.text != own)
         .map(|kept| {
             let theirs = Text { body: kept.example.text.clone(), ..Text::default() };
             let cosine = vector.iter().zip(embed::embed(&theirs)).map(|(a, b)| a * b).sum();
@@ -91,10 +93,7 @@ fn balanced(mut ranked: Vec<(f32, Kept)>, n: usize) -> Vec<Example> {
     // Near to a hundredth is the same: then the newer tells more of what people want today.
     let near = |cosine: f32| (cosine * 100.0).round();
     ranked.sort_by(|(a, one), (b, other)| {
-        near(*b)
-            .total_cmp(&near(*a))
-            .then(other.at.cmp(&one.at))
-            .then(one.example.id.cmp(&other.example.id))
+        near(*b).total_cmp(&near(*a)).then(other.at.cmp(&one.at)).then(one.example.id.cmp(&other.example.id))
     });
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     let mut order: Vec<(usize, usize, Example)> = Vec::new();
@@ -157,19 +156,24 @@ fn gather(house: &House, task: Task, corrected: Vec<(DateTime<Utc>, EntityId)>) 
     for (at, id) in corrected.into_iter().take(POOL) {
         let Some(entity) = house.ledger.entity(id)? else { continue };
         let Some(item) = entity.as_feedback().filter(|item| !item.withdrawn) else { continue };
-        let text = triage::text(item);
-        let text = cut(format!("{}\n{}", text.title, text.body).trim(), TEXT);
+        let text = shown(&triage::text(item));
         let mut reviews = of.remove(&id).unwrap_or_default();
         reviews.sort_by_key(|review| review.at);
         let by_field = |value: fn(&crate::ledger::Review) -> &Value| {
             reviews.iter().map(|review| (short(&review.path).to_owned(), value(review).clone())).collect()
         };
-        let example = Example { id, text, said: by_field(|review| &review.said), stands: by_field(|review| &review.stands) };
+        let example =
+            Example { id, text, said: by_field(|review| &review.said), stands: by_field(|review| &review.stands) };
         if !example.text.is_empty() {
             kept.push(Kept { at, region: region(house, item)?, example });
         }
     }
     Ok(kept)
+}
+
+/// A text as an example shows it.
+fn shown(text: &Text) -> String {
+    cut(format!("{}\n{}", text.title, text.body).trim(), TEXT)
 }
 
 /// Where it was said.
@@ -204,7 +208,8 @@ mod tests {
 
     #[test]
     fn examples_are_of_every_class_the_nearest_first() {
-        let pool = || vec![(0.2, kept(1, "bug")), (0.9, kept(2, "bug")), (0.5, kept(3, "bug")), (0.1, kept(4, "praise"))];
+        let pool =
+            || vec![(0.2, kept(1, "bug")), (0.9, kept(2, "bug")), (0.5, kept(3, "bug")), (0.1, kept(4, "praise"))];
         let texts = |n| balanced(pool(), n).into_iter().map(|example| example.text).collect::<Vec<_>>();
         assert_eq!(texts(2), ["said 2", "said 4"]);
         assert_eq!(texts(9), ["said 2", "said 4", "said 3", "said 1"]);

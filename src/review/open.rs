@@ -133,7 +133,7 @@ pub fn category_of(feedback: &Feedback, path: &str, said: &Value) -> String {
 }
 
 /// Whether what a model says of this path may fill it before a person has spoken: as a draft, where drafts are shown, or for
-/// having earned it.
+/// having earned it. `value` is the item as JSON, with what was filled before this.
 ///
 /// # Errors
 /// When the ledger cannot be read.
@@ -141,6 +141,7 @@ pub fn may_fill(
     house: &House,
     tx: &mut Tx<'_>,
     feedback: &Feedback,
+    value: &Value,
     path: &str,
     said: &Value,
 ) -> Result<bool, LedgerError> {
@@ -152,7 +153,11 @@ pub fn may_fill(
         return Ok(false);
     }
     let segment = segment_in(tx, feedback)?;
-    may_act_in(house, tx, task, &category_of(feedback, path, said), &segment)
+    let category = match path {
+        "tags.category" => said.as_str(),
+        _ => value["tags"]["category"].as_str().or_else(|| value["enrichment"]["tags.category"]["value"].as_str()),
+    };
+    may_act_in(house, tx, task, &cell(category), &segment)
 }
 
 /// What the queue must know of an item; `None`: nothing waits.
@@ -240,7 +245,9 @@ mod tests {
 
     #[test]
     fn what_is_peoples_is_no_models() {
-        for path in ["status", "customer", "verbatim", "title", "reviewed", "decided", "withdrawn", "priority", "author"] {
+        for path in
+            ["status", "customer", "verbatim", "title", "reviewed", "decided", "withdrawn", "priority", "author"]
+        {
             assert!(!is_writable(path) && task_of(path).is_none(), "{path}");
         }
         for path in WRITABLE {
@@ -250,9 +257,14 @@ mod tests {
 
     #[test]
     fn values_are_compared_as_their_field_does() {
-        assert!(same(&json!("Bug "), &json!("bug")) && same(&json!(1), &json!(1.0)) && same(&json!(["a"]), &json!("A")));
+        assert!(
+            same(&json!("Bug "), &json!("bug")) && same(&json!(1), &json!(1.0)) && same(&json!(["a"]), &json!("A"))
+        );
         assert!(!same(&json!("bug"), &Value::Null) && !same(&json!(["a", "b"]), &json!("a")));
-        assert_eq!((meant("Category"), meant("tags.severity"), meant("status")), (Some("tags.category"), Some("tags.severity"), None));
+        assert_eq!(
+            (meant("Category"), meant("tags.severity"), meant("status")),
+            (Some("tags.category"), Some("tags.severity"), None)
+        );
     }
 
     #[test]

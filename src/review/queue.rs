@@ -298,11 +298,7 @@ pub fn queue(house: &House, kind: Option<Kind>, limit: usize) -> Result<Vec<Wait
 }
 
 /// Risk and revenue of what a proposal is about; each account once.
-fn stake(
-    house: &House,
-    accounts: &mut Accounts<'_>,
-    what: &Proposed,
-) -> Result<(f64, Option<f64>), LedgerError> {
+fn stake(house: &House, accounts: &mut Accounts<'_>, what: &Proposed) -> Result<(f64, Option<f64>), LedgerError> {
     let items = match what {
         Proposed::Duplicate { item, of } => vec![*item, *of],
         Proposed::SplitTheme { items, .. } => items.clone(),
@@ -428,15 +424,11 @@ pub fn suggestions(item: &Feedback, threshold: f64) -> Vec<Suggested> {
 }
 
 fn card(house: &House, accounts: &mut Accounts<'_>, entity: &Entity) -> Result<Card, LedgerError> {
-    let mut card = Card {
-        id: Some(entity.id),
-        short_id: entity.short_id(),
-        title: title(entity),
-        ..Card::default()
-    };
+    let mut card = Card { id: Some(entity.id), short_id: entity.short_id(), title: title(entity), ..Card::default() };
     match &entity.body {
         crate::schema::Body::Feedback(item) => {
-            let said = item.quote.as_ref().map(|quote| &quote.text).or(item.verbatim.as_ref()).or(item.summary.as_ref());
+            let said =
+                item.quote.as_ref().map(|quote| &quote.text).or(item.verbatim.as_ref()).or(item.summary.as_ref());
             card.text = cut(said.map_or("", String::as_str), TEXT);
             let links = house.ledger.links(entity.id)?;
             let own = item.origin.as_ref().and_then(|origin| origin.url.clone());
@@ -466,11 +458,7 @@ fn card(house: &House, accounts: &mut Accounts<'_>, entity: &Entity) -> Result<C
 
 pub(super) fn cut(text: &str, most: usize) -> String {
     let text = text.trim();
-    if text.chars().count() > most {
-        text.chars().take(most - 1).chain(['…']).collect()
-    } else {
-        text.to_owned()
-    }
+    if text.chars().count() > most { text.chars().take(most - 1).chain(['…']).collect() } else { text.to_owned() }
 }
 
 /// Small enough to type, and the same as long as the question stands.
@@ -543,7 +531,10 @@ mod tests {
         assert!(sorted.windows(2).all(|pair| pair[0].0 > pair[1].0));
         let mut all: Vec<u64> = (0..100_000_u64).map(|n| (n * 48_271) % 100_003).collect();
         all.sort_unstable();
-        assert_eq!(sorted.iter().map(|(score, _)| *score as u64).collect::<Vec<_>>(), all.iter().rev().take(10).copied().collect::<Vec<_>>());
+        assert_eq!(
+            sorted.iter().map(|(score, _)| *score as u64).collect::<Vec<_>>(),
+            all.iter().rev().take(10).copied().collect::<Vec<_>>()
+        );
     }
 
     #[test]

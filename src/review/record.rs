@@ -12,9 +12,9 @@
 
 use serde_json::Value;
 
+use super::memory;
 use super::open::{category_of, open, same, segment_in, short, task_of, waits};
 use super::trust::{Turn, cell_name, say, tally};
-use super::memory;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Review, Tx, What, digest};
 use crate::schema::{Body, Decision, Entity, EntityId, Feedback, Path, Task, Verdict};
@@ -73,9 +73,10 @@ fn ticked(house: &House, was: &Feedback, now: &Feedback) -> Option<Feedback> {
         let earlier = earlier?;
         let value = serde_json::to_value(now).unwrap_or_default();
         changed.decided.retain(|path, decision| {
-            let accepted = now.enrichment.get(path).is_some_and(|verdict| {
-                path.parse::<Path>().is_ok_and(|path| same(path.get(&value), &verdict.value))
-            });
+            let accepted = now
+                .enrichment
+                .get(path)
+                .is_some_and(|verdict| path.parse::<Path>().is_ok_and(|path| same(path.get(&value), &verdict.value)));
             !(accepted && decision == earlier)
         });
     }
@@ -98,13 +99,7 @@ pub(super) fn fill(feedback: &mut Feedback, path: &str, said: &Value) -> bool {
     }
 }
 
-fn decisions(
-    house: &House,
-    tx: &mut Tx<'_>,
-    id: EntityId,
-    was: &Feedback,
-    now: &Feedback,
-) -> Result<(), LedgerError> {
+fn decisions(house: &House, tx: &mut Tx<'_>, id: EntityId, was: &Feedback, now: &Feedback) -> Result<(), LedgerError> {
     let value = serde_json::to_value(now).unwrap_or_default();
     for (path, decision) in &now.decided {
         // What the person saw is what had been said before.
@@ -180,13 +175,7 @@ pub(super) fn heard(
 }
 
 /// A word that was taken back.
-fn unheard(
-    house: &House,
-    tx: &mut Tx<'_>,
-    id: EntityId,
-    path: &str,
-    verdict: &Verdict,
-) -> Result<(), LedgerError> {
+fn unheard(house: &House, tx: &mut Tx<'_>, id: EntityId, path: &str, verdict: &Verdict) -> Result<(), LedgerError> {
     let prompt = verdict.prompt.clone().unwrap_or_default();
     let Some(earlier) = tx.review(id, path, &prompt)? else { return Ok(()) };
     count(house, tx, id, &earlier, None)?;

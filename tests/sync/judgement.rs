@@ -133,7 +133,11 @@ fn a_box_in_notion_counts_the_same_and_costs_nothing() {
             let id = crash(town, "Opening a file ends it");
             minutes(town, 5);
             assert_eq!(words(town, id), [], "a box without a tick is nothing new");
-            assert!(!history(town, id).iter().any(|line| line.field.as_deref().is_some_and(|field| field.ends_with("Reviewed"))));
+            assert!(
+                !history(town, id)
+                    .iter()
+                    .any(|line| line.field.as_deref().is_some_and(|field| field.ends_with("Reviewed")))
+            );
             let link = town.house.ledger.link(id, "notion", "Feedback").expect("memory").expect("a page");
             town.world.notion(|desk, cx| desk.edit_row(cx, &link.id, &json!({ "Reviewed": true })));
             mid(town);
@@ -198,7 +202,10 @@ fn configuration_forbids_and_never_forces() {
     assert!(!agreed(&format!("{FEW}[tasks.classify]\nmode = \"suggest\"\n")));
     assert!(!agreed(&format!("{FEW}[tasks.classify]\nmode = \"off\"\n")));
     // And the boldest of configurations gives nothing without reviews.
-    let town = Town::with(7, "[review]\nleast = 10\ntarget = 0.6\nslack = 1.0\ndrafts = true\n[tasks.classify]\nmode = \"auto\"\n");
+    let town = Town::with(
+        7,
+        "[review]\nleast = 10\ntarget = 0.6\nslack = 1.0\ndrafts = true\n[tasks.classify]\nmode = \"auto\"\n",
+    );
     for task in Task::ALL {
         assert!(!may_act(&town.house, task, "bug", "").expect("memory"), "{task:?}");
     }
@@ -277,9 +284,8 @@ fn at_the_desk_one_accepts_corrects_and_thinks_again() {
 fn corrections_are_examples_and_stand_still_between_calls() {
     let town = &mut Town::new(7);
     let text = loopd::enrich::Text { title: "Opening a file ends it".into(), ..Default::default() };
-    let shown = |town: &Town| {
-        loopd::review::examples::few_shot(&town.house, Task::Classify, &text, None, 6).expect("memory")
-    };
+    let shown =
+        |town: &Town| loopd::review::examples::few_shot(&town.house, Task::Classify, &text, None, 6).expect("memory");
     assert_eq!(shown(town), []);
     let items: Vec<EntityId> = (0..12).map(|n| crash(town, &format!("Opening file {n} ends it"))).collect();
     minutes(town, 5);

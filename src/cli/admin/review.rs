@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::desk::meant;
 use super::Outcome;
+use super::desk::meant;
 use crate::house::House;
 use crate::ledger::LedgerError;
 use crate::review::agreement::{Agreement, Wanted, agreement};
@@ -15,20 +15,50 @@ use crate::schema::EntityId;
 #[serde(rename_all = "snake_case")]
 pub enum AskReview {
     /// What waits, best first.
-    List { kind: Option<Kind>, limit: usize },
+    List {
+        kind: Option<Kind>,
+        limit: usize,
+    },
     Counts,
     /// No fields: all that is open.
-    Accept { item: String, fields: Vec<String>, by: String },
-    Correct { item: String, field: String, value: String, by: String },
+    Accept {
+        item: String,
+        fields: Vec<String>,
+        by: String,
+    },
+    Correct {
+        item: String,
+        field: String,
+        value: String,
+        by: String,
+    },
     /// Takes back what this person said of an item.
-    Reopen { item: String, by: String },
+    Reopen {
+        item: String,
+        by: String,
+    },
     /// What may be chosen for a field.
-    Choices { field: String },
-    Merge { number: u64, by: String },
-    Refuse { number: u64, by: String },
-    Undo { number: u64, by: String },
+    Choices {
+        field: String,
+    },
+    Merge {
+        number: u64,
+        by: String,
+    },
+    Refuse {
+        number: u64,
+        by: String,
+    },
+    Undo {
+        number: u64,
+        by: String,
+    },
     /// Which side of a conflict stands.
-    Decide { number: u64, ours: bool, by: String },
+    Decide {
+        number: u64,
+        ours: bool,
+        by: String,
+    },
     Agreement(Wanted),
 }
 

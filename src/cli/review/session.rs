@@ -93,7 +93,9 @@ pub(super) fn run(talk: &mut dyn Talk) -> anyhow::Result<()> {
     }
     loop {
         let page = AskReview::List { kind: None, limit: PAGE + seen.len() };
-        let AnswerReview::Waiting(waiting) = talk.ask(page)? else { anyhow::bail!("another answer than was asked for") };
+        let AnswerReview::Waiting(waiting) = talk.ask(page)? else {
+            anyhow::bail!("another answer than was asked for")
+        };
         let Some(one) = waiting.into_iter().find(|waiting| !seen.contains(&key(waiting))) else {
             talk.say(if done == 0 { "Nothing else waits." } else { "Nothing else waits. Thank you." });
             return Ok(());
@@ -295,7 +297,8 @@ mod tests {
     }
 
     fn orders(script: &Script) -> Vec<String> {
-        let looks = |ask: &&AskReview| !matches!(ask, AskReview::Counts | AskReview::List { .. } | AskReview::Choices { .. });
+        let looks =
+            |ask: &&AskReview| !matches!(ask, AskReview::Counts | AskReview::List { .. } | AskReview::Choices { .. });
         script
             .asked
             .iter()
