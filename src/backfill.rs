@@ -168,6 +168,7 @@ mod tests {
             messages: 0,
             questions: 0,
             doubtful_customers: 0,
+            review: Default::default(),
             ledger_bytes: 0,
             usage: std::collections::BTreeMap::new(),
             conditions: vec![],

@@ -1,13 +1,14 @@
 //! What follows from a changed entity: which records are to be looked at again. Nothing is written here, only queued.
 //!
-//! It stands below the rooms, since each of them changes entities; of these it calls on [`close`] alone, to prepare what is
-//! to be said when something ships.
+//! It stands below the rooms, since each of them changes entities; of these it calls on [`close`], to prepare what is to be
+//! said when something ships, and on [`review`], which hears what people say of a model's verdicts.
 
 use chrono::TimeDelta;
 
 use crate::close;
 use crate::house::House;
 use crate::ledger::{ENRICH, LedgerError, TRIAGE, Tx, When, sync_lane};
+use crate::review;
 use crate::schema::{Body, Entity, EntityId, EntityKind, Feedback, Status, Task};
 use crate::view::view;
 
@@ -42,6 +43,8 @@ pub fn follow(
     before: Option<&Entity>,
     when: When,
 ) -> Result<(), LedgerError> {
+    let learnt = review::learn(house, tx, before, entity)?;
+    let entity = learnt.as_ref().unwrap_or(entity);
     records(house, tx, entity, when)?;
     neighbours(house, tx, entity, before)?;
     if let Body::Feedback(feedback) = &entity.body {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::ledger::{Ledger, LedgerError, Link};
 use crate::schema::domain::is_mail_provider;
 use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, Status};
-use crate::usage;
+use crate::{review, usage};
 
 /// The view of an entity (its shape is in docs/mappings.md).
 pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Value, LedgerError> {
@@ -70,6 +70,7 @@ fn of_feedback(ledger: &Ledger, id: EntityId, feedback: &Feedback, urls: &[Value
         "industry": customer.and_then(|customer| customer.industry.clone()),
         "region": customer.and_then(|customer| customer.region.clone()),
         "segment": feedback.tags.segment.clone().or_else(|| customer.and_then(|customer| customer.industry.clone())),
+        "suggested": review::suggested(feedback),
         "theme_name": theme.as_ref().and_then(Entity::as_theme).and_then(|theme| theme.name.clone()),
         "urls": urls,
     }))

@@ -28,9 +28,11 @@ use crate::report::{Size, Status, Why};
 
 mod customers;
 mod desk;
+mod review;
 
 pub use customers::{AnswerCustomers, AskCustomers};
-pub use desk::{Law, Letter, Message, Outcome, Question};
+pub use desk::{Law, Letter, Message, Outcome};
+pub use review::{AnswerReview, AskReview};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,12 +87,7 @@ pub enum Ask {
     Spend {
         rows: Vec<(chrono::NaiveDate, String, String, crate::ledger::Spent)>,
     },
-    Questions,
-    Decide {
-        number: u64,
-        ours: bool,
-        by: String,
-    },
+    Review(AskReview),
     Verify,
     Size,
     /// The rows follow the answer, as [`portable::export`] writes them.
@@ -130,7 +127,7 @@ pub enum Answer {
     Letters(Vec<Letter>),
     Letter(Box<crate::ledger::Dead>),
     Messages(Vec<Message>),
-    Questions(Vec<Question>),
+    Review(Box<AnswerReview>),
     /// What became of each thing that was asked for.
     Outcomes(Vec<Outcome>),
     Laws(Vec<Law>),
@@ -163,7 +160,6 @@ impl Ask {
             | Self::Dead
             | Self::Letter { .. }
             | Self::Messages { .. }
-            | Self::Questions
             | Self::Cost { .. }
             | Self::Known { .. }
             | Self::Spend { .. }
@@ -182,8 +178,8 @@ impl Ask {
             | Self::Rehearse { .. }
             | Self::Retry { .. }
             // An item that ships by it is answered where it came from.
-            | Self::Restore { .. }
-            | Self::Decide { .. } => false,
+            | Self::Restore { .. } => false,
+            Self::Review(ask) => ask.is_a_look(),
         }
     }
 }
@@ -215,8 +211,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
             })?;
             Answer::Done
         }
-        Ask::Questions => Answer::Questions(desk::questions(house)?),
-        Ask::Decide { number, ours, by } => Answer::Outcomes(vec![desk::decide(house, number, ours, &by)?]),
+        Ask::Review(ask) => Answer::Review(Box::new(review::answer(house, ask)?)),
         Ask::Verify => Answer::Laws(desk::verify(house)?),
         Ask::Size => Answer::Size(crate::report::size(&house.ledger)?),
         Ask::Export => Answer::Export,

@@ -7,6 +7,7 @@
 //! `anyhow` stays in here. What a person must mend is a [`Told`] with its exit code.
 
 pub mod admin;
+pub mod agreement;
 pub mod auth;
 pub mod backfill;
 pub mod check;
@@ -100,8 +101,10 @@ pub enum Command {
     Cost(cost::Args),
     /// The prompt library, and what another prompt or model would have said
     Prompts(prompts::Args),
-    /// Conflicts that a mapping leaves to a person
+    /// What waits for a person: suggestions, conflicts, proposals
     Review(review::Args),
+    /// How well models stand against people, and where they may act by themselves
+    Agreement(agreement::Args),
     /// Who they are, which of them are one, and which are not
     Customers(customers::Args),
     /// Make a record that was deleted at a destination anew
@@ -152,6 +155,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Cost(args) => cost::run(args, out).await,
         Command::Prompts(args) => prompts::run(args, out).await,
         Command::Review(args) => review::run(args, out).await,
+        Command::Agreement(args) => agreement::run(args, out).await,
         Command::Customers(args) => customers::run(args, out).await,
         Command::Restore(args) => restore::run(args, out).await,
         Command::Eval(args) => eval::run(args, out).await,

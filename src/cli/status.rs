@@ -80,6 +80,13 @@ fn show(status: &Status, out: &Out) {
         out.table(&["USAGE", "EVENTS", "SENT AGAIN", "NO ACCOUNT", "TOTALS", "PEOPLE"], usage);
         out.line("");
     }
+    let review = &status.review;
+    let items = super::counted(review.items, "item");
+    out.line(format!("Review: {items} with suggestions that nobody has spoken to (`loopd review`)"));
+    for trusted in &review.trusted {
+        out.line(format!("  {}", out.green(trusted)));
+    }
+    out.line("");
     if status.needs.is_empty() {
         out.line(out.green("Nothing needs a person."));
     } else {

@@ -134,6 +134,10 @@ pub struct TriageConfig {
     pub job_of_items: bool,
 }
 
+/// No configuration goes below these: a handful of reviews, or little more than the toss of a coin, is no trust.
+pub const LEAST_REVIEWS: u32 = 10;
+pub const LEAST_TARGET: f64 = 0.6;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReviewConfig {
     /// What is suggested stands in an empty field before anybody has said so.
@@ -287,8 +291,15 @@ pub(super) fn read_triage(over: &Over<'_, '_>) -> Option<TriageConfig> {
 pub(super) fn read_review(over: &Over<'_, '_>) -> Option<ReviewConfig> {
     let config = ReviewConfig {
         drafts: over.read("drafts", Item::boolean)?,
-        target: over.read("target", share)?,
-        least: whole(over, "least", 1..=100_000)?,
+        target: over.read("target", |item| {
+            let target = share(item)?;
+            if target < LEAST_TARGET {
+                item.note(format!("agreement below {LEAST_TARGET} is no ground for trust"), "write 0.9");
+                return None;
+            }
+            Some(target)
+        })?,
+        least: whole(over, "least", LEAST_REVIEWS..=100_000)?,
         window: whole(over, "window", 10..=10_000)?,
         slack: over.read("slack", share)?,
         sample: over.read("sample", share)?,

@@ -25,7 +25,9 @@ use serde_json::Value;
 
 pub use check::check;
 pub use connection::{Connection, SecretRef};
-pub use judge::{Mode, ModelConfig, Price, Provider, ReviewConfig, TaskConfig, TriageConfig};
+pub use judge::{
+    LEAST_REVIEWS, LEAST_TARGET, Mode, ModelConfig, Price, Provider, ReviewConfig, TaskConfig, TriageConfig,
+};
 pub use load::{EXAMPLE, SHIPPED, examine, ledger_path, load, load_text};
 pub use schedule::Schedule;
 pub use starter::{routes, starter};

@@ -9,7 +9,8 @@ use super::Suggestion;
 use crate::config::Mode;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Tx, What};
-use crate::review;
+use crate::review::is_writable;
+use crate::review::open::may_fill;
 use crate::schema::{EntityId, Feedback, Path, Task, Verdict};
 
 /// Who suggests.
@@ -40,7 +41,7 @@ pub fn apply(
     for suggestion in suggestions {
         let Ok(path) = suggestion.path.parse::<Path>() else { continue };
         let dotted = path.dotted();
-        if !review::WRITABLE.contains(&dotted.as_str()) {
+        if !is_writable(&dotted) {
             continue;
         }
         let earlier = feedback.enrichment.get(&dotted);
@@ -53,7 +54,10 @@ pub fn apply(
         let current = path.get(value).clone();
         let ours = current.is_null() || earlier.is_some_and(|earlier| earlier.value == current);
         let free = ours && !feedback.decided.contains_key(&dotted) && current != said;
-        if free && suggestion.confidence >= house.config.enrich.threshold && may_fill(house, by.task, value)? {
+        if free
+            && suggestion.confidence >= house.config.enrich.threshold
+            && may_fill(house, tx, feedback, value, &dotted, &said)?
+        {
             path.set(value, said.clone());
             tx.log(
                 id,
@@ -81,12 +85,6 @@ pub fn apply(
         }
     }
     Ok(())
-}
-
-/// A draft may stand before anybody has said so, or only once trust is earned.
-fn may_fill(house: &House, task: Task, value: &Value) -> Result<bool, LedgerError> {
-    let tag = |name: &str| value["tags"][name].as_str().unwrap_or_default();
-    Ok(house.config.review.drafts || review::may_act(house, task, tag("category"), tag("segment"))?)
 }
 
 /// Verdicts are keyed by a dotted path, so they are set as one key, not as a path.

@@ -16,6 +16,7 @@ use crate::follow::{follow, records};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, ENRICH, LedgerError, TRIAGE, Tx, When};
 use crate::recognise::recognise;
+use crate::review::memory;
 use crate::schema::{Body, Entity, EntityId, Feedback, Task};
 use crate::triage;
 
@@ -72,7 +73,8 @@ fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
     let Some(entity) = house.ledger.entity(entity)? else { return house.ledger.transact(finish) };
     match &entity.body {
         Body::Feedback(feedback) => {
-            let suggestions = if house.config.enrich.enabled { suggest(house, feedback) } else { Vec::new() };
+            let suggestions =
+                if house.config.enrich.enabled { suggest(house, entity.id, feedback)? } else { Said::default() };
             house.ledger.transact(|tx| {
                 feedback_step(house, tx, entity.id, &suggestions)?;
                 finish(tx)
@@ -94,12 +96,22 @@ fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
     }
 }
 
-/// Pure and outside the transaction: it may take a while.
-fn suggest(house: &House, feedback: &Feedback) -> Vec<Suggestion> {
-    house.classifier.classify(&triage::text(feedback))
+/// What is suggested of an item, by whom.
+#[derive(Default)]
+struct Said {
+    by_memory: Vec<Suggestion>,
+    by_classifier: Vec<Suggestion>,
 }
 
-fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Suggestion]) -> Result<(), LedgerError> {
+/// Outside the transaction: it may take a while. What people decided of nearly the same text goes before the small models.
+fn suggest(house: &House, id: EntityId, feedback: &Feedback) -> Result<Said, LedgerError> {
+    let by_memory = memory::recall(house, id, feedback)?;
+    let mut by_classifier = house.classifier.classify(&triage::text(feedback));
+    by_classifier.retain(|said| !by_memory.iter().any(|known| known.path == said.path));
+    Ok(Said { by_memory, by_classifier })
+}
+
+fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, said: &Said) -> Result<(), LedgerError> {
     let Some(before) = tx.entity(id)? else { return Ok(()) };
     let Body::Feedback(feedback) = &before.body else { return Ok(()) };
     let mut feedback = feedback.clone();
@@ -111,8 +123,10 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Su
         feedback.customer = Some(customers::survivor(tx, customer)?);
     }
     let mut value = Entity { id, body: Body::Feedback(feedback.clone()) }.to_value();
-    let by = By { task: Task::Classify, model: house.classifier.name(), prompt: None };
-    apply(house, tx, id, &feedback, &mut value, suggestions, &by)?;
+    for (model, suggestions) in [(memory::NAME, &said.by_memory), (house.classifier.name(), &said.by_classifier)] {
+        let by = By { task: Task::Classify, model, prompt: None };
+        apply(house, tx, id, &feedback, &mut value, suggestions, &by)?;
+    }
     let after = Entity::from_value(id, before.kind(), value)
         .map_err(|error| LedgerError::Bug(format!("a suggestion does not fit the schema: {error}")))?;
     if after != before {

@@ -54,7 +54,8 @@ pub struct Review {
     /// What stands.
     pub stands: Value,
     pub agreed: bool,
-    /// Of the item, as it stands: empty where there is none.
+    /// The cell that it counts in: the category that the model saw, or said, and the customer's segment, in lower case;
+    /// empty where there is none. Trust is asked for with what the model says, not with what a person makes of it.
     pub category: String,
     pub segment: String,
     pub model: String,
@@ -69,11 +70,31 @@ pub struct Review {
 pub struct Standing {
     /// The newest, oldest first; as many as the window of the configuration.
     pub recent: Vec<bool>,
+    /// Whose each of them is, in the same order, so that a later word of the same person replaces the earlier one.
+    pub of: Vec<u64>,
     /// All there ever were.
     pub reviews: u64,
     pub agreed: u64,
     /// Since when it may act by itself. `None`: it may not.
     pub earned: Option<DateTime<Utc>>,
+}
+
+/// What models suggested of an item and nobody has spoken to yet. A row stands as long as that is so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Waits {
+    /// The oldest of the suggestions.
+    pub since: DateTime<Utc>,
+    /// 0 to 1, before revenue is weighed in.
+    pub risk: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<EntityId>,
+    pub category: String,
+    /// The item's own segment; where it has none, its customer's counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
+    /// Path and confidence.
+    pub open: Vec<(String, f64)>,
 }
 
 /// Something that a model proposes and that is not done yet.
@@ -216,6 +237,24 @@ impl Tx<'_> {
         self.write(Tree::Reviews, keys::entity(id, &[&review.path, &review.prompt]), review)
     }
 
+    pub fn drop_review(&mut self, id: EntityId, path: &str, prompt: &str) {
+        self.remove(Tree::Reviews, keys::entity(id, &[path, prompt]));
+    }
+
+    pub fn waits(&mut self, id: EntityId) -> Result<Option<Waits>, LedgerError> {
+        self.read(Tree::Suggested, id.as_bytes().to_vec())
+    }
+
+    pub fn put_waits(&mut self, id: EntityId, waits: Option<&Waits>) -> Result<(), LedgerError> {
+        match waits {
+            Some(waits) => self.write(Tree::Suggested, id.as_bytes().to_vec(), waits),
+            None => {
+                self.remove(Tree::Suggested, id.as_bytes().to_vec());
+                Ok(())
+            }
+        }
+    }
+
     pub fn standing(&mut self, task: Task, category: &str, segment: &str) -> Result<Standing, LedgerError> {
         Ok(self.read(Tree::Standings, keys::texts(&[task.name(), category, segment]))?.unwrap_or_default())
     }
@@ -313,6 +352,19 @@ impl Ledger {
         Ok(rows)
     }
 
+    /// Every item with suggestions that nobody has spoken to.
+    pub fn each_waits(
+        &self,
+        mut see: impl FnMut(EntityId, Waits) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        self.each(Tree::Suggested, &[], |key, value| {
+            if let Some((id, _)) = keys::read_entity(key) {
+                see(id, decode(Tree::Suggested, value)?)?;
+            }
+            Ok(true)
+        })
+    }
+
     pub fn standing(&self, task: Task, category: &str, segment: &str) -> Result<Standing, LedgerError> {
         Ok(self.get(Tree::Standings, &keys::texts(&[task.name(), category, segment]))?.unwrap_or_default())
     }
@@ -330,6 +382,10 @@ impl Ledger {
             Ok(true)
         })?;
         Ok(rows)
+    }
+
+    pub fn proposal(&self, number: u64) -> Result<Option<Proposal>, LedgerError> {
+        self.get(Tree::Proposals, &keys::sequence(number))
     }
 
     pub fn proposals(&self) -> Result<Vec<(u64, Proposal)>, LedgerError> {

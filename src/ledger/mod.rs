@@ -38,7 +38,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::Notify;
 
-pub use judged::{Answer, Packed, Proposal, ProposalState, Proposed, Review, Spent, Standing, Triaged};
+pub use judged::{Answer, Packed, Proposal, ProposalState, Proposed, Review, Spent, Standing, Triaged, Waits};
 pub use memory_store::{MemoryStore, Overlay};
 pub use place::stands;
 pub use records::{

@@ -74,13 +74,15 @@ pub enum Tree {
     Reviews,
     /// How well verdicts have stood, by task, category and segment.
     Standings,
+    /// Items with suggestions that nobody has spoken to yet.
+    Suggested,
     /// What models propose and only a person, or earned trust, does: merges and splits.
     Proposals,
     Meta,
 }
 
 impl Tree {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Inbox,
         Self::Raw,
         Self::Seen,
@@ -116,6 +118,7 @@ impl Tree {
         Self::Spent,
         Self::Reviews,
         Self::Standings,
+        Self::Suggested,
         Self::Proposals,
         Self::Meta,
     ];
@@ -157,6 +160,7 @@ impl Tree {
             Self::Spent => "spent",
             Self::Reviews => "reviews",
             Self::Standings => "standings",
+            Self::Suggested => "suggested",
             Self::Proposals => "proposals",
             Self::Meta => "meta",
         }

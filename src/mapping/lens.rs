@@ -198,13 +198,18 @@ impl Lens {
         })
     }
 
+    /// What stands at a record, as it is compared: a box without a tick is nothing, whether the vendor says so or leaves it out.
+    pub fn settled(&self, theirs: Value) -> Value {
+        if self.ty == Some(Type::Flag) && theirs == Value::Bool(false) { Value::Null } else { theirs }
+    }
+
     /// What a value at the destination means for the entity. An unknown word is kept where the vocabulary is open.
     ///
     /// # Errors
     /// A value of another type than the entity's field, or a status that is none.
     pub fn read_back(&self, theirs: &Value) -> Result<Value, MapError> {
         if theirs.is_null() || self.empty.as_ref() == Some(theirs) {
-            return Ok(Value::Null);
+            return Ok(if self.ty == Some(Type::Flag) { Value::Bool(false) } else { Value::Null });
         }
         if self.link.is_some() || self.kind == FieldKind::Tags {
             return Ok(theirs.clone());

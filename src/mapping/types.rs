@@ -161,6 +161,7 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.industry",
             "derived.region",
             "derived.theme_name",
+            "derived.suggested",
             "derived.urls",
             "derived.shipped_at",
             "derived.customer_links",

@@ -27,6 +27,9 @@ pub struct Status {
     /// Pairs of customers that may be one, for `loopd customers review`.
     #[serde(default)]
     pub doubtful_customers: usize,
+    /// What waits for `loopd review`, and where a task acts by itself.
+    #[serde(default)]
+    pub review: Reviewing,
     pub ledger_bytes: u64,
     /// What has come of usage analytics, by connection.
     #[serde(default)]
@@ -35,6 +38,16 @@ pub struct Status {
     pub conditions: Vec<Condition>,
     /// What needs a person, in words, worst first.
     pub needs: Vec<Need>,
+}
+
+/// What waits for people's judgement, and how far it is trusted without.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reviewing {
+    /// Items with suggestions that nobody has spoken to.
+    pub items: usize,
+    pub proposals: usize,
+    pub trusted: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,6 +189,14 @@ pub fn status(house: &House, daemon: bool) -> Result<Status, LedgerError> {
         }
     });
     let connections: Vec<Connection> = connections.collect();
+    // That a task has earned trust is nothing to mend.
+    conditions.remove(crate::review::record::TRUST);
+    let waiting = crate::review::queue::counts(house)?;
+    let review = Reviewing {
+        items: waiting.items,
+        proposals: waiting.proposals,
+        trusted: crate::review::agreement::trusted(house)?,
+    };
     let messages = ledger.messages()?.iter().filter(|(_, message)| message.state == MessageState::Prepared).count();
     let mut status = Status {
         at: now,
@@ -188,6 +209,7 @@ pub fn status(house: &House, daemon: bool) -> Result<Status, LedgerError> {
         messages,
         questions: ledger.count(Tree::Review)?,
         doubtful_customers: crate::customers::doubts_open(house)?,
+        review,
         ledger_bytes: ledger.size_on_disk(),
         usage: ledger.usage_counts(house.connections.keys().map(String::as_str))?,
         conditions: conditions.into_values().flatten().collect(),
@@ -258,6 +280,9 @@ fn needs(status: &Status) -> Vec<Need> {
             count(status.questions, "conflict waits for a decision", "conflicts wait for a decision"),
             "`loopd review`",
         );
+    }
+    if status.review.proposals > 0 {
+        need(count(status.review.proposals, "proposal waits", "proposals wait"), "`loopd review list --kind proposal`");
     }
     if status.doubtful_customers > 0 {
         need(

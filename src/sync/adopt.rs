@@ -28,7 +28,7 @@ pub fn adopt(house: &House, tx: &mut Tx<'_>, mapping: &IntoMapping, input: &Inpu
     let mut takes = Vec::new();
     let mut base = Base { version: record.version.map(|version| version.0), ..Base::default() };
     for (name, lens) in &mapping.fields {
-        let seen = sink.canonical(collection, name, theirs.get(name).cloned().unwrap_or_default());
+        let seen = lens.settled(sink.canonical(collection, name, theirs.get(name).cloned().unwrap_or_default()));
         if seen.is_null() {
             continue;
         }

@@ -366,7 +366,7 @@ fn seen(look: &Look<'_>, name: &str, lens: &Lens) -> Value {
 /// Of a set that others add to as well, only the members that are ours to speak of.
 fn projected(look: &Look<'_>, name: &str, lens: &Lens, value: Value) -> Value {
     if lens.kind != FieldKind::Tags {
-        return value;
+        return lens.settled(value);
     }
     let base = look.base.fields.get(name);
     let known: BTreeSet<&str> = [look.desired.get(name), base.map(|base| &base.ours), base.map(|base| &base.theirs)]

@@ -127,11 +127,11 @@ fn settle_fields(
     }
     // Fields that only come from there: what they are now is where we start from.
     for (name, ours) in &planned.pulled {
-        if let Some(theirs) = receipt.fields.get(name)
+        if let (Some(theirs), Some(lens)) = (receipt.fields.get(name), mapping.fields.get(name))
             && !base.fields.contains_key(name)
-            && mapping.fields.get(name).is_some_and(|lens| lens.flow == Flow::Pull)
+            && lens.flow == Flow::Pull
         {
-            let theirs = sink.canonical(&planned.collection, name, theirs.clone());
+            let theirs = lens.settled(sink.canonical(&planned.collection, name, theirs.clone()));
             base.fields.insert(name.clone(), FieldBase { ours: ours.clone(), theirs, found, ..FieldBase::default() });
         }
     }
@@ -149,7 +149,7 @@ pub(crate) fn start_from(mapping: &IntoMapping, sink: &dyn Sink, entity: &Entity
             continue;
         }
         let ours = path.get(&value).clone();
-        let theirs = sink.canonical(&mapping.collection, name, theirs.clone());
+        let theirs = lens.settled(sink.canonical(&mapping.collection, name, theirs.clone()));
         base.fields.insert(name.clone(), FieldBase { ours, theirs, found: true, ..FieldBase::default() });
     }
 }

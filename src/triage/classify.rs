@@ -10,7 +10,7 @@ use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{LedgerError, When};
 use crate::model::{self, Answered, Asked, Question, quote};
-use crate::review;
+use crate::review::examples::few_shot;
 use crate::schema::{Body, Entity, EntityId, Feedback, Task};
 
 /// The tags that a prompt may fill, by the name that it gives them.
@@ -193,7 +193,21 @@ pub fn vocabularies(house: &House) -> Value {
 }
 
 /// What people made of earlier answers on the like.
-fn review_examples(_house: &House, _feedback: &Feedback) -> Result<Vec<model::Example>, LedgerError> {
-    let _ = review::WRITABLE;
-    Ok(Vec::new())
+fn review_examples(house: &House, feedback: &Feedback) -> Result<Vec<model::Example>, LedgerError> {
+    let region = super::region(house, feedback)?;
+    let number = house.config.triage.examples;
+    let examples = few_shot(house, Task::Classify, &text(feedback), region.as_deref(), number)?;
+    let words = |fields: serde_json::Map<String, Value>| {
+        let fields = fields.into_iter().map(|(name, value)| {
+            let value = value.as_str().map_or_else(|| "none".to_owned(), str::to_owned);
+            format!("{name}: {value}")
+        });
+        fields.collect::<Vec<_>>().join(", ")
+    };
+    let shown = examples.into_iter().map(|example| model::Example {
+        text: example.text,
+        said: words(example.said),
+        stands: words(example.stands),
+    });
+    Ok(shown.collect())
 }

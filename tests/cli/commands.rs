@@ -2,7 +2,7 @@
 
 use crate::support::{GITHUB, Place};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "demo",
     "init",
     "check",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 19] = [
     "dead",
     "close",
     "review",
+    "agreement",
     "customers",
     "test",
     "backfill",
@@ -87,7 +88,7 @@ fn looking_makes_no_ledger() {
     let place = Place::with(GITHUB);
     place.write("customers.csv", "name,domain\nExample,example.com\n");
     let there = || std::fs::read_dir(place.path()).expect("a folder").count();
-    let looks: [&[&str]; 17] = [
+    let looks: [&[&str]; 20] = [
         &["status"],
         &["status", "--json"],
         &["dead"],
@@ -97,6 +98,9 @@ fn looking_makes_no_ledger() {
         &["close", "approve", "abc"],
         &["review"],
         &["review", "decide", "7", "ours"],
+        &["review", "accept", "FB-000000"],
+        &["review", "refuse", "7"],
+        &["agreement"],
         &["customers"],
         &["customers", "merge", "a", "b"],
         &["why", "FB-000000"],
@@ -132,7 +136,11 @@ fn an_empty_ledger_can_be_looked_at() {
     place.loopd(&["customers", "show", "Lumen"]).ends(1).says("no customer is known as Lumen").says("KIND:NAME");
     place.loopd(&["close"]).ends(0).says("No message waits");
     place.loopd(&["close", "approve", "abc"]).ends(1).says("no such message");
-    place.loopd(&["review"]).ends(0).says("No conflict waits");
+    place.loopd(&["review"]).ends(0).says("Nothing waits for a person");
+    place.loopd(&["review", "accept", "FB-000000"]).ends(1).says("nothing is known of FB-000000");
+    place.loopd(&["review", "merge", "7"]).ends(1).says("no such proposal");
+    place.loopd(&["agreement"]).ends(0).says("No verdict of a model has been reviewed yet");
+    place.loopd(&["agreement", "--task", "sing"]).ends(2).says("extract, classify");
     place.loopd(&["review", "decide", "7", "ours"]).ends(1).says("no such question");
     place.loopd(&["why", "FB-000000"]).ends(1).says("nothing is known of FB-000000");
     place.loopd(&["ledger", "verify"]).ends(0).says("Every law holds");

@@ -12,6 +12,7 @@ mod ledger;
 mod manager;
 mod newcomer;
 mod reload;
+mod review;
 mod run;
 mod support;
 mod usage;

@@ -19,6 +19,7 @@ mod deletions;
 mod echo;
 mod four_places;
 mod full_loop;
+mod judgement;
 mod linear_changes;
 mod locked_out;
 mod model;

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::Answer;
 use crate::house::House;
-use crate::ledger::{Dead, LedgerError, MessageState, digest, verify as broken_laws};
+use crate::ledger::{Dead, LedgerError, MessageState, verify as broken_laws};
 use crate::report::{Found, find, why::title};
-use crate::review::Choice;
 use crate::schema::{Entity, EntityId};
-use crate::{close, normalize, report, review};
+use crate::{close, normalize, report};
 
 /// A dead letter, in a line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,20 +38,6 @@ pub struct Message {
     pub state: String,
     pub prepared: DateTime<Utc>,
     pub body: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Question {
-    pub number: u64,
-    pub at: DateTime<Utc>,
-    pub item: String,
-    pub title: String,
-    pub connection: String,
-    pub collection: String,
-    pub field: String,
-    pub path: String,
-    pub ours: Value,
-    pub theirs: Value,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +84,7 @@ pub(super) fn why(house: &House, text: &str, field: Option<&str>) -> Result<Answ
 }
 
 /// The item that a person means.
-fn meant(house: &House, text: &str) -> Result<Result<EntityId, String>, LedgerError> {
+pub(super) fn meant(house: &House, text: &str) -> Result<Result<EntityId, String>, LedgerError> {
     Ok(match find(house, text)? {
         Found::One(id) => Ok(id),
         Found::None => {
@@ -249,49 +233,6 @@ fn about(
         },
         several => Outcome::failed(text, format!("it may be any of {}: give more of the id", several.len())),
     })
-}
-
-/// Small enough to type, and the same as long as the question stands.
-fn number(question: &crate::ledger::Question) -> Result<u64, LedgerError> {
-    Ok(digest(&(question.entity, &question.connection, &question.collection, &question.field))? % 1_000_000_000)
-}
-
-pub(super) fn questions(house: &House) -> Result<Vec<Question>, LedgerError> {
-    let mut questions = Vec::new();
-    for question in house.ledger.questions()? {
-        let entity = house.ledger.entity(question.entity)?;
-        questions.push(Question {
-            number: number(&question)?,
-            at: question.at,
-            item: entity.as_ref().map(Entity::short_id).unwrap_or_default(),
-            title: entity.as_ref().map(title).unwrap_or_default(),
-            connection: question.connection,
-            collection: question.collection,
-            field: question.field,
-            path: question.path,
-            ours: question.ours,
-            theirs: question.theirs,
-        });
-    }
-    questions.sort_by_key(|question| question.at);
-    Ok(questions)
-}
-
-pub(super) fn decide(house: &House, wanted: u64, ours: bool, by: &str) -> Result<Outcome, LedgerError> {
-    for question in house.ledger.questions()? {
-        if number(&question)? == wanted {
-            let choice = if ours { Choice::Ours } else { Choice::Theirs };
-            let done = review::decide(house, &question, choice, by)?;
-            house.ledger.durable()?;
-            return Ok(match done {
-                Ok(()) => {
-                    Outcome::done(format!("{} in {}.{}", question.field, question.connection, question.collection))
-                }
-                Err(why) => Outcome::failed(wanted.to_string(), why),
-            });
-        }
-    }
-    Ok(Outcome::failed(wanted.to_string(), "there is no such question; `loopd review` lists them"))
 }
 
 pub(super) fn verify(house: &House) -> Result<Vec<Law>, LedgerError> {
