@@ -6,6 +6,8 @@
 
 pub mod classify;
 pub mod cues;
+pub mod duplicate;
+pub mod embed;
 pub mod features;
 mod language;
 pub mod model;

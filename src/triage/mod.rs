@@ -6,8 +6,10 @@
 //! - No step decides what is people's: priority, roadmap status, messages to customers, closing as won't do.
 //! - Where no model answers, loopd's own models and rules do; what must wait waits alone.
 
+pub mod nearest;
 mod stage;
 
+pub use nearest::Near;
 pub use stage::Triage;
 
 use chrono::{DateTime, Utc};
