@@ -73,14 +73,20 @@ async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
 
 /// Every step that is due for an item; when to come back for those that must wait.
 async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    super::settle(house, id)?;
     let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
     let Some(feedback) = entity.as_feedback() else { return Ok(None) };
     if feedback.withdrawn {
         return Ok(None);
     }
     let said = digest(feedback);
-    let later: Option<DateTime<Utc>> = None;
-    let _ = Outcome::Done;
+    super::nearest::place_offline(house, id)?;
+    let mut later: Option<DateTime<Utc>> = None;
+    for outcome in [super::dedupe::step(house, id).await?, super::cluster::step(house, id).await?] {
+        if let Outcome::Later(at) = outcome {
+            later = later.into_iter().chain([at]).min();
+        }
+    }
     house.ledger.transact(|tx| {
         let mut triaged = tx.triaged(id)?;
         triaged.done.insert("text".into(), said);
