@@ -2,53 +2,39 @@
 
 use std::collections::BTreeSet;
 
-use super::Text;
-
-/// What is compared of an item.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Side {
-    pub text: Text,
-    pub product: Option<String>,
-    pub model: Option<String>,
-    pub category: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Same,
-    Different,
-    Unsure,
+/// One of the two. `product` and `category` are values of tags, where somebody or something has set them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side<'a> {
+    pub title: &'a str,
+    pub body: &'a str,
+    pub product: Option<&'a str>,
+    pub category: Option<&'a str>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
-    pub verdict: Verdict,
-    /// How likely they are one: 0 to 1.
+    pub duplicate: bool,
+    /// Of the verdict, either way; 0.5 to 1.
     pub confidence: f64,
     pub because: String,
 }
 
-fn words(text: &Text) -> BTreeSet<String> {
-    let all = format!("{} {}", text.title, text.body).to_lowercase();
+fn words(side: &Side<'_>) -> BTreeSet<String> {
+    let all = format!("{} {}", side.title, side.body).to_lowercase();
     all.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.len() > 2).map(str::to_owned).collect()
 }
 
-pub fn compare(a: &Side, b: &Side) -> Judged {
-    if let (Some(mine), Some(other)) = (&a.product, &b.product)
-        && mine != other
+pub fn compare(a: &Side<'_>, b: &Side<'_>) -> Judged {
+    if let (Some(one), Some(other)) = (a.product, b.product)
+        && !one.eq_ignore_ascii_case(other)
     {
-        let because = format!("one is about {mine}, the other about {other}");
-        return Judged { verdict: Verdict::Different, confidence: 0.05, because };
+        let because = format!("one is about {one}, the other about {other}");
+        return Judged { duplicate: false, confidence: 0.9, because };
     }
-    let (mine, other) = (words(&a.text), words(&b.text));
+    let (mine, other) = (words(a), words(b));
     let both = mine.intersection(&other).count();
-    let least = mine.len().min(other.len()).max(1);
     #[expect(clippy::cast_precision_loss, reason = "a few hundred words")]
-    let share = both as f64 / least as f64;
-    let (verdict, because) = match share {
-        share if share >= 0.9 && least >= 4 => (Verdict::Same, "they say the same words"),
-        share if share < 0.2 => (Verdict::Different, "they share hardly a word"),
-        _ => (Verdict::Unsure, "they share some words"),
-    };
-    Judged { verdict, confidence: (share * 0.9).clamp(0.05, 0.95), because: because.into() }
+    let share = both as f64 / mine.len().min(other.len()).max(1) as f64;
+    let because = format!("they share {both} words");
+    Judged { duplicate: share >= 0.6, confidence: if share >= 0.6 { share } else { 1.0 - share }, because }
 }

@@ -19,7 +19,8 @@ const WORDS: f32 = 2.0;
 const TOUCHED: u32 = 2;
 
 static IDF: LazyLock<Vec<f32>> = LazyLock::new(|| {
-    let idf = super::model::Model::parse(include_bytes!("weights/offline-1.bin")).map_or_else(|_| vec![1.0; HASHED], |model| model.idf);
+    let idf = super::model::Model::parse(include_bytes!("weights/offline-1.bin"))
+        .map_or_else(|_| vec![1.0; HASHED], |model| model.idf);
     // What no trained text holds is as telling as the rarest of them.
     let rarest = idf.iter().copied().fold(0.0, f32::max);
     idf.into_iter().map(|idf| if idf > 0.0 { idf } else { rarest }).collect()

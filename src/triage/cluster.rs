@@ -63,11 +63,7 @@ pub async fn step(house: &House, id: EntityId) -> Result<Outcome, LedgerError> {
     nearest::settle(house, id)?;
     let Some(item) = speaks(house, id)? else { return Ok(Outcome::Done) };
     let said = super::digest(&item);
-    let theme = if item.decided.contains_key(THEME) {
-        item.theme
-    } else {
-        place(house, id, &item, said)?
-    };
+    let theme = if item.decided.contains_key(THEME) { item.theme } else { place(house, id, &item, said)? };
     let Some(theme) = theme else { return Ok(Outcome::Done) };
     let theme = lives_in(&house.ledger, theme)?;
     watch(house, theme)?;
@@ -136,9 +132,11 @@ fn look(house: &House, id: EntityId, item: &Feedback) -> Result<Option<Near>, Le
         let from = join_from(house, &space);
         let themes = index.themes_near(&space, &vector);
         let own = item.theme.map(|theme| index.lives_in(theme));
-        let to_own = themes.iter().find(|(theme, _)| Some(*theme) == own).map(|(_, cosine)| *cosine);
-        let stays = item.theme.is_some() && (!is_ours(item) || to_own.is_some_and(|cosine| cosine >= from - SLACK));
-        let mut theme = themes.into_iter().next().filter(|(_, cosine)| *cosine >= from);
+        let to_own = own.and_then(|own| index.near_others(&space, (&vector, id), own));
+        let stays = item.theme.is_some() && (!is_ours(item) || to_own.is_none_or(|cosine| cosine >= from - SLACK));
+        // That it lies near to itself speaks for nothing.
+        let mut others = themes.into_iter().filter(|(theme, _)| Some(*theme) != own);
+        let mut theme = others.next().filter(|(_, cosine)| *cosine >= from);
         if let Some(of_root) = of_root {
             theme = Some((index.lives_in(of_root), 1.0));
         }
@@ -284,7 +282,8 @@ fn found(house: &House, id: EntityId, said: u64, near: &Near) -> Result<Option<E
         index.nearest(&near.space, (&near.vector, id), ROUND, loose)
     })?;
     let mut items = Vec::new();
-    for other in std::iter::once(id).chain(around.iter().filter(|(_, cosine)| *cosine >= from).map(|(other, _)| *other)) {
+    for other in std::iter::once(id).chain(around.iter().filter(|(_, cosine)| *cosine >= from).map(|(other, _)| *other))
+    {
         items.extend(is_loose(house, other)?.map(|item| (other, item)));
     }
     if counted(house, &items)? < house.config.triage.theme_from {
@@ -301,7 +300,10 @@ fn found(house: &House, id: EntityId, said: u64, near: &Near) -> Result<Option<E
         for (id, was) in &items {
             let Some(entity) = tx.entity(*id)? else { continue };
             let is_same = entity.as_feedback().is_some_and(|item| {
-                item.theme.is_none() && !item.withdrawn && !item.decided.contains_key(THEME) && super::digest(item) == super::digest(was)
+                item.theme.is_none()
+                    && !item.withdrawn
+                    && !item.decided.contains_key(THEME)
+                    && super::digest(item) == super::digest(was)
             });
             if is_same {
                 members.push(entity);
@@ -330,7 +332,14 @@ fn found(house: &House, id: EntityId, said: u64, near: &Near) -> Result<Option<E
         follow(house, tx, &entity, None, When::Now)?;
         for member in &members {
             let because = format!("it founded “{}”, with {} others", told.name, members.len() - 1);
-            point(house, tx, member, theme, true, &verdict(house, theme, &near.space, confidence(from, from), because))?;
+            point(
+                house,
+                tx,
+                member,
+                theme,
+                true,
+                &verdict(house, theme, &near.space, confidence(from, from), because),
+            )?;
             mark(tx, member.id, member.as_feedback().map(super::digest).unwrap_or_default())?;
         }
         mark(tx, id, said)?;
@@ -454,7 +463,8 @@ fn check(value: &Value, names: &BTreeSet<String>) -> Result<(), String> {
     let words: BTreeSet<&str> = lower.split(|letter: char| !letter.is_alphanumeric()).collect();
     let named = names.iter().find(|name| {
         let name = name.to_lowercase();
-        letters(&name) >= 3 && (words.contains(name.as_str()) || (name.contains([' ', '@', '.']) && lower.contains(&name)))
+        letters(&name) >= 3
+            && (words.contains(name.as_str()) || (name.contains([' ', '@', '.']) && lower.contains(&name)))
     });
     if named.is_some() {
         return Err("no names of customers or people".into());

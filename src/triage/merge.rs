@@ -145,7 +145,10 @@ pub(super) fn merge_by(
     let name = hand.name();
     let root_name = root.short(crate::schema::EntityKind::Feedback);
     tx.log(item, &value_line(house, name, (None, Some(root)), format!("one with {root_name}, which stands for it")))?;
-    tx.log(root, &line(house, name, What::Merged, format!("{} is the same, and was merged into it", after.short_id())))?;
+    tx.log(
+        root,
+        &line(house, name, What::Merged, format!("{} is the same, and was merged into it", after.short_id())),
+    )?;
     let done = ProposalState::Done { by: name.into(), at: house.now() };
     judge(house, tx, &Proposed::Duplicate { item, of: root }, Some(done), hand)?;
     follow(house, tx, &after, Some(&before), When::Now)?;

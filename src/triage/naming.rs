@@ -41,7 +41,8 @@ pub fn by_rule(house: &House, items: &[Entity]) -> Result<Told, LedgerError> {
     }
     let product = most(feedback.iter().map(|item| item.tags.product.clone()));
     let category = most(feedback.iter().map(|item| item.tags.category.clone()));
-    let avoided: BTreeSet<String> = names.iter().flat_map(|name| words_of(name)).map(|word| word.to_lowercase()).collect();
+    let avoided: BTreeSet<String> =
+        names.iter().flat_map(|name| words_of(name)).map(|word| word.to_lowercase()).collect();
     let texts: Vec<String> = feedback.iter().map(|item| what_is_read(item)).collect();
     let phrase = phrase(&texts, &avoided);
     let what = match &phrase {
@@ -54,7 +55,8 @@ pub fn by_rule(house: &House, items: &[Entity]) -> Result<Told, LedgerError> {
         Some(product) => format!("{}: {shown}", as_name(&product)),
         None => shown,
     };
-    let who = most(segments.into_iter()).map_or_else(|| "customers".to_owned(), |segment| format!("customers in {segment}"));
+    let who =
+        most(segments.into_iter()).map_or_else(|| "customers".to_owned(), |segment| format!("customers in {segment}"));
     let how = if category.as_deref() == Some("feature_request") { "struggle without" } else { "struggle with" };
     Ok(Told { statement: format!("We believe {who} {how} {}.", in_a_sentence(&what)), name })
 }
@@ -119,7 +121,9 @@ struct Said {
 fn phrase(texts: &[String], avoided: &BTreeSet<String>) -> Option<Vec<String>> {
     let mut said: BTreeMap<Vec<String>, Said> = BTreeMap::new();
     for (item, text) in texts.iter().enumerate() {
-        for sentence in text.split(['.', '!', '?', '\n', ',', ';', ':', '(', ')', '"', '“', '”', '[', ']', '`', '|', '#', '*']) {
+        for sentence in
+            text.split(['.', '!', '?', '\n', ',', ';', ':', '(', ')', '"', '“', '”', '[', ']', '`', '|', '#', '*'])
+        {
             let words: Vec<&str> = words_of(sentence).collect();
             for start in 0..words.len() {
                 for length in 1..=LONGEST.min(words.len() - start) {
@@ -128,10 +132,18 @@ fn phrase(texts: &[String], avoided: &BTreeSet<String>) -> Option<Vec<String>> {
             }
         }
     }
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few items")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a few items"
+    )]
     let least = ((texts.len() as f64 * SHARE).ceil() as usize).max(2).min(texts.len());
-    let mut ranked: Vec<(f64, Vec<String>, Said)> =
-        said.into_iter().filter(|(_, said)| said.items.len() >= least).map(|(key, said)| (worth(&key, &said, texts.len()), key, said)).collect();
+    let mut ranked: Vec<(f64, Vec<String>, Said)> = said
+        .into_iter()
+        .filter(|(_, said)| said.items.len() >= least)
+        .map(|(key, said)| (worth(&key, &said, texts.len()), key, said))
+        .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let (_, key, first) = ranked.first()?;
     if key.len() > 1 {
@@ -144,7 +156,12 @@ fn phrase(texts: &[String], avoided: &BTreeSet<String>) -> Option<Vec<String>> {
     Some(pair.into_iter().filter_map(usual).flatten().collect())
 }
 
-fn note(said: &mut BTreeMap<Vec<String>, Said>, (item, place): (usize, usize), words: &[&str], avoided: &BTreeSet<String>) {
+fn note(
+    said: &mut BTreeMap<Vec<String>, Said>,
+    (item, place): (usize, usize),
+    words: &[&str],
+    avoided: &BTreeSet<String>,
+) {
     let lower: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
     let is_weak = |word: &String| WEAK.contains(&word.as_str()) || word.chars().count() < 2;
     if lower.first().is_none_or(is_weak) || lower.last().is_none_or(is_weak) {
@@ -164,7 +181,8 @@ fn note(said: &mut BTreeMap<Vec<String>, Said>, (item, place): (usize, usize), w
 #[expect(clippy::cast_precision_loss, reason = "a few items and letters")]
 fn worth(key: &[String], said: &Said, of: usize) -> f64 {
     let share = said.items.len() as f64 / of.max(1) as f64;
-    let letters: usize = key.iter().filter(|word| !WEAK.contains(&word.as_str())).map(|word| word.chars().count().min(10)).sum();
+    let letters: usize =
+        key.iter().filter(|word| !WEAK.contains(&word.as_str())).map(|word| word.chars().count().min(10)).sum();
     share * (letters as f64).sqrt() * if key.len() > 1 { 1.4 } else { 1.0 }
 }
 
@@ -214,39 +232,313 @@ fn as_name(value: &str) -> String {
     if value.chars().count() <= 3 && value.chars().all(|letter| letter.is_ascii_lowercase()) {
         return value.to_uppercase();
     }
-    value.split(['_', ' ']).map(|word| if is_a_name(word) { word.to_owned() } else { capital(word) }).collect::<Vec<_>>().join(" ")
+    value
+        .split(['_', ' '])
+        .map(|word| if is_a_name(word) { word.to_owned() } else { capital(word) })
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 const SMALL: [&str; 22] = [
-    "a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to", "with", "de", "des", "du",
-    "la", "le", "les",
+    "a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to", "with", "de",
+    "des", "du", "la", "le", "les",
 ];
 
 /// Words with which no phrase begins or ends: they tell nothing by themselves.
 const WEAK: &[&str] = &[
     // English
-    "a", "about", "after", "again", "all", "also", "always", "am", "an", "and", "any", "are", "aren't", "as", "at", "be",
-    "because", "been", "before", "being", "but", "by", "can", "can't", "cannot", "could", "did", "didn't", "do", "does",
-    "doesn't", "doing", "don't", "done", "down", "each", "even", "ever", "every", "few", "for", "from", "get", "gets",
-    "getting", "give", "go", "goes", "going", "good", "got", "had", "has", "have", "having", "he", "her", "here", "his", "how",
-    "i", "i'd", "i'm", "i've", "if", "in", "into", "is", "isn't", "it", "it's", "its", "just", "keep", "keeps", "know", "let",
-    "like", "make", "makes", "many", "may", "me", "might", "more", "most", "much", "must", "my", "need", "needs", "never",
-    "new", "no", "not", "nothing", "now", "of", "off", "often", "on", "once", "one", "only", "or", "other", "our", "out",
-    "over", "own", "really", "same", "see", "seems", "she", "should", "since", "so", "some", "something", "sometimes", "still",
-    "stop", "such", "than", "that", "that's", "the", "their", "them", "then", "there", "these", "they", "this", "those",
-    "though", "through", "to", "too", "try", "trying", "under", "until", "up", "us", "use", "used", "using", "very", "via",
-    "want", "wants", "was", "wasn't", "way", "we", "well", "were", "what", "when", "where", "whether", "which", "while", "who",
-    "why", "will", "with", "without", "won't", "work", "working", "works", "would", "yes", "yet", "you", "your", "every",
+    "a",
+    "about",
+    "after",
+    "again",
+    "all",
+    "also",
+    "always",
+    "am",
+    "an",
+    "and",
+    "any",
+    "are",
+    "aren't",
+    "as",
+    "at",
+    "be",
+    "because",
+    "been",
+    "before",
+    "being",
+    "but",
+    "by",
+    "can",
+    "can't",
+    "cannot",
+    "could",
+    "did",
+    "didn't",
+    "do",
+    "does",
+    "doesn't",
+    "doing",
+    "don't",
+    "done",
+    "down",
+    "each",
+    "even",
+    "ever",
+    "every",
+    "few",
+    "for",
+    "from",
+    "get",
+    "gets",
+    "getting",
+    "give",
+    "go",
+    "goes",
+    "going",
+    "good",
+    "got",
+    "had",
+    "has",
+    "have",
+    "having",
+    "he",
+    "her",
+    "here",
+    "his",
+    "how",
+    "i",
+    "i'd",
+    "i'm",
+    "i've",
+    "if",
+    "in",
+    "into",
+    "is",
+    "isn't",
+    "it",
+    "it's",
+    "its",
+    "just",
+    "keep",
+    "keeps",
+    "know",
+    "let",
+    "like",
+    "make",
+    "makes",
+    "many",
+    "may",
+    "me",
+    "might",
+    "more",
+    "most",
+    "much",
+    "must",
+    "my",
+    "need",
+    "needs",
+    "never",
+    "new",
+    "no",
+    "not",
+    "nothing",
+    "now",
+    "of",
+    "off",
+    "often",
+    "on",
+    "once",
+    "one",
+    "only",
+    "or",
+    "other",
+    "our",
+    "out",
+    "over",
+    "own",
+    "really",
+    "same",
+    "see",
+    "seems",
+    "she",
+    "should",
+    "since",
+    "so",
+    "some",
+    "something",
+    "sometimes",
+    "still",
+    "stop",
+    "such",
+    "than",
+    "that",
+    "that's",
+    "the",
+    "their",
+    "them",
+    "then",
+    "there",
+    "these",
+    "they",
+    "this",
+    "those",
+    "though",
+    "through",
+    "to",
+    "too",
+    "try",
+    "trying",
+    "under",
+    "until",
+    "up",
+    "us",
+    "use",
+    "used",
+    "using",
+    "very",
+    "via",
+    "want",
+    "wants",
+    "was",
+    "wasn't",
+    "way",
+    "we",
+    "well",
+    "were",
+    "what",
+    "when",
+    "where",
+    "whether",
+    "which",
+    "while",
+    "who",
+    "why",
+    "will",
+    "with",
+    "without",
+    "won't",
+    "work",
+    "working",
+    "works",
+    "would",
+    "yes",
+    "yet",
+    "you",
+    "your",
+    "every",
     // What any feedback says
-    "bug", "bugs", "feature", "features", "feedback", "hello", "help", "hey", "hi", "issue", "issues", "please", "problem",
-    "problems", "question", "request", "requests", "support", "team", "thank", "thanks", "think", "today", "user", "users",
-    "customer", "customers", "app", "time", "times", "day", "week", "month", "monday", "tuesday", "wednesday", "thursday",
-    "friday", "saturday", "sunday",
+    "bug",
+    "bugs",
+    "feature",
+    "features",
+    "feedback",
+    "hello",
+    "help",
+    "hey",
+    "hi",
+    "issue",
+    "issues",
+    "please",
+    "problem",
+    "problems",
+    "question",
+    "request",
+    "requests",
+    "support",
+    "team",
+    "thank",
+    "thanks",
+    "think",
+    "today",
+    "user",
+    "users",
+    "customer",
+    "customers",
+    "app",
+    "time",
+    "times",
+    "day",
+    "week",
+    "month",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
     // French
-    "au", "aux", "avec", "bonjour", "ce", "cela", "ces", "cette", "chez", "dans", "de", "des", "du", "elle", "en", "est", "et",
-    "il", "ils", "je", "la", "le", "les", "leur", "lors", "lui", "ma", "mais", "me", "merci", "mes", "moi", "mon", "ne", "nos",
-    "notre", "nous", "on", "ou", "où", "par", "pas", "plus", "pour", "qu", "que", "quand", "qui", "sa", "sans", "se", "ses",
-    "si", "son", "sont", "sur", "ta", "tes", "toi", "ton", "très", "tu", "un", "une", "vos", "votre", "vous", "y", "été", "être",
+    "au",
+    "aux",
+    "avec",
+    "bonjour",
+    "ce",
+    "cela",
+    "ces",
+    "cette",
+    "chez",
+    "dans",
+    "de",
+    "des",
+    "du",
+    "elle",
+    "en",
+    "est",
+    "et",
+    "il",
+    "ils",
+    "je",
+    "la",
+    "le",
+    "les",
+    "leur",
+    "lors",
+    "lui",
+    "ma",
+    "mais",
+    "me",
+    "merci",
+    "mes",
+    "moi",
+    "mon",
+    "ne",
+    "nos",
+    "notre",
+    "nous",
+    "on",
+    "ou",
+    "où",
+    "par",
+    "pas",
+    "plus",
+    "pour",
+    "qu",
+    "que",
+    "quand",
+    "qui",
+    "sa",
+    "sans",
+    "se",
+    "ses",
+    "si",
+    "son",
+    "sont",
+    "sur",
+    "ta",
+    "tes",
+    "toi",
+    "ton",
+    "très",
+    "tu",
+    "un",
+    "une",
+    "vos",
+    "votre",
+    "vous",
+    "y",
+    "été",
+    "être",
 ];
 
 #[cfg(test)]

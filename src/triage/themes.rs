@@ -61,7 +61,8 @@ pub fn family(ledger: &Ledger, theme: EntityId) -> Result<Vec<EntityId>, LedgerE
     while let Some(of) = found.get(at).copied() {
         for id in ledger.referrers(of)? {
             let entity = ledger.entity(id)?;
-            let is_merged = entity.as_ref().and_then(Entity::as_theme).is_some_and(|theme| theme.merged_into == Some(of));
+            let is_merged =
+                entity.as_ref().and_then(Entity::as_theme).is_some_and(|theme| theme.merged_into == Some(of));
             if is_merged && !found.contains(&id) {
                 found.push(id);
             }
@@ -83,9 +84,7 @@ type Said<T> = Result<Result<T, String>, LedgerError>;
 
 fn theme_of(tx: &mut Tx<'_>, id: EntityId) -> Said<(Entity, Box<Theme>)> {
     Ok(match tx.entity(id)? {
-        Some(Entity { id, body: Body::Theme(theme) }) => {
-            Ok((Entity { id, body: Body::Theme(theme.clone()) }, theme))
-        }
+        Some(Entity { id, body: Body::Theme(theme) }) => Ok((Entity { id, body: Body::Theme(theme.clone()) }, theme)),
         Some(other) => Err(format!("{} is no theme", other.short_id())),
         None => Err(format!("there is no {id} any more")),
     })
@@ -220,7 +219,10 @@ pub fn split_theme(
     let after = Entity { id, body: Body::Theme(Box::new(split)) };
     tx.put_entity(&after)?;
     let count = moved.len();
-    tx.log(id, &line(house, by, What::Created, format!("{count} items of {} are about something else", called(&before))))?;
+    tx.log(
+        id,
+        &line(house, by, What::Created, format!("{count} items of {} are about something else", called(&before))),
+    )?;
     tx.log(theme, &line(house, by, What::Parted, format!("{count} of its items are now {}", called(&after))))?;
     follow(house, tx, &after, None, When::Now)?;
     for (item, _) in &moved {
@@ -395,7 +397,9 @@ pub fn decide(house: &House, tx: &mut Tx<'_>, number: u64, yes: bool, by: &str) 
         set_state(tx, number, &ProposalState::Refused { by: by.into(), at: house.now() })?;
         let (id, note) = match &proposal.what {
             Proposed::Duplicate { item, of } => (*item, format!("no duplicate of {}", of.short(EntityKind::Feedback))),
-            Proposed::MergeThemes { theme, into } => (*theme, format!("another than {}", into.short(EntityKind::Theme))),
+            Proposed::MergeThemes { theme, into } => {
+                (*theme, format!("another than {}", into.short(EntityKind::Theme)))
+            }
             Proposed::SplitTheme { theme, .. } => (*theme, "one theme, and not two".to_owned()),
             Proposed::VerifyTheme { theme } => {
                 tx.clear(THEMES, &condition(*theme))?;
@@ -407,10 +411,11 @@ pub fn decide(house: &House, tx: &mut Tx<'_>, number: u64, yes: bool, by: &str) 
     }
     Ok(match &proposal.what {
         Proposed::Duplicate { item, of } => merge_items(house, tx, *item, *of, by)?.map(|()| "merged".to_owned()),
-        Proposed::MergeThemes { theme, into } => merge_themes(house, tx, *theme, *into, by)?.map(|()| "merged".to_owned()),
-        Proposed::SplitTheme { theme, items } => {
-            split_theme(house, tx, *theme, items, None, by)?.map(|id| format!("split off {}", id.short(EntityKind::Theme)))
+        Proposed::MergeThemes { theme, into } => {
+            merge_themes(house, tx, *theme, *into, by)?.map(|()| "merged".to_owned())
         }
+        Proposed::SplitTheme { theme, items } => split_theme(house, tx, *theme, items, None, by)?
+            .map(|id| format!("split off {}", id.short(EntityKind::Theme))),
         Proposed::VerifyTheme { theme } => verify(house, tx, *theme, by)?.map(|()| "validated".to_owned()),
     })
 }
