@@ -64,6 +64,7 @@ fn settle(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entit
     let is_due = match &entity.body {
         Body::Feedback(now) => before.and_then(Entity::as_feedback).is_some_and(|was| {
             was.duplicate_of != now.duplicate_of
+                || was.theme != now.theme
                 || was.withdrawn != now.withdrawn
                 || ["theme", merge::DUPLICATE_OF].iter().any(|path| was.decided.get(*path) != now.decided.get(*path))
         }),

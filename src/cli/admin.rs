@@ -28,9 +28,11 @@ use crate::report::{Size, Status, Why};
 
 mod customers;
 mod desk;
+mod themes;
 
 pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome, Question};
+pub use themes::{AnswerThemes, AskThemes};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,6 +109,7 @@ pub enum Ask {
         bad: Vec<crate::import::Bad>,
     },
     Customers(AskCustomers),
+    Themes(AskThemes),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,6 +137,7 @@ pub enum Answer {
     },
     Rehearsed(Box<crate::import::Report>),
     Customers(Box<AnswerCustomers>),
+    Themes(Box<AnswerThemes>),
     /// It cannot be answered, and why.
     No(String),
 }
@@ -158,7 +162,8 @@ impl Ask {
             | Self::Drop { .. }
             | Self::Reword { .. }
             // What follows from it is queued.
-            | Self::Customers(_) => true,
+            | Self::Customers(_)
+            | Self::Themes(_) => true,
             Self::SetBack { .. }
             | Self::Import { .. }
             | Self::Rehearse { .. }
@@ -199,6 +204,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
             Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
         Ask::Customers(ask) => Answer::Customers(Box::new(customers::answer(house, ask)?)),
+        Ask::Themes(ask) => Answer::Themes(Box::new(themes::answer(house, ask)?)),
         Ask::Rehearse { kind, rows, bad } => {
             Answer::Rehearsed(Box::new(crate::import::rehearse(house, kind, &rows, &bad)?))
         }

@@ -31,6 +31,7 @@ pub mod sandbox;
 pub mod setup;
 pub mod status;
 pub mod test;
+pub mod themes;
 pub mod usage;
 pub mod why;
 
@@ -97,6 +98,8 @@ pub enum Command {
     Review(review::Args),
     /// Who they are, which of them are one, and which are not
     Customers(customers::Args),
+    /// What customers struggle with: who says it, how much hangs on it; merge, split, rename, verify
+    Themes(themes::Args),
     /// Make a record that was deleted at a destination anew
     Restore(restore::Args),
     /// Run the mapping examples through the sandbox
@@ -142,6 +145,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Close(args) => close::run(args, out).await,
         Command::Review(args) => review::run(args, out).await,
         Command::Customers(args) => customers::run(args, out).await,
+        Command::Themes(args) => themes::run(args, out).await,
         Command::Restore(args) => restore::run(args, out).await,
         Command::Test(args) => test::run(args, out).await,
         Command::Backfill(args) => backfill::run(args, out).await,

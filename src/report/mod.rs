@@ -5,6 +5,7 @@
 
 pub mod size;
 pub mod status;
+pub mod themes;
 pub mod usage;
 pub mod why;
 

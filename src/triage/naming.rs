@@ -13,6 +13,8 @@ use crate::schema::{Entity, Feedback};
 const READ: usize = 600;
 /// The share of the items that must hold a phrase.
 const SHARE: f64 = 0.4;
+/// What a second phrase must tell, beside the first.
+const BESIDE: f64 = 0.75;
 /// Words of a phrase, at most.
 const LONGEST: usize = 3;
 
@@ -58,7 +60,7 @@ pub fn by_rule(house: &House, items: &[Entity]) -> Result<Told, LedgerError> {
     let who =
         most(segments.into_iter()).map_or_else(|| "customers".to_owned(), |segment| format!("customers in {segment}"));
     let how = if category.as_deref() == Some("feature_request") { "struggle without" } else { "struggle with" };
-    Ok(Told { statement: format!("We believe {who} {how} {}.", in_a_sentence(&what)), name })
+    Ok(Told { statement: format!("We believe {who} {how} {}.", in_a_sentence(&what.replace(", ", " and "))), name })
 }
 
 /// The names of the items' customers and authors, which stand in no theme's name.
@@ -145,15 +147,22 @@ fn phrase(texts: &[String], avoided: &BTreeSet<String>) -> Option<Vec<String>> {
         .map(|(key, said)| (worth(&key, &said, texts.len()), key, said))
         .collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let (_, key, first) = ranked.first()?;
-    if key.len() > 1 {
-        return usual(first);
-    }
-    // One word alone says little: the next best beside it, in the order in which they are mostly said.
-    let second = ranked.iter().find(|(_, other, _)| other.len() == 1 && other != key);
+    let (most, key, first) = ranked.first()?;
+    // One phrase alone tells half of it: another that tells nearly as much stands beside it, in the order in which they are said.
+    let is_other = |other: &Vec<String>| !other.iter().any(|word| key.contains(word));
+    let nearly = if key.len() > 1 { most * BESIDE } else { 0.0 };
+    let second =
+        ranked.iter().find(|(worth, other, _)| is_other(other) && *worth >= nearly && other.len() <= key.len());
     let mut pair: Vec<&Said> = std::iter::once(first).chain(second.map(|(.., said)| said)).collect();
     pair.sort_by(|a, b| (a.places * b.times).cmp(&(b.places * a.times)));
-    Some(pair.into_iter().filter_map(usual).flatten().collect())
+    let mut words: Vec<Vec<String>> = pair.into_iter().filter_map(usual).collect();
+    if let [before, _] = words.as_mut_slice()
+        && key.len() > 1
+        && let Some(last) = before.last_mut()
+    {
+        last.push(',');
+    }
+    Some(words.concat())
 }
 
 fn note(
