@@ -129,6 +129,8 @@ pub struct Call {
     pub body: Option<Value>,
     /// Sent as `application/x-www-form-urlencoded`, where there is no `body`.
     pub form: Vec<(String, String)>,
+    /// Sent as it is, as this content type, where there is neither (a file).
+    pub raw: Option<(String, Bytes)>,
     /// It changes nothing there, whatever its method.
     pub reads: bool,
 }
@@ -142,6 +144,7 @@ impl Call {
             headers: Vec::new(),
             body: None,
             form: Vec::new(),
+            raw: None,
             reads: false,
         }
     }
@@ -158,6 +161,10 @@ impl Call {
     pub fn form(target: impl Into<String>, form: &[(&str, &str)]) -> Self {
         let form = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { form, ..Self::new(Method::POST, target) }
+    }
+    /// A POST of bytes as they are.
+    pub fn raw(target: impl Into<String>, content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { raw: Some((content_type.into(), body.into())), ..Self::new(Method::POST, target) }
     }
     /// Marks a call that changes nothing there although its method does not say so.
     #[must_use]
@@ -360,7 +367,15 @@ impl Http {
                 let pairs = call.form.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
                 Bytes::from(pairs.collect::<Vec<_>>().join("&"))
             }
-            None => Bytes::new(),
+            None => match &call.raw {
+                Some((kind, raw)) => {
+                    let kind = HeaderValue::from_str(kind)
+                        .map_err(|_| Fault::rejected("a content type would hold forbidden characters"))?;
+                    headers.insert(header::CONTENT_TYPE, kind);
+                    raw.clone()
+                }
+                None => Bytes::new(),
+            },
         };
         request.body(body).map_err(|error| Fault::rejected(format!("no request can be made of it: {error}")))
     }

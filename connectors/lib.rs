@@ -22,6 +22,7 @@ mod json;
 mod kind;
 pub mod linear;
 mod memo;
+pub mod mistral;
 pub mod model;
 pub mod notion;
 pub mod oauth;

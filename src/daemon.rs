@@ -25,7 +25,7 @@ use crate::house::{Connection, House, Stage, Step};
 use crate::import;
 use crate::intake::{Listen, Poll};
 use crate::ledger::{Ledger, LedgerError, Probe};
-use crate::model::Models;
+use crate::model::{MODEL, Models};
 use crate::normalize::{Normalize, redrive};
 use crate::reconcile::Reconcile;
 use crate::sync::Sync;
@@ -88,9 +88,6 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
     })
 }
 
-/// How the way out to the language model is called.
-pub const MODEL: &str = "model";
-
 /// The endpoints of the language model: one, and one more for each region that has its own.
 fn open_models(config: &Config, world: &dyn World, materials: &Materials) -> Result<Models, BuildError> {
     if config.model.provider == Provider::None {
@@ -109,7 +106,8 @@ fn open_models(config: &Config, world: &dyn World, materials: &Materials) -> Res
             .map_err(|error| BuildError::Settings { connection: MODEL.into(), error })
     };
     let regions = config.model.regions.iter().map(|(region, url)| Ok((region.clone(), open(url)?)));
-    Ok(Models { everywhere: Some(open(&config.model.base_url)?), regions: regions.collect::<Result<_, BuildError>>()? })
+    let regions = regions.collect::<Result<_, BuildError>>()?;
+    Ok(Models::new(Some(open(&config.model.base_url)?), regions))
 }
 
 /// The vocabularies that name something a text can be about; the others hold the words of judgements.

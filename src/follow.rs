@@ -10,7 +10,8 @@ use chrono::TimeDelta;
 use crate::close;
 use crate::house::House;
 use crate::ledger::{ENRICH, LedgerError, TRIAGE, Tx, When, sync_lane};
-use crate::schema::{Body, Entity, EntityId, EntityKind, Feedback, Status};
+use crate::ledger::{ENRICH, LedgerError, TRIAGE, Tx, When, sync_lane};
+use crate::schema::{Body, Entity, EntityId, EntityKind, Feedback, Status, Task};
 use crate::triage::{merge, themes};
 use crate::view::view;
 
@@ -55,6 +56,7 @@ pub fn follow(
         if was.is_some_and(|was| was != feedback.status) {
             merge::take_along(house, tx, entity.id, feedback.status)?;
         }
+        parts(house, tx, entity.id, feedback, before)?;
     }
     settle(house, tx, entity, before)
 }
@@ -74,6 +76,22 @@ fn settle(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entit
     if is_due {
         let settle = When::Settled(house.config.triage.settle);
         tx.queue(TRIAGE, 0, entity.id.as_bytes(), settle, house.now())?;
+    }
+    Ok(())
+}
+
+/// What was extracted from a conversation goes with it: to another customer, or away.
+fn parts(
+    house: &House,
+    tx: &mut Tx<'_>,
+    id: EntityId,
+    now: &Feedback,
+    before: Option<&Entity>,
+) -> Result<(), LedgerError> {
+    let Some(was) = before.and_then(Entity::as_feedback) else { return Ok(()) };
+    let moved = was.customer != now.customer || was.withdrawn != now.withdrawn;
+    if moved && tx.triaged(id)?.done.contains_key(Task::Extract.name()) {
+        tx.queue(TRIAGE, 0, id.as_bytes(), When::Now, house.now())?;
     }
     Ok(())
 }

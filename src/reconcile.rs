@@ -14,17 +14,18 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::house::{House, Stage, Step, Stop};
-use crate::ledger::{LedgerError, Tx, When, digest, sync_lane};
+use crate::ledger::{LedgerError, TRIAGE, Tx, When, digest, sync_lane};
 use crate::mapping::{Expression, FromMapping, IntoMapping};
 use crate::normalize::redraw;
 use crate::schema::{EntityId, EntityKind};
 use crate::sync::{BEHIND, RANKS, item};
+use crate::triage;
 
 const LANE: &str = "reconcile";
 /// Where [`Walks`] stand in `meta`.
 const WALKS: &str = "walks";
 /// Under these names conditions are raised that belong to no connection.
-const NO_CONNECTIONS: [&str; 3] = ["loopd", "customers", "close"];
+const NO_CONNECTIONS: [&str; 6] = ["loopd", "customers", "close", "model", "review", "themes"];
 /// Rows a commit.
 const PIECE: usize = 64;
 
@@ -48,6 +49,8 @@ enum Ground<'a> {
     Kept(&'a FromMapping),
     /// What is kept no longer: it is forgotten that it was seen, so that `loopd backfill` draws it anew.
     Seen(&'a FromMapping),
+    /// What was judged by other prompts or models, or not at all.
+    Judged,
 }
 
 impl Ground<'_> {
@@ -56,6 +59,7 @@ impl Ground<'_> {
             Self::Entities(into) => format!("into {}.{} {}", into.connection, into.collection, into.entity.name()),
             Self::Kept(from) => format!("from {}.{}", from.connection, from.collection),
             Self::Seen(from) => format!("seen {}.{}", from.connection, from.collection),
+            Self::Judged => "judged".into(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Ground<'_> {
                     (from.entity == EntityKind::Customer).then(|| format!("{:?}", house.config.customers.tiers));
                 digest(&(from.digest(), tiers, &house.config.customers.rules))
             }
+            Self::Judged => digest(&triage::judged_by(house)),
         }
     }
 
@@ -80,7 +85,7 @@ impl Ground<'_> {
     fn rows(&self, house: &House, after: Option<&str>) -> Result<Vec<String>, LedgerError> {
         let ledger = &house.ledger;
         match self {
-            Self::Entities(_) => {
+            Self::Entities(_) | Self::Judged => {
                 let after = after.and_then(|id| id.parse().ok());
                 Ok(ledger.entities_after(after, PIECE)?.iter().map(EntityId::to_string).collect())
             }
@@ -102,6 +107,7 @@ impl Ground<'_> {
                 }
                 Ok(())
             }
+            Self::Judged => judge_again(house, tx, row),
         }
     }
 
@@ -119,6 +125,15 @@ impl Ground<'_> {
                 let records = house.ledger.raw_count(connection, collection)?;
                 if records > 0 {
                     tracing::info!(%connection, %collection, records, "mapping {connection}.{collection} has changed: {records} records are drawn again; what is kept no longer takes `loopd backfill {connection}`");
+                }
+            }
+            Self::Judged => {
+                let items = house.ledger.count_of(EntityKind::Feedback)?;
+                if items > 0 {
+                    tracing::info!(
+                        items,
+                        "what judges has changed: {items} items are looked at again, and asked about where nothing is known yet"
+                    );
                 }
             }
             Self::Seen(_) => {}
@@ -148,6 +163,17 @@ fn queue(house: &House, tx: &mut Tx<'_>, into: &IntoMapping, id: &str) -> Result
     tx.queue(&sync_lane(connection), rank, &item(id, collection), When::Now, house.now())
 }
 
+/// The triage room asks only what was not answered by the prompt and the models in force.
+fn judge_again(house: &House, tx: &mut Tx<'_>, id: &str) -> Result<(), LedgerError> {
+    let Some(id) = id.parse::<EntityId>().ok() else { return Ok(()) };
+    match tx.entity(id)? {
+        Some(entity) if entity.kind() == EntityKind::Feedback => {
+            tx.queue(TRIAGE, 1, id.as_bytes(), When::Now, house.now())
+        }
+        _ => Ok(()),
+    }
+}
+
 pub struct Reconcile {
     house: Arc<House>,
     begun: bool,
@@ -164,7 +190,7 @@ impl Reconcile {
         let into = mappings.into.iter().filter(|into| connections.contains_key(&into.connection));
         let kept = mappings.from.iter().map(Ground::Kept);
         let seen = mappings.from.iter().map(Ground::Seen);
-        kept.chain(seen).chain(into.map(Ground::Entities))
+        kept.chain(seen).chain(into.map(Ground::Entities)).chain([Ground::Judged])
     }
 
     /// What belongs to connections that are configured no more: what is wrong there concerns nobody, and what was to be

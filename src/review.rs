@@ -61,3 +61,27 @@ fn answer(
     follow(house, tx, &after, Some(&before), When::Now)?;
     Ok(Ok(()))
 }
+
+/// Placeholder until the people's side lands.
+pub const WRITABLE: [&str; 10] = [
+    "tags.category",
+    "tags.severity",
+    "tags.product",
+    "tags.model",
+    "tags.segment",
+    "tags.region",
+    "tags.use_case",
+    "language",
+    "theme",
+    "duplicate_of",
+];
+
+/// Placeholder until the people's side lands.
+pub fn may_act(_: &House, _: crate::schema::Task, _: &str, _: &str) -> Result<bool, LedgerError> {
+    Ok(false)
+}
+
+/// Placeholder until the people's side lands.
+pub fn wilson(_: usize, _: usize) -> (f64, f64) {
+    (0.0, 1.0)
+}

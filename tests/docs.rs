@@ -79,7 +79,7 @@ impl World for Furnished {
         Ok("a secret".into())
     }
 
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+    fn list(&self, _: &Path, _: &str) -> io::Result<Vec<PathBuf>> {
         Ok(Vec::new())
     }
 

@@ -4,7 +4,8 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth, usage
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth, usage,
+//!                                   # judgement
 //! cargo bench -- --json             # and one object on the last line
 //! ```
 //!
@@ -17,6 +18,7 @@ mod efficiency;
 mod figures;
 mod growth;
 mod hooks;
+mod judgement;
 mod machine;
 mod memory;
 mod slack;
@@ -48,7 +50,7 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
     ("app", app::run),
@@ -58,6 +60,7 @@ const BENCHES: [(&str, Bench); 9] = [
     ("cycle", cycle::run),
     ("growth", growth::run),
     ("usage", usage::run),
+    ("judgement", judgement::run),
 ];
 
 fn main() {

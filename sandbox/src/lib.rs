@@ -20,6 +20,7 @@ pub mod granola;
 pub mod intercom;
 pub mod linear;
 mod lines;
+pub mod mistral;
 pub mod notion;
 mod oauth;
 mod post;

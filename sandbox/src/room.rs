@@ -11,6 +11,15 @@ use crate::faults::{FailKind, Faults, Rng};
 use crate::wire;
 use crate::world::{Books, Context, Outgoing, Reply, StandIn, Vendor};
 
+/// An extension of an answer, for what a stand-in does by itself and not by a fault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Twist {
+    /// It comes so much later.
+    Late(Duration),
+    /// It does not come: the connection is cut, and nothing was done.
+    Cut,
+}
+
 pub(crate) struct Room<T> {
     stand_in: T,
     pub(crate) base: String,
@@ -175,12 +184,15 @@ impl<T: StandIn> AnyRoom for Room<T> {
             self.stand_in.handle(request, &mut cx)
         };
         let response = dated(self.stand_in.finish(request, response, &mut cx), now);
-        let reply = match fail {
-            Some(kind) => {
+        let twist = response.extensions().get::<Twist>().copied();
+        let reply = match (fail, twist) {
+            (Some(kind), _) => {
                 self.books.lost_answers += 1;
                 self.failure(kind, request, fate.delay, now, outbox)
             }
-            None => Reply::Answer { response, delay: fate.delay },
+            (None, Some(Twist::Cut)) => Reply::Cut { committed: false, delay: fate.delay },
+            (None, Some(Twist::Late(late))) => Reply::Answer { response, delay: fate.delay + late },
+            (None, None) => Reply::Answer { response, delay: fate.delay },
         };
         (reply, true)
     }

@@ -19,7 +19,8 @@ use crate::post::Post;
 use crate::room::{AnyRoom, Room};
 use crate::{
     airtable::Airtable, bigquery::BigQuery, ga4::Ga4, github::GitHub, granola::Granola, intercom::Intercom,
-    linear::Linear, notion::Notion, posthog::PostHog, salesforce::Salesforce, slack::Slack, typeform::Typeform,
+    linear::Linear, mistral::Mistral, notion::Notion, posthog::PostHog, salesforce::Salesforce, slack::Slack,
+    typeform::Typeform,
 };
 
 /// What comes back from a call.
@@ -281,6 +282,8 @@ vendors! {
     PostHog in posthog: token "phx_sandbox", patience 10, home "https://us.posthog.com" "";
     /// GA4's desk.
     Ga4 in ga4: token "ya29.sandbox", patience 10, home "https://analyticsdata.googleapis.com" "";
+    /// Mistral's desk.
+    Mistral in mistral: token "mistral-sandbox-key", patience 10, home "https://api.mistral.ai" "";
 }
 
 impl State {

@@ -75,6 +75,18 @@ pub enum Ask {
         place: String,
         by: String,
     },
+    Cost {
+        since: Option<chrono::NaiveDate>,
+        by: crate::report::cost::By,
+    },
+    /// Items to replay.
+    Known {
+        limit: usize,
+    },
+    /// What a command asked a model for, for the books.
+    Spend {
+        rows: Vec<(chrono::NaiveDate, String, String, crate::ledger::Spent)>,
+    },
     Questions,
     Decide {
         number: u64,
@@ -125,6 +137,9 @@ pub enum Answer {
     /// What became of each thing that was asked for.
     Outcomes(Vec<Outcome>),
     Laws(Vec<Law>),
+    Cost(Box<crate::report::cost::Cost>),
+    Known(Vec<crate::triage::backtest::Known>),
+    Done,
     Size(Size),
     Export,
     SetBack {
@@ -153,6 +168,9 @@ impl Ask {
             | Self::Letter { .. }
             | Self::Messages { .. }
             | Self::Questions
+            | Self::Cost { .. }
+            | Self::Known { .. }
+            | Self::Spend { .. }
             | Self::Verify
             | Self::Size
             | Self::Standing { .. }
@@ -194,6 +212,14 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Drop { ids, by } => Answer::Outcomes(desk::decide_messages(house, &ids, &by, false)?),
         Ask::Reword { id, body, by } => Answer::Outcomes(vec![desk::reword(house, &id, &by, &body)?]),
         Ask::Restore { id, place, by } => desk::restore(house, &id, &place, &by)?,
+        Ask::Cost { since, by } => Answer::Cost(Box::new(crate::report::cost::cost(house, since, by)?)),
+        Ask::Known { limit } => Answer::Known(crate::triage::backtest::known(house, limit)?),
+        Ask::Spend { rows } => {
+            house.ledger.transact(|tx| {
+                rows.iter().try_for_each(|(day, task, model, spent)| tx.spend(*day, task, model, *spent))
+            })?;
+            Answer::Done
+        }
         Ask::Questions => Answer::Questions(desk::questions(house)?),
         Ask::Decide { number, ours, by } => Answer::Outcomes(vec![desk::decide(house, number, ours, &by)?]),
         Ask::Verify => Answer::Laws(desk::verify(house)?),
@@ -335,6 +361,9 @@ fn here(mut config: Config, ask: &Ask) -> anyhow::Result<(Arc<House>, Vec<Lackin
     let ledger = open::ledger_there(&config)?;
     let lacking =
         if ask.needs_no_connection() { open::leave_out_what_lacks_secrets(&mut config, &[]) } else { Vec::new() };
+    if ask.needs_no_connection() && config.model_key(&Machine).is_err() {
+        config.model.provider = crate::config::Provider::None;
+    }
     Ok((open::house(config, ledger, &open::way_out(Arc::new(NoProbe))?)?, lacking))
 }
 

@@ -12,6 +12,7 @@ pub mod backfill;
 pub mod check;
 pub mod close;
 pub mod completions;
+pub mod cost;
 pub mod customers;
 pub mod dead;
 pub mod demo;
@@ -23,6 +24,7 @@ pub mod man;
 pub mod open;
 pub mod out;
 pub mod plan;
+pub mod prompts;
 pub mod rebuild;
 pub mod restore;
 pub mod review;
@@ -94,6 +96,10 @@ pub enum Command {
     Dead(dead::Args),
     /// Messages to customers that wait for approval
     Close(close::Args),
+    /// What the language model costs, and how far the budget is spent
+    Cost(cost::Args),
+    /// The prompt library, and what another prompt or model would have said
+    Prompts(prompts::Args),
     /// Conflicts that a mapping leaves to a person
     Review(review::Args),
     /// Who they are, which of them are one, and which are not
@@ -143,6 +149,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Why(args) => why::run(args, out).await,
         Command::Dead(args) => dead::run(args, out).await,
         Command::Close(args) => close::run(args, out).await,
+        Command::Cost(args) => cost::run(args, out).await,
+        Command::Prompts(args) => prompts::run(args, out).await,
         Command::Review(args) => review::run(args, out).await,
         Command::Customers(args) => customers::run(args, out).await,
         Command::Themes(args) => themes::run(args, out).await,

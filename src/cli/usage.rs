@@ -31,7 +31,7 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn read_day(text: &str) -> Result<NaiveDate, Told> {
+pub(super) fn read_day(text: &str) -> Result<NaiveDate, Told> {
     let back =
         text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()).filter(|days| (1..=36_500).contains(days));
     if let Some(days) = back {

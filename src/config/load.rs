@@ -7,6 +7,8 @@ use super::parse::{Parsed, parse};
 use super::{Config, Problem, Route, World};
 use crate::mapping::source::Doc;
 use crate::mapping::{Compiled, Mapping, Mappings, compile, run_examples};
+use crate::model::prompts::Library;
+use crate::schema::Task;
 
 /// Every setting, commented, at its default.
 pub const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -104,6 +106,7 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
         return (None, problems);
     };
     let (mut compiled, unread) = read_mappings(&parsed, world, &mut problems);
+    let prompts = read_prompts(&parsed, world, &mut problems);
     compiled.retain(|mapping| is_in_use(mapping, &parsed.routes));
     let unread = Unread { connections: parsed.unread.clone(), ..unread };
     let mut vocabularies: BTreeMap<String, Vec<String>> = parsed
@@ -132,6 +135,7 @@ fn read(file: &str, text: &str, folder: &Path, world: &dyn World) -> (Option<Con
         customers: parsed.customers,
         enrich: parsed.enrich,
         model: parsed.model,
+        prompts,
         tasks: parsed.tasks,
         triage: parsed.triage,
         review: parsed.review,
@@ -181,7 +185,7 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
     }
     if let Some(folder) = &parsed.mappings_dir {
         let shown = folder.display().to_string();
-        match world.list(folder) {
+        match world.list(folder, "toml") {
             Ok(paths) => {
                 for path in paths {
                     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -225,6 +229,25 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
         }
     }
     (prefer_own(mappings), unread)
+}
+
+/// The shipped prompts, and over them those of the user's folder: a folder a task.
+fn read_prompts(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>) -> Library {
+    let mut own = Vec::new();
+    for folder in parsed.model.prompts.iter().flat_map(|folder| Task::ALL.map(|task| folder.join(task.name()))) {
+        // Few have a prompt of their own for every task.
+        for path in world.list(&folder, "md").unwrap_or_default() {
+            match world.read(&path) {
+                Ok(text) => own.push((path.display().to_string(), text)),
+                Err(error) => {
+                    problems.push(Problem::of_file(&path.display().to_string(), format!("cannot be read: {error}")));
+                }
+            }
+        }
+    }
+    let (library, found) = Library::read(&own);
+    problems.extend(found);
+    library
 }
 
 /// What is there and could not be read: that something leads there is no mistake of its own.

@@ -33,6 +33,7 @@ pub use world::{Machine, World};
 
 use crate::mapping::{Expression, MapError, Mappings};
 pub use crate::mapping::{Place, Problem};
+use crate::model::prompts::Library;
 use crate::schema::domain::is_mail_provider;
 use crate::schema::{Alias, AliasKind, EntityKind, Task};
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub customers: CustomersConfig,
     pub enrich: EnrichConfig,
     pub model: ModelConfig,
+    /// Shipped, and the user's own.
+    pub prompts: Library,
     pub tasks: BTreeMap<Task, TaskConfig>,
     pub triage: TriageConfig,
     pub review: ReviewConfig,

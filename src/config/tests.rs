@@ -25,8 +25,13 @@ impl World for Desk {
     fn read(&self, path: &Path) -> io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
-    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        let files: Vec<_> = self.files.keys().filter(|path| path.parent() == Some(folder)).cloned().collect();
+    fn list(&self, folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
+        let files: Vec<_> = self
+            .files
+            .keys()
+            .filter(|path| path.parent() == Some(folder) && path.extension().is_some_and(|own| own == extension))
+            .cloned()
+            .collect();
         if files.is_empty() { Err(io::Error::from(io::ErrorKind::NotFound)) } else { Ok(files) }
     }
     fn env(&self, name: &str) -> Option<String> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Handed in, so that reading configuration is pure.
 pub trait World: Send + Sync {
     fn read(&self, path: &Path) -> io::Result<String>;
-    /// The `.toml` files of a folder, sorted by name.
-    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+    /// A folder's files of this extension (`toml`), sorted by name.
+    fn list(&self, folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>>;
     fn env(&self, name: &str) -> Option<String>;
     /// Where systemd puts what `LoadCredential=` names.
     fn credentials(&self) -> Option<PathBuf>;
@@ -21,12 +21,12 @@ impl World for Machine {
         std::fs::read_to_string(path)
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fn list(&self, folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
             let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-            if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            if !hidden && path.extension().is_some_and(|own| own == extension) {
                 files.push(path);
             }
         }

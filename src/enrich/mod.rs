@@ -4,6 +4,7 @@
 //! explicit cues, embedded in the program, and the configured vocabularies. How it was trained, on what, and how well it does
 //! on text that it has not seen is in `weights/README.md` and `weights/REPORT.md`; `examples/train_offline_model` makes them.
 
+pub mod apply;
 pub mod classify;
 pub mod cues;
 pub mod duplicate;
@@ -12,6 +13,7 @@ pub mod features;
 mod language;
 pub mod model;
 pub mod reading;
+pub mod sentences;
 pub mod stage;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,7 @@ pub use classify::Offline;
 pub use vocabulary::{Term, Vocabulary};
 
 /// What there is to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Text {
     /// Empty where there is none.
     pub title: String,

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use serde_json::Value;
 
-use super::{Suggestion, Text};
+use super::Suggestion;
+use super::apply::{By, apply};
 use crate::customers;
 use crate::follow::{follow, records};
 use crate::house::{House, Stage, Step, Stop};
-use crate::ledger::{Claim, ENRICH, Entry, LedgerError, TRIAGE, Tx, What, When};
+use crate::ledger::{Claim, ENRICH, LedgerError, TRIAGE, Tx, When};
 use crate::recognise::recognise;
-use crate::schema::{Body, Entity, EntityId, Feedback, Path, Verdict};
+use crate::schema::{Body, Entity, EntityId, Feedback, Task};
 use crate::triage;
 
 /// Items a step.
@@ -96,12 +96,7 @@ fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
 
 /// Pure and outside the transaction: it may take a while.
 fn suggest(house: &House, feedback: &Feedback) -> Vec<Suggestion> {
-    let text = Text {
-        title: feedback.title.clone().unwrap_or_default(),
-        body: feedback.verbatim.clone().unwrap_or_default(),
-        origin: feedback.origin.as_ref().map(|origin| origin.id.clone()).unwrap_or_default(),
-    };
-    house.classifier.classify(&text)
+    house.classifier.classify(&triage::text(feedback))
 }
 
 fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Suggestion]) -> Result<(), LedgerError> {
@@ -116,76 +111,21 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, suggestions: &[Su
         feedback.customer = Some(customers::survivor(tx, customer)?);
     }
     let mut value = Entity { id, body: Body::Feedback(feedback.clone()) }.to_value();
-    for suggestion in suggestions {
-        let Ok(path) = suggestion.path.parse::<Path>() else { continue };
-        let dotted = path.dotted();
-        let earlier = feedback.enrichment.get(&dotted);
-        let said = Value::from(suggestion.value.as_str());
-        let news = earlier.is_none_or(|earlier| earlier.value != said || earlier.model != house.classifier.name());
-        // Ours to set: nothing stands there, or what stands there is the model's own earlier word.
-        let current = path.get(&value).clone();
-        let ours = current.is_null() || earlier.is_some_and(|earlier| earlier.value == current);
-        if suggestion.confidence >= house.config.enrich.threshold
-            && ours
-            && !feedback.decided.contains_key(&dotted)
-            && current != said
-        {
-            path.set(&mut value, said.clone());
-            tx.log(
-                id,
-                &Entry {
-                    at: house.now(),
-                    by: house.classifier.name().to_owned(),
-                    what: What::Suggested,
-                    field: Some(dotted.clone()),
-                    old: (!current.is_null()).then_some(current),
-                    new: Some(said.clone()),
-                    note: Some(note(suggestion)),
-                },
-            )?;
-        }
-        if news {
-            let verdict = Verdict {
-                value: said,
-                model: house.classifier.name().to_owned(),
-                prompt: None,
-                confidence: suggestion.confidence,
-                at: house.now(),
-                because: suggestion.because.clone(),
-            };
-            path_into(&mut value, &dotted, &verdict);
-        }
-    }
+    let by = By { task: Task::Classify, model: house.classifier.name(), prompt: None };
+    apply(house, tx, id, &feedback, &mut value, suggestions, &by)?;
     let after = Entity::from_value(id, before.kind(), value)
         .map_err(|error| LedgerError::Bug(format!("a suggestion does not fit the schema: {error}")))?;
     if after != before {
         tx.put_entity(&after)?;
     }
-    if let Some(feedback) = after.as_feedback()
-        && !feedback.withdrawn
-        && tx.triaged(id)?.done.get("text") != Some(&triage::digest(feedback))
+    if let Some(now) = after.as_feedback()
+        && !now.withdrawn
+        && tx.triaged(id)?.done.get("text") != Some(&triage::digest(now))
     {
         tx.queue(TRIAGE, 0, id.as_bytes(), When::Settled(house.config.triage.settle), house.now())?;
     }
     // Also when nothing changed here: the room before has queued only this.
     follow(house, tx, &after, Some(&before), When::Now)
-}
-
-/// Verdicts are keyed by a dotted path, so they are set as one key, not as a path.
-fn path_into(value: &mut Value, dotted: &str, verdict: &Verdict) {
-    if let (Some(enrichment), Ok(verdict)) =
-        (value.get_mut("enrichment").and_then(Value::as_object_mut), serde_json::to_value(verdict))
-    {
-        enrichment.insert(dotted.to_owned(), verdict);
-    }
-}
-
-fn note(suggestion: &Suggestion) -> String {
-    let sure = format!("{:.0} % sure", suggestion.confidence * 100.0);
-    match &suggestion.because {
-        Some(because) => format!("{sure}, because of {because}"),
-        None => sure,
-    }
 }
 
 /// Everything that shows this customer or theme is looked at again, a piece at a time.

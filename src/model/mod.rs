@@ -7,15 +7,26 @@
 //! - The same question is asked once: answers are kept under what was asked.
 //! - A budget is kept: when it is spent, or nobody answers, whoever asked comes back later, and everything else goes on.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod ask;
+pub mod mask;
+pub mod prompts;
+pub mod quote;
+pub mod schema;
 
-use chrono::{DateTime, Utc};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
 use connectors::model::Model;
 use serde_json::Value;
 
-use crate::house::House;
-use crate::ledger::LedgerError;
+pub use ask::{Example, MODEL, ask, confidence, fail, in_advance, may_spend, price, spend, spend_batch, within_budget};
+
+use crate::delay::Delay;
 use crate::schema::{EntityId, Task};
 
 /// The endpoints that may be asked.
@@ -25,6 +36,121 @@ pub struct Models {
     pub everywhere: Option<Arc<dyn Model>>,
     /// By region in lower case: what is said there goes nowhere else.
     pub regions: BTreeMap<String, Arc<dyn Model>>,
+    gate: Mutex<Gate>,
+    /// What questions that are on their way may cost, in millionths of a dollar.
+    reserved: AtomicU64,
+}
+
+#[derive(Default)]
+struct Gate {
+    until: Option<DateTime<Utc>>,
+    /// Since when no call has gone well.
+    trouble: Option<DateTime<Utc>>,
+    delay: Delay,
+    shut: bool,
+    /// Questions of a batch that is under way, and when to come back for them.
+    held: BTreeSet<String>,
+    held_until: Option<DateTime<Utc>>,
+    gathered: Option<DateTime<Utc>>,
+}
+
+/// How often what waits is counted for a batch.
+const GATHER: TimeDelta = TimeDelta::minutes(1);
+
+impl Models {
+    pub fn new(everywhere: Option<Arc<dyn Model>>, regions: BTreeMap<String, Arc<dyn Model>>) -> Self {
+        Self { everywhere, regions, ..Self::default() }
+    }
+
+    /// Who may be asked about what was said in a region.
+    pub fn of(&self, region: Option<&str>) -> Option<&Arc<dyn Model>> {
+        let own = region.and_then(|region| self.regions.get(&region.to_lowercase()));
+        own.or(self.everywhere.as_ref())
+    }
+
+    fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when nobody should ask.
+    pub fn rests(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.gate().until.filter(|until| *until > now)
+    }
+
+    fn rest_until(&self, until: DateTime<Utc>) {
+        let mut gate = self.gate();
+        gate.until = gate.until.max(Some(until));
+        gate.shut = true;
+    }
+
+    /// No answer came: when to ask again, and since when that is so.
+    fn trouble(&self, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+        let mut gate = self.gate();
+        let until = now + gate.delay.wait();
+        gate.until = gate.until.max(Some(until));
+        gate.shut = true;
+        (until, *gate.trouble.get_or_insert(now))
+    }
+
+    /// An answer came. `true`: after a time without.
+    fn went_well(&self) -> bool {
+        let mut gate = self.gate();
+        gate.delay.reset();
+        gate.until = None;
+        gate.trouble = None;
+        std::mem::take(&mut gate.shut)
+    }
+
+    /// These questions are answered by a batch: nobody asks them before this.
+    pub fn hold(&self, keys: &[String], until: DateTime<Utc>) {
+        let mut gate = self.gate();
+        if gate.held.len() != keys.len() {
+            gate.held = keys.iter().cloned().collect();
+        }
+        gate.held_until = Some(until);
+    }
+
+    pub fn let_go(&self) {
+        let mut gate = self.gate();
+        gate.held.clear();
+        gate.held_until = None;
+    }
+
+    fn held(&self, key: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let gate = self.gate();
+        gate.held_until.filter(|until| *until > now && gate.held.contains(key))
+    }
+
+    /// Whether it is time again to see whether enough waits for a batch.
+    pub fn may_gather(&self, now: DateTime<Utc>) -> bool {
+        let mut gate = self.gate();
+        let may = gate.gathered.is_none_or(|before| now - before >= GATHER);
+        if may {
+            gate.gathered = Some(now);
+        }
+        may
+    }
+
+    /// Holds what a question may cost until its answer is in the books.
+    fn reserve(&self, micro_usd: u64) -> Held<'_> {
+        self.reserved.fetch_add(micro_usd, Ordering::AcqRel);
+        Held { models: self, micro_usd }
+    }
+
+    fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Acquire)
+    }
+}
+
+struct Held<'a> {
+    models: &'a Models,
+    micro_usd: u64,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.models.reserved.fetch_sub(self.micro_usd, Ordering::AcqRel);
+    }
 }
 
 /// What a room asks.
@@ -38,6 +164,8 @@ pub struct Question<'a> {
     pub data: Vec<(&'static str, String)>,
     /// What the prompt sees besides: vocabularies, known themes, numbers of ours.
     pub context: Value,
+    /// What people made of earlier answers.
+    pub examples: Vec<Example>,
     /// Names known to stand in the data.
     pub names: Vec<String>,
     /// Whether an answer that fits the schema may count; the complaint is put to the model once.
@@ -63,12 +191,4 @@ pub struct Answered {
     pub model: String,
     /// `classify/1`
     pub prompt: String,
-}
-
-/// Asks, where there is somebody to ask.
-///
-/// # Errors
-/// The ledger's.
-pub async fn ask(_house: &House, _question: &Question<'_>) -> Result<Asked, LedgerError> {
-    Ok(Asked::Alone)
 }

@@ -3,6 +3,7 @@
 //! The law: a report reads and changes nothing. It is plain data, so that the command line, the admin socket and the
 //! web show the same.
 
+pub mod cost;
 pub mod size;
 pub mod status;
 pub mod themes;

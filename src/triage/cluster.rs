@@ -486,6 +486,12 @@ async fn name(house: &House, theme: EntityId) -> Result<Outcome, LedgerError> {
     let members = members_of_theme(&house.ledger, theme)?;
     let items: Vec<&Feedback> = members.iter().take(READ).map(|(_, item)| item).collect();
     let names = naming::known_names(house, &items)?;
+    let entities: Vec<Entity> = members
+        .iter()
+        .take(READ)
+        .map(|(id, item)| Entity { id: *id, body: Body::Feedback(Box::new(item.clone())) })
+        .collect();
+    let by_rule = naming::by_rule(house, &entities)?;
     let told: Vec<String> = items
         .iter()
         .map(|item| {
@@ -499,7 +505,7 @@ async fn name(house: &House, theme: EntityId) -> Result<Outcome, LedgerError> {
         subject: Some(theme),
         region: region(house, &items)?,
         data: vec![("items", told.join("\n\n---\n\n"))],
-        context: json!({ "by_rule": body.name, "statement": body.statement, "count": members.len() }),
+        context: json!({ "segment": by_rule.segment, "product": by_rule.product }),
         names: names.iter().cloned().collect(),
         check: &checked,
     };

@@ -18,6 +18,7 @@ use crate::enrich::embed;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Proposal, ProposalState, Proposed, Tx, What};
 use crate::model::{self, Asked, Question};
+use crate::review;
 use crate::schema::{Body, Entity, EntityId, EntityKind, Feedback, Task, Verdict};
 
 /// How near an item must lie to be worth a look: cosine, by loopd's own n-grams and by a model's embeddings.
@@ -241,14 +242,13 @@ async fn ask(house: &House, (id, item): (EntityId, &Feedback), other: &Feedback)
         let text = super::text(feedback);
         if text.title.is_empty() { text.body } else { format!("{}\n\n{}", text.title, text.body) }
     };
-    let tags = |feedback: &Feedback| json!({ "product": feedback.tags.product, "model": feedback.tags.model, "category": feedback.tags.category });
     let names = super::naming::known_names(house, &[item, other])?;
     let question = Question {
         task: Task::Duplicate,
         subject: Some(id),
         region: region(house, &[item, other])?,
         data: vec![("first", told(item)), ("second", told(other))],
-        context: json!({ "first": tags(item), "second": tags(other) }),
+        context: json!({ "first_product": item.tags.product, "second_product": other.tags.product }),
         names: names.into_iter().collect(),
         check: &check,
     };
@@ -259,21 +259,21 @@ async fn ask(house: &House, (id, item): (EntityId, &Feedback), other: &Feedback)
 pub(super) fn region(house: &House, items: &[&Feedback]) -> Result<Option<String>, LedgerError> {
     let mut found: Vec<String> = Vec::new();
     for item in items {
-        let customer = match item.customer {
-            Some(id) => house.ledger.entity(id)?,
-            None => None,
-        };
-        let of_customer = customer.as_ref().and_then(Entity::as_customer).and_then(|customer| customer.region.clone());
-        found.extend(item.tags.region.clone().or(of_customer).map(|region| region.to_lowercase()));
+        found.extend(super::region(house, item)?);
     }
     let bound = found.iter().find(|region| house.config.model.regions.contains_key(*region)).cloned();
     Ok(bound.or_else(|| found.into_iter().next()))
 }
 
 /// Whether merges are done at once in this category and segment.
-fn may_act(_house: &House, _item: &Feedback) -> Result<bool, LedgerError> {
-    // A stand-in of review::may_act(house, Task::Duplicate, category, segment): nothing is trusted yet.
-    Ok(false)
+fn may_act(house: &House, item: &Feedback) -> Result<bool, LedgerError> {
+    let customer = match item.customer {
+        Some(id) => house.ledger.entity(id)?,
+        None => None,
+    };
+    let industry = customer.as_ref().and_then(Entity::as_customer).and_then(|customer| customer.industry.clone());
+    let segment = item.tags.segment.clone().or(industry).unwrap_or_default();
+    review::may_act(house, Task::Duplicate, item.tags.category.as_deref().unwrap_or_default(), &segment)
 }
 
 /// Of two items, the newer and the older.

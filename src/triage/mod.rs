@@ -6,24 +6,29 @@
 //! - No step decides what is people's: priority, roadmap status, messages to customers, closing as won't do.
 //! - Where no model answers, loopd's own models and rules do; what must wait waits alone.
 
+pub mod backtest;
+pub mod batch;
+pub mod classify;
 pub mod cluster;
 pub mod dedupe;
 mod drift;
+pub mod embed;
+pub mod extract;
 pub mod merge;
 pub mod naming;
 pub mod nearest;
 mod stage;
 pub mod themes;
 
+use chrono::{DateTime, Utc};
+
 pub use nearest::Near;
 pub use stage::Triage;
 
-use chrono::{DateTime, Utc};
-
 use crate::enrich::Text;
 use crate::house::House;
-use crate::ledger::LedgerError;
-use crate::schema::{Entity, EntityId, Feedback};
+use crate::ledger::{LedgerError, Tx};
+use crate::schema::{Entity, EntityId, Feedback, Task};
 
 /// What became of one step for one item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,4 +84,70 @@ pub(crate) fn speaks(house: &House, id: EntityId) -> Result<Option<Feedback>, Le
         }
     }
     Ok(Some(feedback.clone()))
+}
+
+/// The names that are known to stand in what was said: who wrote, who took part, whose account it is.
+///
+/// # Errors
+/// The ledger's.
+pub fn names(house: &House, feedback: &Feedback) -> Result<Vec<String>, LedgerError> {
+    let author = &feedback.author;
+    let mut names: Vec<String> = [&author.name, &author.email, &author.handle].into_iter().flatten().cloned().collect();
+    names.extend(feedback.thread.iter().filter_map(|turn| turn.author.clone()));
+    if let Some(customer) = feedback.customer
+        && let Some(customer) = house.ledger.entity(customer)?.as_ref().and_then(Entity::as_customer)
+    {
+        names.extend(customer.name.clone());
+        names.extend(customer.owner.clone());
+        names.extend(customer.domains.iter().cloned());
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Where it was said, in lower case: as it is tagged, or as its customer is.
+///
+/// # Errors
+/// The ledger's.
+pub fn region(house: &House, feedback: &Feedback) -> Result<Option<String>, LedgerError> {
+    if let Some(region) = &feedback.tags.region {
+        return Ok(Some(region.to_lowercase()));
+    }
+    let Some(customer) = feedback.customer else { return Ok(None) };
+    let customer = house.ledger.entity(customer)?;
+    Ok(customer
+        .as_ref()
+        .and_then(Entity::as_customer)
+        .and_then(|customer| customer.region.as_ref())
+        .map(|region| region.to_lowercase()))
+}
+
+/// Notes that a task is done with an item as it is.
+fn mark(tx: &mut Tx<'_>, id: EntityId, task: Task, asked_for: u64) -> Result<(), LedgerError> {
+    mark_as(tx, id, task.name(), asked_for)
+}
+
+fn mark_as(tx: &mut Tx<'_>, id: EntityId, name: &str, asked_for: u64) -> Result<(), LedgerError> {
+    let mut triaged = tx.triaged(id)?;
+    triaged.done.insert(name.to_owned(), asked_for);
+    tx.put_triaged(id, &triaged)
+}
+
+/// No model gave an answer that holds: what loopd's own models said stands, and a person sees the item in the queue as before.
+fn unanswered(id: EntityId, task: Task, why: &str) {
+    let item = id.short(crate::schema::EntityKind::Feedback);
+    tracing::warn!(%item, task = task.name(), %why, "no model gave an answer that holds: left to a person");
+}
+
+/// All of the configuration that decides by whom and how items are judged.
+pub fn judged_by(house: &House) -> impl serde::Serialize {
+    let tasks: Vec<String> =
+        house.config.tasks.iter().map(|(task, config)| format!("{} {config:?}", task.name())).collect();
+    (
+        tasks,
+        format!("{:?}", house.config.model.provider),
+        embed::space(house).to_owned(),
+        format!("{:?}", house.config.triage),
+    )
 }

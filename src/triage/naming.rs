@@ -23,6 +23,9 @@ const LONGEST: usize = 3;
 pub struct Told {
     pub name: String,
     pub statement: String,
+    /// What more than half of the items are of.
+    pub segment: Option<String>,
+    pub product: Option<String>,
 }
 
 /// Names a theme by what its items share.
@@ -52,15 +55,16 @@ pub fn by_rule(house: &House, items: &[Entity]) -> Result<Told, LedgerError> {
         None => category.as_deref().unwrap_or("feedback").replace('_', " "),
     };
     let shown = title_case(&what);
-    let says_product = |product: &String| what.to_lowercase().contains(&product.to_lowercase());
-    let name = match product.filter(|product| !says_product(product)) {
-        Some(product) => format!("{}: {shown}", as_name(&product)),
+    let says_product = |product: &str| what.to_lowercase().contains(&product.to_lowercase());
+    let name = match product.as_ref().filter(|product| !says_product(product)) {
+        Some(product) => format!("{}: {shown}", as_name(product)),
         None => shown,
     };
-    let who =
-        most(segments.into_iter()).map_or_else(|| "customers".to_owned(), |segment| format!("customers in {segment}"));
+    let segment = most(segments.into_iter());
+    let who = segment.as_ref().map_or_else(|| "customers".to_owned(), |segment| format!("customers in {segment}"));
     let how = if category.as_deref() == Some("feature_request") { "struggle without" } else { "struggle with" };
-    Ok(Told { statement: format!("We believe {who} {how} {}.", in_a_sentence(&what.replace(", ", " and "))), name })
+    let statement = format!("We believe {who} {how} {}.", in_a_sentence(&what.replace(", ", " and ")));
+    Ok(Told { name, statement, segment, product })
 }
 
 /// The names of the items' customers and authors, which stand in no theme's name.
@@ -70,17 +74,10 @@ pub fn by_rule(house: &House, items: &[Entity]) -> Result<Told, LedgerError> {
 pub fn known_names(house: &House, items: &[&Feedback]) -> Result<BTreeSet<String>, LedgerError> {
     let mut names = BTreeSet::new();
     for item in items {
-        let author = &item.author;
-        names.extend([&author.name, &author.email, &author.handle].into_iter().flatten().cloned());
-        names.extend(item.thread.iter().filter_map(|turn| turn.author.clone()));
-        let customer = match item.customer {
-            Some(id) => house.ledger.entity(id)?,
-            None => None,
-        };
-        if let Some(customer) = customer.as_ref().and_then(Entity::as_customer) {
-            names.extend(customer.name.clone());
-            names.extend(customer.domains.iter().filter_map(|domain| domain.split('.').next().map(str::to_owned)));
-        }
+        let known = super::names(house, item)?;
+        // Of a domain, what goes before its first dot is a name.
+        names.extend(known.iter().filter_map(|name| Some(name.split_once('.')?.0.to_owned())));
+        names.extend(known);
     }
     Ok(names)
 }

@@ -108,26 +108,6 @@ pub fn put(house: &House, tx: &mut Tx<'_>, id: EntityId, space: &str, vector: &[
     Ok(())
 }
 
-/// Places an item by loopd's own n-grams, unless that was done for this text. For houses without a model of embeddings.
-///
-/// # Errors
-/// The ledger's.
-pub fn place_offline(house: &House, id: EntityId) -> Result<(), LedgerError> {
-    let Some(entity) = house.ledger.entity(id)? else { return Ok(()) };
-    let Some(feedback) = entity.as_feedback() else { return Ok(()) };
-    let said = crate::ledger::digest(&(super::digest(feedback), embed::NAME))?;
-    if house.ledger.triaged(id)?.done.get("embed") == Some(&said) {
-        return Ok(());
-    }
-    let vector = embed::embed(&super::text(feedback));
-    house.ledger.transact(|tx| {
-        put(house, tx, id, embed::NAME, &vector)?;
-        let mut triaged = tx.triaged(id)?;
-        triaged.done.insert("embed".into(), said);
-        tx.put_triaged(id, &triaged)
-    })
-}
-
 /// Brings the index in step with what the ledger says of an item or a theme.
 ///
 /// # Errors

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Outcome, digest};
+use super::{Outcome, batch, classify, cluster, dedupe, digest, embed, extract};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, LedgerError, TRIAGE, When};
-use crate::schema::EntityId;
+use crate::schema::{Body, EntityId, Feedback};
 
 /// Items a step.
 const BATCH: usize = 8;
-const RANKS: u8 = 1;
+/// What was just said, then what is looked at again.
+pub(super) const RANKS: u8 = 2;
 
 pub struct Triage {
     house: Arc<House>,
@@ -36,15 +37,18 @@ impl Stage for Triage {
 
     async fn step(&mut self) -> Result<Step, Stop> {
         let house = &*self.house;
+        batch::step(house).await?;
         let claims = house.ledger.due(TRIAGE, RANKS, house.now(), BATCH)?;
         if claims.is_empty() {
             return Ok(Step::Idle { until: house.ledger.next_due(TRIAGE, RANKS)? });
         }
-        for claim in claims {
-            match work(house, &claim).await {
+        // Each item has its own slot and its own commits; a model answers several as fast as one.
+        let works = claims.iter().map(|claim| async move { (claim, work(house, claim).await) });
+        for (claim, done) in futures::future::join_all(works).await {
+            match done {
                 Err(error @ (LedgerError::Corrupt { .. } | LedgerError::Bug(_))) => {
                     tracing::error!(%error, "an item could not be judged; it is left as it is");
-                    finish(house, &claim)?;
+                    finish(house, claim)?;
                 }
                 done => done?,
             }
@@ -67,30 +71,50 @@ async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
     // Only what must wait waits: what was done is in the books.
     house.ledger.transact(|tx| {
         tx.finish(TRIAGE, &claim.item, claim.slot.stamp, house.now())?;
-        tx.queue(TRIAGE, 0, &claim.item, When::At(later), house.now())
+        tx.queue(TRIAGE, claim.slot.rank, &claim.item, When::At(later), house.now())
     })
 }
 
 /// Every step that is due for an item; when to come back for those that must wait.
 async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    // What people did to it anywhere, also where it is a theme, or gone.
     super::settle(house, id)?;
-    let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
-    let Some(feedback) = entity.as_feedback() else { return Ok(None) };
-    if feedback.withdrawn {
+    let Some(feedback) = read(house, id)? else {
+        extract::withdraw(house, id)?;
         return Ok(None);
+    };
+    let said = digest(&feedback);
+    let mut later = Later::default();
+    later.note(extract::step(house, id, &feedback).await?);
+    later.note(classify::step(house, id, &feedback).await?);
+    // A conversation speaks through its items.
+    if !extract::is_conversation(house, &feedback) {
+        later.note(embed::step(house, id, &feedback).await?);
+        later.note(dedupe::step(house, id).await?);
+        later.note(cluster::step(house, id).await?);
     }
-    let said = digest(feedback);
-    super::nearest::place_offline(house, id)?;
-    let mut later: Option<DateTime<Utc>> = None;
-    for outcome in [super::dedupe::step(house, id).await?, super::cluster::step(house, id).await?] {
-        if let Outcome::Later(at) = outcome {
-            later = later.into_iter().chain([at]).min();
+    if later.0.is_none() {
+        house.ledger.transact(|tx| super::mark_as(tx, id, "text", said))?;
+    }
+    Ok(later.0)
+}
+
+fn read(house: &House, id: EntityId) -> Result<Option<Box<Feedback>>, LedgerError> {
+    let entity = house.ledger.entity(id)?;
+    Ok(entity.and_then(|entity| match entity.body {
+        Body::Feedback(feedback) if !feedback.withdrawn => Some(feedback),
+        _ => None,
+    }))
+}
+
+/// The first moment at which something that had to wait may go on.
+#[derive(Default)]
+struct Later(Option<DateTime<Utc>>);
+
+impl Later {
+    fn note(&mut self, outcome: Outcome) {
+        if let Outcome::Later(until) = outcome {
+            self.0 = Some(self.0.map_or(until, |before| before.min(until)));
         }
     }
-    house.ledger.transact(|tx| {
-        let mut triaged = tx.triaged(id)?;
-        triaged.done.insert("text".into(), said);
-        tx.put_triaged(id, &triaged)
-    })?;
-    Ok(later)
 }

@@ -11,6 +11,7 @@ mod github;
 mod granola;
 mod intercom;
 mod linear;
+mod mistral;
 mod notion;
 mod oauth;
 mod posthog;

@@ -89,6 +89,16 @@ pub(crate) fn typeform() -> Option<&'static Spec> {
     .as_ref()
 }
 
+pub(crate) fn mistral() -> Option<&'static Spec> {
+    static SPEC: OnceLock<Option<Spec>> = OnceLock::new();
+    SPEC.get_or_init(|| {
+        load("specs/mistral/mistral-openapi-trimmed.yaml", |text| {
+            serde_yaml_ng::from_str(text).map_err(|e| e.to_string())
+        })
+    })
+    .as_ref()
+}
+
 #[expect(clippy::print_stderr, reason = "a check that did not run must be seen")]
 fn load(path: &str, parse: impl Fn(&str) -> Result<Value, String>) -> Option<Spec> {
     let file: PathBuf = shared(path);

@@ -57,7 +57,7 @@ impl config::World for Bare {
     fn read(&self, _: &Path) -> io::Result<String> {
         Err(io::ErrorKind::NotFound.into())
     }
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+    fn list(&self, _: &Path, _: &str) -> io::Result<Vec<PathBuf>> {
         Ok(Vec::new())
     }
     fn env(&self, name: &str) -> Option<String> {

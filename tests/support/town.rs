@@ -31,8 +31,13 @@ impl Machine for NoMachine {
     fn read(&self, path: &Path) -> std::io::Result<String> {
         self.files.get(path).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
-    fn list(&self, folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-        Ok(self.files.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
+    fn list(&self, folder: &Path, extension: &str) -> std::io::Result<Vec<PathBuf>> {
+        Ok(self
+            .files
+            .keys()
+            .filter(|path| path.parent() == Some(folder) && path.extension().is_some_and(|own| own == extension))
+            .cloned()
+            .collect())
     }
     fn env(&self, name: &str) -> Option<String> {
         Some(match name {
@@ -224,7 +229,8 @@ fn house(
         clock: clock.clone(),
         transport: Arc::new(move |name: &str| {
             // Connections are named as their vendor; what is only ever sent to us has none.
-            let Some(vendor) = Vendor::ALL.into_iter().find(|vendor| vendor.name() == name) else {
+            let model = (name == loopd::model::MODEL).then_some(Vendor::Mistral);
+            let Some(vendor) = model.or_else(|| Vendor::ALL.into_iter().find(|vendor| vendor.name() == name)) else {
                 return Arc::new(Nowhere);
             };
             let inner = InProcess { world: transport_world.clone(), vendor, clock: transport_clock.clone() };

@@ -22,6 +22,7 @@ mod four_places;
 mod full_loop;
 mod linear_changes;
 mod locked_out;
+mod model;
 mod notion;
 mod odd_input;
 mod one_customer;

@@ -47,7 +47,7 @@ impl World for Furnished {
         let google = path.to_string_lossy().contains("google");
         Ok(if google || path.ends_with("github.pem") { key_file() } else { "a secret".into() })
     }
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+    fn list(&self, _: &Path, _: &str) -> io::Result<Vec<PathBuf>> {
         Ok(Vec::new())
     }
     fn env(&self, name: &str) -> Option<String> {

@@ -1,0 +1,199 @@
+//! Classify: a language model suggests tags, where there is one. The small model has suggested its own before, in the enrich
+//! room; what the language model says of the same text stands over it.
+
+use serde_json::{Value, json};
+
+use super::{Outcome, digest, names, text};
+use crate::enrich::apply::{By, apply};
+use crate::enrich::{Suggestion, Text};
+use crate::follow::follow;
+use crate::house::House;
+use crate::ledger::{LedgerError, When};
+use crate::model::{self, Answered, Asked, Question, quote};
+use crate::review;
+use crate::schema::{Body, Entity, EntityId, Feedback, Task};
+
+/// The tags that a prompt may fill, by the name that it gives them.
+const FIELDS: [(&str, &str); 5] = [
+    ("category", "tags.category"),
+    ("severity", "tags.severity"),
+    ("product", "tags.product"),
+    ("model", "tags.model"),
+    ("use_case", "tags.use_case"),
+];
+/// What a model is surer than this of is no surer: nobody is right always.
+const SUREST: f64 = 0.98;
+
+/// # Errors
+/// The ledger's.
+pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Outcome, LedgerError> {
+    let (said, asked_for) = (digest(feedback), asked_for(house, feedback)?);
+    if house.ledger.triaged(id)?.done.get(Task::Classify.name()) == Some(&asked_for) {
+        return Ok(Outcome::Done);
+    }
+    let reading = read(house, feedback)?;
+    if reading.whole().trim().is_empty() {
+        return Ok(Outcome::Done);
+    }
+    let answered = match ask(house, Some(id), &reading).await? {
+        Asked::Alone => return Ok(Outcome::Done),
+        Asked::Later(until) => return Ok(Outcome::Later(until)),
+        Asked::Answered(answered) => Some(answered),
+        Asked::Unanswered(why) => {
+            super::unanswered(id, Task::Classify, &why);
+            None
+        }
+    };
+    house.ledger.transact(|tx| {
+        let Some(before) = tx.entity(id)? else { return Ok(()) };
+        let Body::Feedback(now) = &before.body else { return Ok(()) };
+        // Another text has come meanwhile; it is in the queue.
+        if digest(now) != said {
+            return Ok(());
+        }
+        let mut after = before.clone();
+        if let Some(answered) = &answered {
+            let mut value = before.to_value();
+            let suggestions = suggestions(answered);
+            let by = By { task: Task::Classify, model: &answered.model, prompt: Some(&answered.prompt) };
+            apply(house, tx, id, now, &mut value, &suggestions, &by)?;
+            after = Entity::from_value(id, before.kind(), value)
+                .map_err(|error| LedgerError::Bug(format!("a verdict does not fit the schema: {error}")))?;
+        }
+        if after != before {
+            tx.put_entity(&after)?;
+            follow(house, tx, &after, Some(&before), When::Now)?;
+        }
+        super::mark(tx, id, Task::Classify, asked_for)
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// What a model is given of an item.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Reading {
+    pub text: Text,
+    pub source: Option<String>,
+    pub region: Option<String>,
+    /// Known names that may stand in the text.
+    pub names: Vec<String>,
+    pub examples: Vec<model::Example>,
+}
+
+impl Reading {
+    /// Title and words.
+    pub fn whole(&self) -> String {
+        match self.text.title.as_str() {
+            "" => self.text.body.clone(),
+            title => format!("{title}\n\n{}", self.text.body),
+        }
+    }
+}
+
+/// Asks for the tags of one text.
+///
+/// # Errors
+/// The ledger's.
+pub async fn ask(house: &House, subject: Option<EntityId>, reading: &Reading) -> Result<Asked, LedgerError> {
+    model::ask(house, &question(house, subject, reading, &Holds(reading.whole()).check())).await
+}
+
+/// The question about an item, for a batch; `None`: it is answered, or need not be asked.
+///
+/// # Errors
+/// The ledger's.
+pub fn in_advance(
+    house: &House,
+    id: EntityId,
+) -> Result<Option<(String, connectors::model::ChatRequest)>, LedgerError> {
+    let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
+    let Some(feedback) = entity.as_feedback().filter(|feedback| !feedback.withdrawn) else { return Ok(None) };
+    let reading = read(house, feedback)?;
+    let is_done = house.ledger.triaged(id)?.done.get(Task::Classify.name()) == Some(&asked_for(house, feedback)?);
+    if is_done || reading.whole().trim().is_empty() {
+        return Ok(None);
+    }
+    model::in_advance(house, &question(house, Some(id), &reading, &|_| Ok(())))
+}
+
+fn read(house: &House, feedback: &Feedback) -> Result<Reading, LedgerError> {
+    Ok(Reading {
+        text: text(feedback),
+        source: feedback.source.clone(),
+        region: super::region(house, feedback)?,
+        names: names(house, feedback)?,
+        examples: review_examples(house, feedback)?,
+    })
+}
+
+/// Changes when the text does, or who judges it.
+fn asked_for(house: &House, feedback: &Feedback) -> Result<u64, LedgerError> {
+    let config = house.config.task(Task::Classify);
+    crate::ledger::digest(&(digest(feedback), &config.prompt, &config.models))
+}
+
+/// Whether what decided stands in the text.
+struct Holds(String);
+
+impl Holds {
+    fn check(self) -> impl Fn(&Value) -> Result<(), String> + Send + Sync {
+        move |value| match value["quote"].as_str().map(str::trim) {
+            Some(quoted) if !quoted.is_empty() && quote::find(&self.0, quoted).is_none() => {
+                Err("`quote` is not in the text: copy it exactly".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn question<'a>(
+    house: &House,
+    subject: Option<EntityId>,
+    reading: &Reading,
+    check: &'a (dyn Fn(&Value) -> Result<(), String> + Send + Sync),
+) -> Question<'a> {
+    Question {
+        task: Task::Classify,
+        subject,
+        region: reading.region.clone(),
+        data: vec![("text", reading.whole())],
+        context: json!({
+            "source": reading.source.as_deref().unwrap_or("unknown"),
+            "vocabularies": vocabularies(house),
+            "themes": [],
+        }),
+        examples: reading.examples.clone(),
+        names: reading.names.clone(),
+        check,
+    }
+}
+
+/// Each value that was said, with how sure the model is of it.
+pub fn suggestions(answered: &Answered) -> Vec<Suggestion> {
+    let value = &answered.value;
+    let because = value["quote"].as_str().map(str::trim).filter(|quote| !quote.is_empty());
+    FIELDS
+        .iter()
+        .filter_map(|(name, path)| {
+            let said = value[name].as_str().filter(|said| !said.is_empty())?;
+            let sure = value["confidence"][name].as_f64().unwrap_or(0.5).clamp(0.0, SUREST);
+            let because = because.map(|because| format!("\u{201c}{because}\u{201d}"));
+            Some(Suggestion { path: (*path).into(), value: said.to_owned(), confidence: sure, because })
+        })
+        .collect()
+}
+
+/// The words that each tag may take.
+pub fn vocabularies(house: &House) -> Value {
+    let words = house.config.vocabularies.iter().map(|(name, terms)| {
+        let values: Vec<&str> = terms.iter().map(|term| term.value.as_str()).collect();
+        (name.clone(), json!(values))
+    });
+    Value::Object(words.collect())
+}
+
+/// What people made of earlier answers on the like.
+fn review_examples(_house: &House, _feedback: &Feedback) -> Result<Vec<model::Example>, LedgerError> {
+    let _ = review::WRITABLE;
+    Ok(Vec::new())
+}
