@@ -29,10 +29,12 @@ use crate::report::{Size, Status, Why};
 mod customers;
 mod desk;
 mod review;
+mod themes;
 
 pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome};
 pub use review::{AnswerReview, AskReview};
+pub use themes::{AnswerThemes, AskThemes};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,6 +118,7 @@ pub enum Ask {
         bad: Vec<crate::import::Bad>,
     },
     Customers(AskCustomers),
+    Themes(AskThemes),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,6 +149,7 @@ pub enum Answer {
     },
     Rehearsed(Box<crate::import::Report>),
     Customers(Box<AnswerCustomers>),
+    Themes(Box<AnswerThemes>),
     /// It cannot be answered, and why.
     No(String),
 }
@@ -172,7 +176,8 @@ impl Ask {
             | Self::Drop { .. }
             | Self::Reword { .. }
             // What follows from it is queued.
-            | Self::Customers(_) => true,
+            | Self::Customers(_)
+            | Self::Themes(_) => true,
             Self::SetBack { .. }
             | Self::Import { .. }
             | Self::Rehearse { .. }
@@ -220,6 +225,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
             Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
         Ask::Customers(ask) => Answer::Customers(Box::new(customers::answer(house, ask)?)),
+        Ask::Themes(ask) => Answer::Themes(Box::new(themes::answer(house, ask)?)),
         Ask::Rehearse { kind, rows, bad } => {
             Answer::Rehearsed(Box::new(crate::import::rehearse(house, kind, &rows, &bad)?))
         }

@@ -6,6 +6,7 @@
 pub mod cost;
 pub mod size;
 pub mod status;
+pub mod themes;
 pub mod usage;
 pub mod why;
 
