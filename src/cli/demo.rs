@@ -137,11 +137,46 @@ fn show(outcome: &Outcome, out: &Out) {
         ("seconds".into(), outcome.seconds.to_string()),
     ]);
     out.table(&["", ""], rows.into_iter().map(|(name, value)| vec![name, value]));
+    show_triage(&outcome.triage, out);
     for what in outcome.missing.iter().take(20) {
         out.note(format!("{} {what}", out.red("x")));
     }
     if outcome.missing.len() > 20 {
         out.note(format!("and {} more", outcome.missing.len() - 20));
+    }
+}
+
+/// What was judged, by loopd's own small models: no account, no key.
+fn show_triage(judged: &demo::Judged, out: &Out) {
+    out.line(format!("\nTriage: {} items taken from {} calls, word for word:", judged.extracted, judged.calls));
+    for quote in &judged.quotes {
+        out.line(format!("  \u{201c}{quote}\u{201d}"));
+    }
+    if !judged.themes.is_empty() {
+        out.line("\nThemes that came to be:");
+        let rows = judged.themes.iter().map(|theme| {
+            let numbers = [theme.items.to_string(), theme.customers.to_string(), format!("{:.0}", theme.arr)];
+            let [items, customers, arr] = numbers;
+            vec![theme.name.clone(), items, customers, arr, theme.status.clone()]
+        });
+        out.table(&["THEME", "ITEMS", "CUSTOMERS", "ARR", "STATUS"], rows);
+    }
+    out.line(format!(
+        "\n{} pairs of items may be one, for a person to decide; people spoke to {} verdicts and let {} stand.",
+        judged.duplicates_proposed, judged.reviews, judged.agreed
+    ));
+    if let Some(lesson) = &judged.lesson {
+        let mark = if lesson.was_learned() { out.green("learned") } else { out.red("not learned") };
+        out.line(format!(
+            "{} \u{201c}{}\u{201d} was suggested as {}, and corrected in Airtable to {}. Said again ({}), it is suggested as {}: {mark}{}.",
+            lesson.item,
+            lesson.title,
+            lesson.was,
+            lesson.corrected,
+            lesson.again,
+            lesson.suggested,
+            if lesson.because.is_empty() { String::new() } else { format!(", {}", lesson.because) }
+        ));
     }
 }
 
@@ -157,7 +192,7 @@ async fn keep(stage: &Stage, out: &Out) {
     let airtable = stage.served.base(Vendor::Airtable);
     out.line(format!("\nThe daemon: http://{}/healthz, /readyz, /metrics", stage.address));
     out.line(format!("Its folder: {}\n\nTo try, in another terminal:", stage.folder.display()));
-    for command in ["status", "close list", "plan", "dead"] {
+    for command in ["status", "review", "themes", "agreement", "digest", "close list", "plan", "dead"] {
         out.line(format!("  loopd --config {config} {command}"));
     }
     out.line(format!(

@@ -8,6 +8,7 @@ mod play;
 mod settings;
 mod speak;
 mod stage;
+mod triage;
 mod voices;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use books::Standing;
 pub use feed::{Feed, FeedError};
 pub use settings::{Names, STAGED, write_config};
 pub use stage::{BASE, FEEDBACK, FORM, Stage, call_back, vendors};
+pub use triage::{Judged, Lesson, Named};
 
 use crate::ledger::LedgerError;
 use crate::pause::{Pause, RealPause};
@@ -57,6 +59,8 @@ pub struct Outcome {
     pub webhooks: u64,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// What triage made of what was said.
+    pub triage: Judged,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -88,6 +92,7 @@ impl Outcome {
             && self.arrived.usage == self.usage_due
             && self.sources.values().all(|source| source.arrived == source.fed)
             && self.came_back == self.moved
+            && self.triage.lesson.as_ref().is_none_or(Lesson::was_learned)
     }
 }
 
@@ -151,7 +156,11 @@ pub async fn play(
     ));
     let moves = play::moves(&stage, &said.fed, &mut rng);
     let standing = settle(&stage, &clock, feed, &said.fed, &moves, tell).await?;
-    let outcome = outcome(&stage, feed, &said, &moves, standing, clock.monotonic())?;
+    tell(Told::Part(
+        "triage: items are taken from calls, themes come to be, and a suggestion that a person corrects in Airtable is learned from",
+    ));
+    let judged = triage::play(&stage, &said.fed, &moves).await?;
+    let outcome = Outcome { triage: judged, ..outcome(&stage, feed, &said, &moves, standing, clock.monotonic())? };
     Ok((stage, outcome))
 }
 
@@ -284,6 +293,7 @@ fn outcome(
         dead: stage.house.ledger.dead()?.len(),
         webhooks: of_all(|books| books.webhooks_sent),
         missing: standing.lost,
+        triage: Judged::default(),
     })
 }
 
@@ -314,6 +324,7 @@ mod tests {
             dead: 0,
             webhooks: 1,
             missing: Vec::new(),
+            triage: Judged::default(),
         }
     }
 
@@ -340,6 +351,7 @@ mod tests {
             "dead",
             "webhooks",
             "missing",
+            "triage",
         ] {
             assert!(json.get(key).is_some(), "{key}");
         }
@@ -352,7 +364,7 @@ mod tests {
     #[test]
     fn whatever_is_missing_anywhere_is_no_whole_ring() {
         assert!(whole().is_whole());
-        let breaks: [fn(&mut Outcome); 10] = [
+        let breaks: [fn(&mut Outcome); 11] = [
             |outcome| outcome.lost = 1,
             |outcome| outcome.doubled = 1,
             |outcome| outcome.arrived.airtable = 0,
@@ -362,6 +374,10 @@ mod tests {
             |outcome| outcome.arrived.customers = 0,
             |outcome| outcome.arrived.usage = 0,
             |outcome| outcome.came_back = 0,
+            |outcome| {
+                outcome.triage.lesson =
+                    Some(Lesson { corrected: "bug".into(), suggested: "praise".into(), ..Lesson::default() });
+            },
             |outcome| {
                 outcome.sources.insert("slack", Source { fed: 2, arrived: 1 });
             },

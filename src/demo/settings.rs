@@ -88,6 +88,10 @@ settle_seconds        = 1
 counts_settle_seconds = 3
 stale_read_seconds    = 5
 
+[triage]
+settle_seconds = 1
+extract_from   = 160
+
 [customers]
 own_domains = ["{OURS}"]
 
