@@ -200,7 +200,6 @@ fn configuration_forbids_and_never_forces() {
     };
     assert!(agreed(FEW));
     assert!(!agreed(&format!("{FEW}[tasks.classify]\nmode = \"suggest\"\n")));
-    assert!(!agreed(&format!("{FEW}[tasks.classify]\nmode = \"off\"\n")));
     // And the boldest of configurations gives nothing without reviews.
     let town = Town::with(
         7,
