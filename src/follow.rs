@@ -10,7 +10,6 @@ use chrono::TimeDelta;
 use crate::close;
 use crate::house::House;
 use crate::ledger::{ENRICH, LedgerError, TRIAGE, Tx, When, sync_lane};
-use crate::ledger::{ENRICH, LedgerError, TRIAGE, Tx, When, sync_lane};
 use crate::schema::{Body, Entity, EntityId, EntityKind, Feedback, Status, Task};
 use crate::triage::{merge, themes};
 use crate::view::view;

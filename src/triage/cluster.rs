@@ -507,6 +507,7 @@ async fn name(house: &House, theme: EntityId) -> Result<Outcome, LedgerError> {
         data: vec![("items", told.join("\n\n---\n\n"))],
         context: json!({ "segment": by_rule.segment, "product": by_rule.product }),
         names: names.iter().cloned().collect(),
+        examples: Vec::new(),
         check: &checked,
     };
     let answered = match model::ask(house, &question).await? {

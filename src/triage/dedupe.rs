@@ -250,6 +250,7 @@ async fn ask(house: &House, (id, item): (EntityId, &Feedback), other: &Feedback)
         data: vec![("first", told(item)), ("second", told(other))],
         context: json!({ "first_product": item.tags.product, "second_product": other.tags.product }),
         names: names.into_iter().collect(),
+        examples: Vec::new(),
         check: &check,
     };
     model::ask(house, &question).await

@@ -14,4 +14,5 @@ mod newcomer;
 mod reload;
 mod run;
 mod support;
+mod themes;
 mod usage;

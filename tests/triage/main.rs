@@ -50,7 +50,7 @@ impl config::World for Bare {
     fn read(&self, path: &Path) -> io::Result<String> {
         if path == Path::new("config.toml") { Ok(self.0.clone()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
-    fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+    fn list(&self, _: &Path, _: &str) -> io::Result<Vec<PathBuf>> {
         Ok(Vec::new())
     }
     fn env(&self, _: &str) -> Option<String> {
