@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench                       # full sizes
 //! cargo bench -- --quick            # small sizes, for CI
-//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth, usage,
+//! cargo bench -- --only hooks       # one of: efficiency, hooks, app, slack, throughput, memory, cycle, growth, usage, nearest,
 //!                                   # judgement
 //! cargo bench -- --json             # and one object on the last line
 //! ```
@@ -21,6 +21,7 @@ mod hooks;
 mod judgement;
 mod machine;
 mod memory;
+mod nearest;
 mod slack;
 mod throughput;
 mod timeline;
@@ -50,7 +51,7 @@ impl Size {
 }
 
 type Bench = fn(Size, &mut Figures);
-const BENCHES: [(&str, Bench); 10] = [
+const BENCHES: [(&str, Bench); 11] = [
     ("efficiency", efficiency::run),
     ("hooks", hooks::run),
     ("app", app::run),
@@ -60,6 +61,7 @@ const BENCHES: [(&str, Bench); 10] = [
     ("cycle", cycle::run),
     ("growth", growth::run),
     ("usage", usage::run),
+    ("nearest", nearest::run),
     ("judgement", judgement::run),
 ];
 

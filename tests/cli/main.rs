@@ -15,4 +15,5 @@ mod reload;
 mod review;
 mod run;
 mod support;
+mod themes;
 mod usage;
