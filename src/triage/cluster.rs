@@ -508,7 +508,6 @@ async fn name(house: &House, theme: EntityId) -> Result<Outcome, LedgerError> {
         context: json!({ "segment": by_rule.segment, "product": by_rule.product }),
         examples: Vec::new(),
         names: names.iter().cloned().collect(),
-        examples: Vec::new(),
         check: &checked,
     };
     let answered = match model::ask(house, &question).await? {

@@ -251,7 +251,6 @@ async fn ask(house: &House, (id, item): (EntityId, &Feedback), other: &Feedback)
         context: json!({ "first_product": item.tags.product, "second_product": other.tags.product }),
         examples: Vec::new(),
         names: names.into_iter().collect(),
-        examples: Vec::new(),
         check: &check,
     };
     model::ask(house, &question).await
