@@ -135,6 +135,7 @@ fn neighbours(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&E
                     || old.tags.category != feedback.tags.category
                     || old.tags.severity != feedback.tags.severity
                     || old.received_at != feedback.received_at
+                    || old.risk != feedback.risk
             });
             if moved {
                 let settle = When::Settled(TimeDelta::seconds(house.config.sync.counts_settle_seconds.into()));

@@ -11,10 +11,16 @@ pub mod batch;
 pub mod classify;
 pub mod embed;
 pub mod extract;
+pub mod jtbd;
+pub mod risk;
+mod sentence;
 mod stage;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use chrono::{DateTime, Utc};
 
+pub use sentence::sentences;
 pub use stage::Triage;
 
 use crate::enrich::Text;
