@@ -4,9 +4,11 @@
 //! web show the same.
 
 pub mod cost;
+pub mod coverage;
 pub mod size;
 pub mod status;
 pub mod usage;
+pub mod voices;
 pub mod why;
 
 pub use size::{Size, TreeSize, size};
