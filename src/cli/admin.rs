@@ -29,10 +29,12 @@ use crate::report::{Size, Status, Why};
 mod customers;
 mod desk;
 mod review;
+mod voice;
 
 pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome};
 pub use review::{AnswerReview, AskReview};
+pub use voice::{AnswerVoice, AskVoice, Told as ToldJob};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,6 +118,7 @@ pub enum Ask {
         bad: Vec<crate::import::Bad>,
     },
     Customers(AskCustomers),
+    Voice(AskVoice),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,6 +149,7 @@ pub enum Answer {
     },
     Rehearsed(Box<crate::import::Report>),
     Customers(Box<AnswerCustomers>),
+    Voice(Box<AnswerVoice>),
     /// It cannot be answered, and why.
     No(String),
 }
@@ -172,7 +176,8 @@ impl Ask {
             | Self::Drop { .. }
             | Self::Reword { .. }
             // What follows from it is queued.
-            | Self::Customers(_) => true,
+            | Self::Customers(_)
+            | Self::Voice(_) => true,
             Self::SetBack { .. }
             | Self::Import { .. }
             | Self::Rehearse { .. }
@@ -219,6 +224,10 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Standing { connection, streams } => {
             Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
+        Ask::Voice(ask) => match voice::answer(house, ask)? {
+            AnswerVoice::No(why) => Answer::No(why),
+            told => Answer::Voice(Box::new(told)),
+        },
         Ask::Customers(ask) => Answer::Customers(Box::new(customers::answer(house, ask)?)),
         Ask::Rehearse { kind, rows, bad } => {
             Answer::Rehearsed(Box::new(crate::import::rehearse(house, kind, &rows, &bad)?))
