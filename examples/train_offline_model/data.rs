@@ -14,8 +14,25 @@ pub(crate) const CATEGORIES: [&str; 7] =
 pub(crate) const SEVERITIES: [&str; 4] = ["critical", "high", "medium", "low"];
 /// As the issues are labelled.
 pub(crate) const PRODUCTS: [&str; 19] = [
-    "api", "codestral", "competitor", "devstral", "docs", "embed", "large", "le_chat", "magistral", "medium", "ocr", "open_weights",
-    "other", "pixtral", "platform", "sdk", "small", "vibe", "voxtral",
+    "api",
+    "codestral",
+    "competitor",
+    "devstral",
+    "docs",
+    "embed",
+    "large",
+    "le_chat",
+    "magistral",
+    "medium",
+    "ocr",
+    "open_weights",
+    "other",
+    "pixtral",
+    "platform",
+    "sdk",
+    "small",
+    "vibe",
+    "voxtral",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -66,13 +66,22 @@ const FORMS: &[Form] = &[
         kinds: [false, false, true],
         text: "## Question\n\n{body}\n\n**What have you tried?**\n\n{steps}\n\n**Environment**\n- version 3.2\n- macOS\n",
     },
-    Form { kinds: [false, false, true], text: "Hello everyone. {body} I could not find an answer in the docs or on the forum.\n\n```\n{trace}\n```\n\nAny help is appreciated.\n" },
+    Form {
+        kinds: [false, false, true],
+        text: "Hello everyone. {body} I could not find an answer in the docs or on the forum.\n\n```\n{trace}\n```\n\nAny help is appreciated.\n",
+    },
     Form { kinds: [true, true, true], text: "{body}\n\n```\n{code}\n```\n" },
     Form { kinds: [true, false, true], text: "{body}\n\n```\n{trace}\n```\n\nOS: Arch Linux\nVersion: 1.4.2\n" },
 ];
 
-const EXPECTED: &[&str] = &["It works.", "No error.", "The same result as before.", "It should behave as documented.", "See title."];
-const STEPS: &[&str] = &["1. Start it\n2. Do what the title says\n3. Look at the result", "See the code above.", "Just run it.", "1. Clone the repository\n2. Build\n3. Run the example"];
+const EXPECTED: &[&str] =
+    &["It works.", "No error.", "The same result as before.", "It should behave as documented.", "See title."];
+const STEPS: &[&str] = &[
+    "1. Start it\n2. Do what the title says\n3. Look at the result",
+    "See the code above.",
+    "Just run it.",
+    "1. Clone the repository\n2. Build\n3. Run the example",
+];
 const CODE: &[&str] = &[
     "import thing\nx = thing.load(\"a.bin\")\nprint(x.shape)",
     "const app = createApp({ plugins: [] });\napp.mount('#root');",
@@ -98,7 +107,8 @@ const LABELS: [&[&str]; 3] = [
 
 /// A number that depends on a text only.
 pub(crate) fn number(text: &str, salt: u32) -> usize {
-    let hash = text.bytes().fold(0x811c_9dc5_u32 ^ salt, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        text.bytes().fold(0x811c_9dc5_u32 ^ salt, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash ^ (hash >> 15)).wrapping_mul(0x2c1b_3c6d) as usize >> 4
 }
 

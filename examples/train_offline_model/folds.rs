@@ -140,8 +140,10 @@ pub(crate) fn held_out(examples: &[Example]) -> HeldOut {
     let folds = (0..3).map(|fold| (true, fold)).chain((0..FOLDS).map(|fold| (false, fold)));
     for (of_reviews, fold) in folds {
         let out = |example: &Example| reviews(example) == of_reviews && unit(example) == fold;
-        let learned: Vec<&Example> =
-            examples.iter().filter(|example| !out(example) && (of_reviews || !KIN.contains(&example.group.as_str()))).collect();
+        let learned: Vec<&Example> = examples
+            .iter()
+            .filter(|example| !out(example) && (of_reviews || !KIN.contains(&example.group.as_str())))
+            .collect();
         let trained = train(&learned);
         for (at, example) in examples.iter().enumerate().filter(|(_, example)| out(example)) {
             let features = Features::of(&example.reading, &trained.idf);

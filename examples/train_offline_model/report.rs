@@ -43,7 +43,8 @@ fn classes(out: &mut String, title: &str, names: &[&str], pairs: &[(usize, usize
     let mut table = String::from("| class | texts | precision | recall | F1 |\n|---|---|---|---|---|\n");
     let (mut sum, mut present) = (0.0, 0.0);
     for (class, name) in names.iter().enumerate() {
-        let (precision, recall, f1, texts) = scores(pairs.iter().map(|(truth, said)| (*truth == class, *said == class)));
+        let (precision, recall, f1, texts) =
+            scores(pairs.iter().map(|(truth, said)| (*truth == class, *said == class)));
         if texts > 0 {
             (sum, present) = (sum + f1, present + 1.0);
             let _ = writeln!(table, "| {name} | {texts} | {precision:.2} | {recall:.2} | {f1:.2} |");
@@ -99,14 +100,8 @@ fn reviews(out: &mut String, examples: &[Example], verdicts: &[Verdict]) {
             .collect();
         let f1 = [0, 1, 2].map(|label| scores(pairs.iter().map(|(truth, said)| (truth[label], *said == label))).2);
         let mean = f1.iter().sum::<f64>() / 3.0;
-        let _ = writeln!(
-            out,
-            "| {language}, {} | {:.2} | {:.2} | {:.2} | {mean:.3} |",
-            pairs.len(),
-            f1[0],
-            f1[1],
-            f1[2]
-        );
+        let _ =
+            writeln!(out, "| {language}, {} | {:.2} | {:.2} | {:.2} | {mean:.3} |", pairs.len(), f1[0], f1[1], f1[2]);
     }
 }
 
@@ -145,7 +140,8 @@ pub(crate) fn write(
     for (source, title) in [(Source::Issues, "GitHub issues"), (Source::Business, "Invented mails")] {
         classes(&mut out, title, &SEVERITIES, &pairs(severity, source));
         let (precision, recall, f1, _) = scores(of(severity, source).map(|v| (v.truth < 2, v.class < 2)));
-        let _ = writeln!(out, "high or above against the rest: precision {precision:.2}, recall {recall:.2}, F1 {f1:.2}");
+        let _ =
+            writeln!(out, "high or above against the rest: precision {precision:.2}, recall {recall:.2}, F1 {f1:.2}");
     }
     let _ = writeln!(out);
     let told = crossed(severity, SEVERITIES.len());

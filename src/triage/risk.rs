@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::{Outcome, digest, names, region};
 use crate::config::Mode;
-use crate::enrich::signals::signals;
+use crate::enrich::Term;
+use crate::enrich::signals::{SignalKind, signals};
 use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Tx, What, When};
@@ -142,18 +143,36 @@ fn quote(part: &Part<'_>, at: std::ops::Range<usize>) -> Option<Quote> {
 }
 
 fn by_rule(house: &House, parts: &[Part<'_>]) -> Vec<RiskReason> {
+    let rivals: Vec<Term> = competitors(house)
+        .iter()
+        .map(|term| Term { value: term.value.clone(), words: term.words.clone() })
+        .collect();
     let mut reasons = Vec::new();
     for part in parts {
-        for signal in signals(part.text, competitors(house)) {
-            let Some(quote) = quote(part, signal.at.clone()) else { continue };
-            if is_denied(part.text, &signal.at) {
-                continue;
-            }
-            let weight = signal.weight.clamp(0.0, 1.0);
-            reasons.push(RiskReason { kind: signal.kind.to_string(), weight, quote, name: signal.name });
+        for signal in signals(part.text, &rivals) {
+            let kind = match signal.kind {
+                SignalKind::Churn => "churn",
+                SignalKind::Competitor => "competitor",
+                SignalKind::Escalation => "escalation",
+                SignalKind::Renewal => "renewal",
+            };
+            let (Some(base), Some(quote)) = (base(kind), quote(part, signal.at)) else { continue };
+            let weight = round(base * signal.weight.clamp(0.0, 1.0));
+            reasons.push(RiskReason { kind: kind.into(), weight, quote, name: signal.name });
         }
     }
     reasons
+}
+
+/// What a plain sign of a kind weighs. `None`: it is no kind of sign.
+fn base(kind: &str) -> Option<f64> {
+    match kind {
+        "churn" => Some(0.8),
+        "escalation" => Some(0.5),
+        "competitor" => Some(0.4),
+        "renewal" => Some(0.3),
+        _ => None,
+    }
 }
 
 async fn consult(house: &House, id: EntityId, feedback: &Feedback, parts: &[Part<'_>]) -> Result<Asked, LedgerError> {
@@ -203,13 +222,7 @@ fn by_model(parts: &[Part<'_>], answer: &Value) -> Vec<RiskReason> {
 /// One sign of an answer, if it holds.
 fn read(parts: &[Part<'_>], signal: &Value, sure: f64) -> Result<RiskReason, String> {
     let kind = signal["kind"].as_str().unwrap_or_default();
-    let base = match kind {
-        "churn" => 0.7,
-        "escalation" => 0.5,
-        "competitor" => 0.4,
-        "renewal" => 0.3,
-        other => return Err(format!("`{other}` is no kind of sign: {}", KINDS.join(", "))),
-    };
+    let base = base(kind).ok_or_else(|| format!("`{kind}` is no kind of sign: {}", KINDS.join(", ")))?;
     let words = signal["quote"].as_str().unwrap_or_default();
     let found = parts.iter().find_map(|part| Some((part, spans::find(part.text, words)?)));
     let Some((part, at)) = found else {

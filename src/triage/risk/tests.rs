@@ -24,7 +24,7 @@ fn sign(kind: &str, quote: &str) -> Value {
 fn a_models_sign_counts_with_its_words_and_not_without() {
     let text = "We like it.\nBut we will leave for Rival Example in spring.";
     let weight = |kind: &str, quote: &str| model(text, &sign(kind, quote)).first().map(|(.., weight)| *weight);
-    assert_eq!(weight("churn", "we will leave"), Some(0.63));
+    assert_eq!(weight("churn", "we will leave"), Some(0.72));
     for (kind, quote) in [
         ("churn", "We will leave"),
         ("churn", "wewill leave"),
@@ -58,7 +58,7 @@ fn a_models_sign_counts_with_its_words_and_not_without() {
         assert_eq!(by_model(&one(text), &odd).len(), 0);
     }
     let odd = json!({"signals": [{"kind": "churn", "quote": "we will leave"}], "confidence": 9e99});
-    assert_eq!(model(text, &odd)[0].2, 0.7);
+    assert_eq!(model(text, &odd)[0].2, 0.8);
 }
 
 #[test]
@@ -261,7 +261,7 @@ async fn a_model_adds_what_rules_miss_with_its_words_only() {
     let risk = entity.as_feedback().and_then(|feedback| feedback.risk.clone()).expect("a sign");
     let reasons: Vec<(&str, &str, f64)> =
         risk.reasons.iter().map(|reason| (reason.kind.as_str(), reason.quote.text.as_str(), reason.weight)).collect();
-    assert_eq!(reasons, [("churn", "our days with you are numbered", 0.56)]);
+    assert_eq!(reasons, [("churn", "our days with you are numbered", 0.64)]);
     assert_ne!(risk.model, RULES);
     let heard = model.heard();
     assert!(!heard.contains("Lumen") && !heard.contains("ada@"), "{heard}");
