@@ -7,13 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::ledger::{Ledger, LedgerError, Link};
 use crate::schema::domain::is_mail_provider;
-<<<<<<< HEAD
-use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, Status};
-use crate::{review, usage};
-=======
 use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, RiskReason, Status};
-use crate::usage;
->>>>>>> 8373c7d (Weigh what is at risk, and find the job behind a request)
+use crate::{review, usage};
 
 /// The view of an entity (its shape is in docs/mappings.md).
 pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Value, LedgerError> {

@@ -31,7 +31,9 @@ pub struct Args {
 
 fn parted(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once([':', '=']).map(|(from, to)| (from.trim().to_owned(), to.trim().to_owned()));
-    parts.filter(|(from, to)| !from.is_empty() && !to.is_empty()).ok_or_else(|| "write two names: category:label".to_owned())
+    parts
+        .filter(|(from, to)| !from.is_empty() && !to.is_empty())
+        .ok_or_else(|| "write two names: category:label".to_owned())
 }
 
 pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
@@ -44,7 +46,8 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
     };
     let bytes = bytes.map_err(|error| Told::usage(format!("error: {name}: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        let line =
+            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         Told::usage(format!("error: {name}:{line}: no UTF-8: convert the file (iconv -t UTF-8)"))
     })?;
     let options = Options { map: args.map, rename: args.rename, only: args.only, tasks: args.task };
@@ -128,7 +131,10 @@ fn show(report: &Report, out: &Out) {
         ));
         out.line(format!("  the nearest text has the label: {:.3}", nearest.top1));
         out.line(format!("  one of the five nearest has it: {:.3}", nearest.top5_recall));
-        out.line(format!("  one pass of online centroids: {} groups, V-measure {:.3}", nearest.groups, nearest.v_measure));
+        out.line(format!(
+            "  one pass of online centroids: {} groups, V-measure {:.3}",
+            nearest.groups, nearest.v_measure
+        ));
     }
     out.line("");
     let cost = &report.cost;

@@ -113,14 +113,20 @@ impl Offline {
         let features = Features::of(&reading, &self.model.idf);
         let of = |task: &Task| Shares {
             path: task.path.clone(),
-            classes: task.classes.iter().cloned().zip(task.probabilities(&features).into_iter().map(f64::from)).collect(),
+            classes: task
+                .classes
+                .iter()
+                .cloned()
+                .zip(task.probabilities(&features).into_iter().map(f64::from))
+                .collect(),
         };
         self.model.tasks.iter().map(of).collect()
     }
 
     /// How often a class was right on unseen text when it was given this probability.
     pub fn confidence(&self, path: &str, class: &str, probability: f64) -> f64 {
-        let found = self.model.task(path).and_then(|task| Some((task, task.classes.iter().position(|name| name == class)?)));
+        let found =
+            self.model.task(path).and_then(|task| Some((task, task.classes.iter().position(|name| name == class)?)));
         found.map_or(probability, |(task, class)| task.confidence(class, single(probability)))
     }
 

@@ -145,9 +145,15 @@ const NAMES: &[(&str, &str)] = &[
     ("names large", "mistral large | mistral large latest | mistral large 0000 | large latest"),
     ("names medium", "mistral medium | mistral medium latest | medium latest | medium 0"),
     ("names small", "mistral small | mistral small latest | small latest | mistral small 0"),
-    ("names open weights", "mixtral* | mistral 0b | 0b | 0x0b | 0x00b | nemo | ministral* | mathstral* | mistral inference | mistral common | tekken"),
-    ("names sdk", "sdk* | client python | client js | client ts | mistralai mistralai | mistralclient | python client | python package | npm | \
-      from mistralai | import mistral* | typescript | pydantic | zod | bug client"),
+    (
+        "names open weights",
+        "mixtral* | mistral 0b | 0b | 0x0b | 0x00b | nemo | ministral* | mathstral* | mistral inference | mistral common | tekken",
+    ),
+    (
+        "names sdk",
+        "sdk* | client python | client js | client ts | mistralai mistralai | mistralclient | python client | python package | npm | \
+      from mistralai | import mistral* | typescript | pydantic | zod | bug client",
+    ),
     ("names api", "api | mistral api | mistralai api | endpoint* | api key* | provider*"),
     ("names platform", "la plateforme | console | platform | workspace | fine tuning job* | billing"),
     ("names docs", "docs | documentation | cookbook | notebook* | readme"),

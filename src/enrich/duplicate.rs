@@ -58,7 +58,11 @@ pub fn compare(a: &Side<'_>, b: &Side<'_>) -> Judged {
     if let (Some(one), Some(other)) = (a.product, b.product)
         && !one.eq_ignore_ascii_case(other)
     {
-        return Judged { duplicate: false, confidence: 0.9, because: format!("one is about {one}, the other about {other}") };
+        return Judged {
+            duplicate: false,
+            confidence: 0.9,
+            because: format!("one is about {one}, the other about {other}"),
+        };
     }
     let (left, right) = (Read::of(a), Read::of(b));
     if left.words.is_empty() || right.words.is_empty() {
@@ -86,7 +90,7 @@ struct Weighed {
 
 fn weigh(a: &Side<'_>, b: &Side<'_>, left: &Read, right: &Read) -> Weighed {
     let near = f64::from(cosine(&left.vector, &right.vector));
-    let shared_words: Vec<String> = 
+    let shared_words: Vec<String> =
         left.words.iter().filter(|(stem, _)| right.words.contains_key(*stem)).map(|(_, word)| word.clone()).collect();
     // Of the shorter side: a long report that holds all of a short one may well be the same.
     let fewer = left.words.len().min(right.words.len()).clamp(4, 12);
@@ -94,7 +98,8 @@ fn weigh(a: &Side<'_>, b: &Side<'_>, left: &Read, right: &Read) -> Weighed {
     let shared_phrases: Vec<String> = left.phrases.intersection(&right.phrases).cloned().collect();
     let shared_codes: Vec<String> = left.codes.intersection(&right.codes).cloned().collect();
     let other_codes = shared_codes.is_empty() && !left.failures.is_empty() && !right.failures.is_empty();
-    let meets = |one: &String| right.quotes.iter().any(|other| one.contains(other.as_str()) || other.contains(one.as_str()));
+    let meets =
+        |one: &String| right.quotes.iter().any(|other| one.contains(other.as_str()) || other.contains(one.as_str()));
     let other_quotes = !left.quotes.is_empty() && !right.quotes.is_empty() && !left.quotes.iter().any(meets);
     let category = |side: &Side<'_>| side.category.map(str::to_ascii_lowercase);
     let other_category = matches!((category(a), category(b)), (Some(one), Some(other)) if one != other);
@@ -181,7 +186,8 @@ impl Read {
             words.entry(folded.chars().take(STEM).collect()).or_insert_with(|| folded.clone());
             before = Some(folded);
         }
-        let codes: BTreeSet<String> = codes(reading.prose()).map(str::to_lowercase).filter(|code| !is_version(code)).collect();
+        let codes: BTreeSet<String> =
+            codes(reading.prose()).map(str::to_lowercase).filter(|code| !is_version(code)).collect();
         let failures = codes.iter().filter(|code| is_failure(code)).cloned().collect();
         Self { words, phrases, failures, quotes: quotes(reading.prose()), codes, vector: embed(&text) }
     }
@@ -190,7 +196,9 @@ impl Read {
 /// Short pieces between two marks of one kind, in small letters; an apostrophe within a word is no mark.
 fn quotes(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (open, close) in [('\'', '\''), ('"', '"'), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}'), ('\u{ab}', '\u{bb}')] {
+    for (open, close) in
+        [('\'', '\''), ('"', '"'), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}'), ('\u{ab}', '\u{bb}')]
+    {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once(open) {
             rest = after;

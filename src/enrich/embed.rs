@@ -73,7 +73,9 @@ pub(super) fn codes(text: &str) -> impl Iterator<Item = &str> {
 /// `LLMEngine`, `PydanticError`: a capital within a word of small letters.
 fn is_camel(token: &str) -> bool {
     let small = token.chars().filter(|c| c.is_lowercase()).count();
-    small >= 2 && token.chars().skip(1).filter(|c| c.is_uppercase()).count() >= 1 && token.chars().all(char::is_alphanumeric)
+    small >= 2
+        && token.chars().skip(1).filter(|c| c.is_uppercase()).count() >= 1
+        && token.chars().all(char::is_alphanumeric)
 }
 
 fn fnv(text: &str) -> u32 {

@@ -150,7 +150,8 @@ impl Page {
             return None;
         }
         let table = trimmed.starts_with('|') && trimmed.len() > 1;
-        let ticked = ["- [x]", "- [X]", "- [ ]", "* [x]", "* [X]", "* [ ]"].iter().any(|tick| trimmed.starts_with(tick));
+        let ticked =
+            ["- [x]", "- [X]", "- [ ]", "* [x]", "* [X]", "* [ ]"].iter().any(|tick| trimmed.starts_with(tick));
         if table || ticked || trimmed.starts_with("![") {
             return None;
         }
@@ -240,18 +241,21 @@ fn declared(text: &str) -> Option<Label> {
 /// What the word of a label says. Reporters choose it, often wrongly, so it is one sign among others.
 pub(super) fn label(word: &str) -> Option<Label> {
     match word {
-        "bug" | "bugs" | "fix" | "bogue" | "erreur" | "urgent" | "regression" | "crash" | "defect" | "perf" | "performance" => {
-            Some(Label::Bug)
+        "bug" | "bugs" | "fix" | "bogue" | "erreur" | "urgent" | "regression" | "crash" | "defect" | "perf"
+        | "performance" => Some(Label::Bug),
+        "feature" | "features" | "feat" | "fr" | "request" | "enhancement" | "enh" | "proposal" | "rfc" | "demande"
+        | "suggestion" | "wishlist" | "idea" | "amelioration" => Some(Label::Request),
+        "question" | "questions" | "usage" | "help" | "aide" | "support" | "howto" | "qust" | "discussion" => {
+            Some(Label::Question)
         }
-        "feature" | "features" | "feat" | "fr" | "request" | "enhancement" | "enh" | "proposal" | "rfc" | "demande" | "suggestion"
-        | "wishlist" | "idea" | "amelioration" => Some(Label::Request),
-        "question" | "questions" | "usage" | "help" | "aide" | "support" | "howto" | "qust" | "discussion" => Some(Label::Question),
         _ => None,
     }
 }
 
 fn names_error(line: &str) -> bool {
-    ["rror", "xception", "panic", "raceback", "ailed", "ssertion", "egfault", "FATAL"].iter().any(|mark| line.contains(mark))
+    ["rror", "xception", "panic", "raceback", "ailed", "ssertion", "egfault", "FATAL"]
+        .iter()
+        .any(|mark| line.contains(mark))
 }
 
 /// A line that a program wrote: a frame of a stack, a hexadecimal dump, a log with hardly a word in it.
@@ -261,8 +265,8 @@ fn is_trace(line: &str) -> bool {
         || line.starts_with("Traceback (")
         || line.starts_with("goroutine ")
         || (line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_digit()) && line.contains("0x"));
-    let (letters, all) = line.chars().fold((0_u32, 0_u32), |(letters, all), c| {
-        (letters + u32::from(c.is_alphabetic() || c == ' '), all + 1)
-    });
+    let (letters, all) = line
+        .chars()
+        .fold((0_u32, 0_u32), |(letters, all), c| (letters + u32::from(c.is_alphabetic() || c == ' '), all + 1));
     frame || (all >= 24 && letters * 2 < all)
 }

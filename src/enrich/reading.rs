@@ -59,7 +59,10 @@ impl Reading {
         let title = prefix(&text.title, TITLE);
         reading.read(title);
         reading.title_words = reading.words.len();
-        let asks = ["how", "what", "why", "where", "which", "when", "who", "is", "are", "can", "could", "does", "do", "should", "comment", "pourquoi", "quel", "quelle", "ou", "est"];
+        let asks = [
+            "how", "what", "why", "where", "which", "when", "who", "is", "are", "can", "could", "does", "do", "should",
+            "comment", "pourquoi", "quel", "quelle", "ou", "est",
+        ];
         let opens = reading.words.first().map(|word| reading.folded(word).iter().collect::<String>());
         reading.title_asks = reading.question || opens.is_some_and(|word| asks.contains(&word.as_str()));
         let head = prefix(&text.body, HEAD);
@@ -75,9 +78,9 @@ impl Reading {
         // Where there is no title, a text may open with what would be its label.
         let opening = if title.trim().is_empty() { head.lines().next().unwrap_or_default() } else { title };
         reading.label_words = label_words(opening).min(reading.words.len());
-        let labelled = reading.words[..reading.label_words].iter().find_map(|word| {
-            label(&reading.folded(word).iter().collect::<String>())
-        });
+        let labelled = reading.words[..reading.label_words]
+            .iter()
+            .find_map(|word| label(&reading.folded(word).iter().collect::<String>()));
         reading.label = labelled.or(page.label);
         (reading.code, reading.trace, reading.forms) = (page.code, page.trace, page.forms);
         reading

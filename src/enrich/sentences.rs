@@ -7,9 +7,9 @@ use std::ops::Range;
 
 /// After these a full stop ends no sentence. Folded to small letters, without their last stop.
 const SHORT: &[&str] = &[
-    "e.g", "i.e", "mr", "mrs", "ms", "dr", "prof", "vs", "approx", "no", "fig", "st", "inc", "ltd", "jr", "sr", "al", "cf", "dept",
-    "est", "min", "max", "vol", "p", "pp", "p.ex", "ex", "m", "mm", "mme", "mlle", "me", "env", "art", "tél", "tel", "réf", "ref", "z.b",
-    "bzw", "ca", "nr", "usw", "hr", "fr",
+    "e.g", "i.e", "mr", "mrs", "ms", "dr", "prof", "vs", "approx", "no", "fig", "st", "inc", "ltd", "jr", "sr", "al",
+    "cf", "dept", "est", "min", "max", "vol", "p", "pp", "p.ex", "ex", "m", "mm", "mme", "mlle", "me", "env", "art",
+    "tél", "tel", "réf", "ref", "z.b", "bzw", "ca", "nr", "usw", "hr", "fr",
 ];
 
 /// The sentences of a text.
@@ -40,12 +40,30 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
 }
 
 fn is_end(c: char) -> bool {
-    matches!(c, '.' | '!' | '?' | '\u{2026}' | '\u{3002}' | '\u{ff01}' | '\u{ff1f}' | '\u{ff0e}' | '\u{61f}' | '\u{964}')
+    matches!(
+        c,
+        '.' | '!' | '?' | '\u{2026}' | '\u{3002}' | '\u{ff01}' | '\u{ff1f}' | '\u{ff0e}' | '\u{61f}' | '\u{964}'
+    )
 }
 
 /// Marks that belong to the sentence before them.
 fn is_closing(c: char) -> bool {
-    matches!(c, '"' | '\'' | ')' | ']' | '}' | '\u{201d}' | '\u{2019}' | '\u{bb}' | '\u{300d}' | '\u{300f}' | '\u{ff09}' | '*' | '_' | '`')
+    matches!(
+        c,
+        '"' | '\''
+            | ')'
+            | ']'
+            | '}'
+            | '\u{201d}'
+            | '\u{2019}'
+            | '\u{bb}'
+            | '\u{300d}'
+            | '\u{300f}'
+            | '\u{ff09}'
+            | '*'
+            | '_'
+            | '`'
+    )
 }
 
 /// Where the run of marks that begins at `at` is over, and whether a sentence is.
@@ -119,7 +137,9 @@ fn pieces(text: &str) -> Vec<Range<usize>> {
 fn list_mark(line: &str) -> usize {
     let after = line.trim_start_matches(['>', ' ']);
     let quoted = line.len() - after.len();
-    let bullet = ["- ", "* ", "+ ", "\u{2022} ", "\u{2013} ", "\u{2014} ", "\u{b7} "].iter().find(|mark| after.starts_with(**mark));
+    let bullet = ["- ", "* ", "+ ", "\u{2022} ", "\u{2013} ", "\u{2014} ", "\u{b7} "]
+        .iter()
+        .find(|mark| after.starts_with(**mark));
     if let Some(bullet) = bullet {
         return quoted + bullet.len();
     }
@@ -157,7 +177,10 @@ mod tests {
     fn sentences_end_where_people_end_them() {
         assert_eq!(split("It fails. Why? No idea!"), ["It fails.", "Why?", "No idea!"]);
         assert_eq!(split("Use v3.1, e.g. on example.com. Thanks."), ["Use v3.1, e.g. on example.com.", "Thanks."]);
-        assert_eq!(split("Dr. Pine and J. Oak agree. So do I. Really."), ["Dr. Pine and J. Oak agree.", "So do I.", "Really."]);
+        assert_eq!(
+            split("Dr. Pine and J. Oak agree. So do I. Really."),
+            ["Dr. Pine and J. Oak agree.", "So do I.", "Really."]
+        );
         assert_eq!(split("No. We won't. See No. 5 for that."), ["No.", "We won't.", "See No. 5 for that."]);
         assert_eq!(split("well... maybe later. it crashes"), ["well... maybe later.", "it crashes"]);
     }
@@ -187,7 +210,17 @@ mod tests {
 
     #[test]
     fn ranges_are_in_order_apart_and_whole() {
-        for text in ["", "...", "\n\n", "?!? a", "😀. 😀! ok", "- \n* \n1. ", "a\u{2026} b\u{2026} C", "x .", "\u{feff}Hi. \u{a0}"] {
+        for text in [
+            "",
+            "...",
+            "\n\n",
+            "?!? a",
+            "😀. 😀! ok",
+            "- \n* \n1. ",
+            "a\u{2026} b\u{2026} C",
+            "x .",
+            "\u{feff}Hi. \u{a0}",
+        ] {
             let mut last = 0;
             for range in sentences(text) {
                 assert!(range.start >= last && range.start < range.end, "{text:?}");

@@ -70,17 +70,49 @@ const PHRASES: &[(SignalKind, f64, &str)] = &[
         "renewal* | renew* | contract/subscription/licence/license/trial/agreement ~ end*/expire*/runs/due/up | end of ~ contract/subscription/trial/term/agreement | next term | extend ~ contract/agreement/subscription | \
          renouvel* | renouvell* | echeance* | contrat ~ termine/expire/fin | fin ~ contrat/abonnement/periode | reconduction | reconduire",
     ),
-    (SignalKind::Competitor, 0.4, "competitor* | rival* | other/another vendor/vendors/provider/providers/supplier/suppliers | concurrent* | la concurrence | autre*/nouveau fournisseur*/prestataire*"),
+    (
+        SignalKind::Competitor,
+        0.4,
+        "competitor* | rival* | other/another vendor/vendors/provider/providers/supplier/suppliers | concurrent* | la concurrence | autre*/nouveau fournisseur*/prestataire*",
+    ),
 ];
 
 /// Words that turn what follows into its opposite, up to [`REACH`] words before a sign in the same sentence.
-const NEGATIONS: &[&str] = &["not", "no", "never", "don", "doesn", "didn", "won", "wouldn", "isn", "aren", "nobody", "without", "instead", "rather", "dont", "wont", "pas", "jamais", "aucun", "aucune", "sans", "ni"];
+const NEGATIONS: &[&str] = &[
+    "not", "no", "never", "don", "doesn", "didn", "won", "wouldn", "isn", "aren", "nobody", "without", "instead",
+    "rather", "dont", "wont", "pas", "jamais", "aucun", "aucune", "sans", "ni",
+];
 const REACH: usize = 5;
 /// Words that say that nothing is decided, and what is left of a weight then.
-const CONDITIONS: &[&str] = &["if", "unless", "otherwise", "may", "might", "could", "si", "sinon", "pourrait", "pourrions", "peut"];
+const CONDITIONS: &[&str] =
+    &["if", "unless", "otherwise", "may", "might", "could", "si", "sinon", "pourrait", "pourrions", "peut"];
 const CONDITIONAL: f64 = 0.7;
 /// Words by which a competitor's name is more than a mention.
-const WEIGHING: &[&str] = &["better", "cheaper", "faster", "switch", "switched", "switching", "moved", "moving", "compare", "compared", "comparing", "evaluating", "instead", "alternative", "demo", "trial", "mieux", "passer", "passe", "passons", "compare", "comparons", "moins"];
+const WEIGHING: &[&str] = &[
+    "better",
+    "cheaper",
+    "faster",
+    "switch",
+    "switched",
+    "switching",
+    "moved",
+    "moving",
+    "compare",
+    "compared",
+    "comparing",
+    "evaluating",
+    "instead",
+    "alternative",
+    "demo",
+    "trial",
+    "mieux",
+    "passer",
+    "passe",
+    "passons",
+    "compare",
+    "comparons",
+    "moins",
+];
 
 struct Word {
     folded: String,
@@ -101,13 +133,24 @@ pub fn signals(text: &str, competitors: &[Term]) -> Vec<Signal> {
                 continue;
             }
             let range = words[at].at.start..words[end - 1].at.end;
-            let weight = if *kind == SignalKind::Churn && conditional(&words, at) { weight * CONDITIONAL } else { *weight };
+            let weight =
+                if *kind == SignalKind::Churn && conditional(&words, at) { weight * CONDITIONAL } else { *weight };
             add(&mut found, Signal { kind: *kind, at: range, weight, name: None });
         }
         if let Some((end, name)) = named(text, &words, at, competitors) {
-            let said = words.iter().any(|word| word.sentence == words[at].sentence && WEIGHING.contains(&word.folded.as_str()));
+            let said = words
+                .iter()
+                .any(|word| word.sentence == words[at].sentence && WEIGHING.contains(&word.folded.as_str()));
             let range = words[at].at.start..words[end - 1].at.end;
-            add(&mut found, Signal { kind: SignalKind::Competitor, at: range, weight: if said { 1.0 } else { 0.5 }, name: Some(name) });
+            add(
+                &mut found,
+                Signal {
+                    kind: SignalKind::Competitor,
+                    at: range,
+                    weight: if said { 1.0 } else { 0.5 },
+                    name: Some(name),
+                },
+            );
         }
     }
     // `We will not renew` is a wish to leave and no talk of renewal besides.
@@ -122,7 +165,10 @@ pub fn signals(text: &str, competitors: &[Term]) -> Vec<Signal> {
 /// One sign of a kind at a place: the longer range, and the greater weight.
 fn add(found: &mut Vec<Signal>, signal: Signal) {
     let meets = |other: &&mut Signal| {
-        other.kind == signal.kind && other.at.start < signal.at.end && signal.at.start < other.at.end && (other.name == signal.name || other.name.is_none() || signal.name.is_none())
+        other.kind == signal.kind
+            && other.at.start < signal.at.end
+            && signal.at.start < other.at.end
+            && (other.name == signal.name || other.name.is_none() || signal.name.is_none())
     };
     match found.iter_mut().find(meets) {
         Some(other) => {
@@ -147,7 +193,8 @@ fn words(text: &str) -> Vec<Word> {
             words.push(Word { folded, at: start..at, sentence });
         }
         // A comma parts what is said of one thing from the next, too, but a negation reaches over it: `no, we don't`.
-        let stops = matches!(c, '!' | '?' | ';' | '\n' | '\u{3002}') || (c == '.' && !text[at + 1..].starts_with(|c: char| c.is_alphanumeric()));
+        let stops = matches!(c, '!' | '?' | ';' | '\n' | '\u{3002}')
+            || (c == '.' && !text[at + 1..].starts_with(|c: char| c.is_alphanumeric()));
         sentence += usize::from(stops);
     }
     words
@@ -168,10 +215,15 @@ fn compiled() -> &'static [Row] {
     static ROWS: std::sync::LazyLock<Vec<Row>> = std::sync::LazyLock::new(|| {
         let piece = |word: &str| match word {
             "~" => Piece::Gap,
-            _ => Piece::One(word.split('/').map(|one| (one.trim_end_matches('*').to_owned(), one.ends_with('*'))).collect()),
+            _ => Piece::One(
+                word.split('/').map(|one| (one.trim_end_matches('*').to_owned(), one.ends_with('*'))).collect(),
+            ),
         };
         let phrase = |phrase: &str| phrase.split_whitespace().map(piece).collect();
-        PHRASES.iter().map(|(kind, weight, phrases)| (*kind, *weight, phrases.split('|').map(phrase).collect())).collect()
+        PHRASES
+            .iter()
+            .map(|(kind, weight, phrases)| (*kind, *weight, phrases.split('|').map(phrase).collect()))
+            .collect()
     });
     &ROWS
 }
@@ -183,7 +235,9 @@ fn matches(words: &[Word], at: usize, phrase: &[Piece]) -> Option<usize> {
         Piece::Gap => (0..=GAP).find_map(|gap| matches(words, at + gap, rest)),
         Piece::One(options) => {
             let word = words.get(at)?;
-            let fits = options.iter().any(|(one, stem)| if *stem { word.folded.starts_with(one) } else { word.folded == *one });
+            let fits = options
+                .iter()
+                .any(|(one, stem)| if *stem { word.folded.starts_with(one) } else { word.folded == *one });
             if !fits {
                 return None;
             }
@@ -204,10 +258,15 @@ fn negated(words: &[Word], at: usize) -> bool {
     let mut heads = before(words, at).filter(|word| NEGATIONS.contains(&word.folded.as_str()));
     // `If you do not fix it, we will cancel`: what is negated is the mending.
     let turns = before(words, at).take_while(|word| !NEGATIONS.contains(&word.folded.as_str())).any(|word| {
-        matches!(word.folded.as_str(), "so" | "we" | "i" | "then" | "and" | "nous" | "je" | "alors" | "donc" | "therefore")
+        matches!(
+            word.folded.as_str(),
+            "so" | "we" | "i" | "then" | "and" | "nous" | "je" | "alors" | "donc" | "therefore"
+        )
     });
     // French `ne … pas` may stand around the verb itself.
-    let around = words.get(at + 1).is_some_and(|word| word.sentence == words[at].sentence && matches!(word.folded.as_str(), "pas" | "jamais"))
+    let around = words
+        .get(at + 1)
+        .is_some_and(|word| word.sentence == words[at].sentence && matches!(word.folded.as_str(), "pas" | "jamais"))
         && before(words, at).next().is_some_and(|word| matches!(word.folded.as_str(), "ne" | "n"))
         && !words[at].folded.starts_with("renouvel")
         && !words[at].folded.starts_with("prolong");

@@ -18,8 +18,25 @@ pub const CATEGORIES: [&str; 7] =
 pub const SEVERITIES: [&str; 4] = ["critical", "high", "medium", "low"];
 /// What the offline product model was trained on.
 pub const PRODUCTS: [&str; 19] = [
-    "api", "codestral", "competitor", "devstral", "docs", "embed", "large", "le_chat", "magistral", "medium", "ocr",
-    "open_weights", "other", "pixtral", "platform", "sdk", "small", "vibe", "voxtral",
+    "api",
+    "codestral",
+    "competitor",
+    "devstral",
+    "docs",
+    "embed",
+    "large",
+    "le_chat",
+    "magistral",
+    "medium",
+    "ocr",
+    "open_weights",
+    "other",
+    "pixtral",
+    "platform",
+    "sdk",
+    "small",
+    "vibe",
+    "voxtral",
 ];
 
 /// Our category, and how others spell it.
@@ -63,7 +80,10 @@ pub fn plain(label: &str) -> String {
 pub fn known(task: Task, label: &str) -> Option<&'static str> {
     let label = plain(label);
     let spelt = |table: &'static [(&'static str, &'static str)]| {
-        table.iter().find(|(name, others)| *name == label || others.split(' ').any(|other| other == label)).map(|(name, _)| *name)
+        table
+            .iter()
+            .find(|(name, others)| *name == label || others.split(' ').any(|other| other == label))
+            .map(|(name, _)| *name)
     };
     match task {
         Task::Category => spelt(SPELLINGS),

@@ -41,8 +41,7 @@ pub enum Task {
 }
 
 impl Task {
-    pub const ALL: [Self; 6] =
-        [Self::Category, Self::Severity, Self::Product, Self::Lang, Self::Pairs, Self::Nearest];
+    pub const ALL: [Self; 6] = [Self::Category, Self::Severity, Self::Product, Self::Lang, Self::Pairs, Self::Nearest];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -74,7 +74,8 @@ fn centroids(vectors: &[Vec<f32>]) -> Vec<usize> {
     let (mut sums, mut units): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (Vec::new(), Vec::new());
     let mut groups = Vec::with_capacity(vectors.len());
     for vector in vectors {
-        let nearest = units.iter().enumerate().map(|(at, unit)| (cosine(unit, vector), at)).max_by(|a, b| a.0.total_cmp(&b.0));
+        let nearest =
+            units.iter().enumerate().map(|(at, unit)| (cosine(unit, vector), at)).max_by(|a, b| a.0.total_cmp(&b.0));
         let group = match nearest.filter(|(near, _)| *near >= JOINS) {
             Some((_, at)) => {
                 sums[at].iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);

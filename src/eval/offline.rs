@@ -31,7 +31,8 @@ impl Offline {
         }
         let Some((choice, share)) = best.filter(|_| whole > 0.0) else { return Judged::default() };
         let class = choice.classes.iter().max_by(|a, b| {
-            let of = |name: &String| shares.classes.iter().find(|(class, _)| class == name).map_or(0.0, |(_, share)| *share);
+            let of =
+                |name: &String| shares.classes.iter().find(|(class, _)| class == name).map_or(0.0, |(_, share)| *share);
             of(a).total_cmp(&of(b))
         });
         let confidence = class.map_or(0.0, |class| self.0.confidence(path, class, share / whole));

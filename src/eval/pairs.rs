@@ -33,7 +33,12 @@ pub struct Pairs {
 
 /// # Errors
 /// The subject's.
-pub async fn measure(subject: &dyn Subject, rows: &[Row], score: Score, cost: &mut super::Cost) -> Result<Pairs, String> {
+pub async fn measure(
+    subject: &dyn Subject,
+    rows: &[Row],
+    score: Score,
+    cost: &mut super::Cost,
+) -> Result<Pairs, String> {
     let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut texts: Vec<Text> = Vec::new();
     let mut pairs: Vec<(usize, usize, bool)> = Vec::new();
@@ -56,7 +61,9 @@ pub async fn measure(subject: &dyn Subject, rows: &[Row], score: Score, cost: &m
     for text in 0..texts.len().min(MOST) {
         let mut others: Vec<(f64, usize)> =
             (0..texts.len()).filter(|other| *other != text).map(|other| (near(text, other), other)).collect();
-        apart.extend(others.iter().filter(|(_, other)| *other < text && !same.contains(&(text, *other))).map(|(near, _)| *near));
+        apart.extend(
+            others.iter().filter(|(_, other)| *other < text && !same.contains(&(text, *other))).map(|(near, _)| *near),
+        );
         if others.iter().any(|(_, other)| same.contains(&(text, *other))) {
             sought += 1;
             others.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

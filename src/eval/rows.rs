@@ -74,7 +74,9 @@ pub fn read(file: &str, options: &Options) -> Result<Read, Problem> {
         }
         match serde_json::from_str(line) {
             Ok(Value::Object(object)) => objects.push((at, object)),
-            Ok(_) => return Err(problem(at, "no JSON object: write a row as {\"text\": \"…\", \"category\": \"bug\"}")),
+            Ok(_) => {
+                return Err(problem(at, "no JSON object: write a row as {\"text\": \"…\", \"category\": \"bug\"}"));
+            }
             Err(error) if at == 1 && line.starts_with('[') => {
                 let _ = error;
                 return Err(problem(at, "a JSON array: write one object a line (jq -c '.[]' FILE)"));
@@ -83,7 +85,10 @@ pub fn read(file: &str, options: &Options) -> Result<Read, Problem> {
         }
     }
     if objects.is_empty() {
-        return Err(Problem { line: None, why: "no rows: write one JSON object a line, with a text and its gold".into() });
+        return Err(Problem {
+            line: None,
+            why: "no rows: write one JSON object a line, with a text and its gold".into(),
+        });
     }
     let mut notes = Vec::new();
     let fields = mapped(&objects, options, &mut notes)?;
@@ -121,7 +126,8 @@ fn mapped(
             (false, true) | (true, true) => (from, to),
             (true, false) => (to, from),
             (false, false) => {
-                let known: BTreeSet<&str> = objects.iter().flat_map(|(_, object)| object.keys().map(String::as_str)).collect();
+                let known: BTreeSet<&str> =
+                    objects.iter().flat_map(|(_, object)| object.keys().map(String::as_str)).collect();
                 let known: Vec<&str> = known.into_iter().take(20).collect();
                 return Err(Problem {
                     line: None,
@@ -132,7 +138,9 @@ fn mapped(
         if !ours(name) {
             return Err(Problem {
                 line: None,
-                why: format!("--map {from}:{to}: {name} is no gold; it is category, product, severity, lang, label, or a text"),
+                why: format!(
+                    "--map {from}:{to}: {name} is no gold; it is category, product, severity, lang, label, or a text"
+                ),
             });
         }
         notes.push(format!("{name} is taken from the field {field}"));
@@ -184,15 +192,20 @@ fn row(
         row.text = of.read("a_").ok_or_else(|| problem(line, "a_text is empty or no text"))?;
         row.other = Some(of.read("b_").ok_or_else(|| problem(line, "a_text without a b_text: a pair needs both"))?);
         let label = of.get("label").or(of.get("pairs")).or(of.get("duplicate"));
-        let label = label.ok_or_else(|| problem(line, "a pair without a label: write \"label\": \"duplicate\" or another"))?;
+        let label =
+            label.ok_or_else(|| problem(line, "a pair without a label: write \"label\": \"duplicate\" or another"))?;
         let label = scalar(label).ok_or_else(|| problem(line, "label: a text, a number or true"))?;
         let label = rename.get(label.as_str()).map_or(label.as_str(), |to| *to);
-        let same = ["duplicate", "dup", "duplicates", "same", "true", "1", "yes", "match"].contains(&super::labels::plain(label).as_str());
+        let same = ["duplicate", "dup", "duplicates", "same", "true", "1", "yes", "match"]
+            .contains(&super::labels::plain(label).as_str());
         row.gold.insert(Task::Pairs, Gold::from([if same { "duplicate" } else { "other" }.to_owned()]));
         return Ok(row);
     }
     row.text = of.read("").ok_or_else(|| {
-        problem(line, "no text: a row has text, or title with body or summary; name another field with --map text:FIELD")
+        problem(
+            line,
+            "no text: a row has text, or title with body or summary; name another field with --map text:FIELD",
+        )
     })?;
     for task in [Task::Category, Task::Severity, Task::Product, Task::Lang, Task::Nearest] {
         let value = match task {
@@ -205,7 +218,9 @@ fn row(
             _ => of.get(task.name()),
         };
         let several = match value {
-            Some(value) => values(value).ok_or_else(|| problem(line, format!("{}: a text, or a list of texts", task.name())))?,
+            Some(value) => {
+                values(value).ok_or_else(|| problem(line, format!("{}: a text, or a list of texts", task.name())))?
+            }
             None if task == Task::Category => ticked(object),
             None => continue,
         };
@@ -236,7 +251,9 @@ fn row(
 fn ticked(object: &Map<String, Value>) -> Vec<String> {
     let yes = |value: &Value| match value {
         Value::Bool(yes) => Some(*yes),
-        Value::Number(number) => number.as_f64().filter(|number| *number == 0.0 || *number == 1.0).map(|number| number > 0.5),
+        Value::Number(number) => {
+            number.as_f64().filter(|number| *number == 0.0 || *number == 1.0).map(|number| number > 0.5)
+        }
         _ => None,
     };
     let columns: Vec<(&String, bool)> = object

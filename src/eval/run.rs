@@ -44,7 +44,13 @@ pub fn tasks(read: &Read, options: &Options) -> Vec<(Task, usize)> {
 
 /// # Errors
 /// Where the subject can answer nothing, or there is nothing to ask.
-pub async fn run(subject: &dyn Subject, read: Read, options: &Options, errors: usize, step: Progress<'_>) -> Result<Report, String> {
+pub async fn run(
+    subject: &dyn Subject,
+    read: Read,
+    options: &Options,
+    errors: usize,
+    step: Progress<'_>,
+) -> Result<Report, String> {
     let tasks = tasks(&read, options);
     if tasks.is_empty() {
         let asked: Vec<&str> = options.tasks.iter().map(|task| task.name()).collect();
@@ -101,7 +107,11 @@ fn labelled<'a>(
     let gold: BTreeSet<String> = with().flat_map(|(_, gold)| gold.iter().cloned()).collect();
     let reviews = task == Task::Category && rows.iter().any(|row| row.review);
     let only: Vec<String> = if task == Task::Category {
-        options.only.iter().map(|label| known(task, label).map_or_else(|| super::labels::plain(label), str::to_owned)).collect()
+        options
+            .only
+            .iter()
+            .map(|label| known(task, label).map_or_else(|| super::labels::plain(label), str::to_owned))
+            .collect()
     } else {
         Vec::new()
     };

@@ -96,7 +96,8 @@ pub fn share(part: f64, whole: f64) -> f64 {
 pub fn score(verdicts: &[Verdict], errors: usize) -> Score {
     let n = verdicts.len();
     let right = verdicts.iter().filter(|verdict| verdict.right()).count();
-    let names: BTreeSet<&String> = verdicts.iter().flat_map(|verdict| verdict.gold.iter().chain(&verdict.said)).collect();
+    let names: BTreeSet<&String> =
+        verdicts.iter().flat_map(|verdict| verdict.gold.iter().chain(&verdict.said)).collect();
     let classes: Vec<Class> = names.into_iter().map(|name| class(name, verdicts)).collect();
     let present: Vec<f64> = classes.iter().filter(|class| class.n > 0).map(|class| class.f1).collect();
     let mut confusion: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
@@ -108,7 +109,8 @@ pub fn score(verdicts: &[Verdict], errors: usize) -> Score {
     let ece = calibration.iter().map(|bin| (bin.confidence - bin.right).abs() * count(bin.n)).sum::<f64>();
     let accuracy = share(count(right), count(n));
     // By chance one agrees as often as both use the same word.
-    let chance: f64 = classes.iter().map(|class| share(count(class.n), count(n)) * share(count(class.said), count(n))).sum();
+    let chance: f64 =
+        classes.iter().map(|class| share(count(class.n), count(n)) * share(count(class.said), count(n))).sum();
     Score {
         n,
         accuracy,
@@ -143,7 +145,9 @@ fn bins(verdicts: &[Verdict]) -> Vec<Bin> {
     let bin = |at: u8| {
         let (from, to) = (f64::from(at) / 10.0, f64::from(at + 1) / 10.0);
         let inside = |verdict: &&Verdict| {
-            verdict.said.is_some() && verdict.confidence >= from && (verdict.confidence < to || (at == 9 && verdict.confidence <= 1.0))
+            verdict.said.is_some()
+                && verdict.confidence >= from
+                && (verdict.confidence < to || (at == 9 && verdict.confidence <= 1.0))
         };
         let here: Vec<&Verdict> = verdicts.iter().filter(inside).collect();
         let n = here.len();

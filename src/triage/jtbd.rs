@@ -18,6 +18,7 @@ use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Tx, What, When};
 use crate::model::{Answered, Asked, Question, ask, quote};
+use crate::review;
 use crate::schema::{Body, Entity, EntityId, Feedback, Job, Task};
 
 pub use rules::RULES;

@@ -143,10 +143,8 @@ fn quote(part: &Part<'_>, at: std::ops::Range<usize>) -> Option<Quote> {
 }
 
 fn by_rule(house: &House, parts: &[Part<'_>]) -> Vec<RiskReason> {
-    let rivals: Vec<Term> = competitors(house)
-        .iter()
-        .map(|term| Term { value: term.value.clone(), words: term.words.clone() })
-        .collect();
+    let rivals: Vec<Term> =
+        competitors(house).iter().map(|term| Term { value: term.value.clone(), words: term.words.clone() }).collect();
     let mut reasons = Vec::new();
     for part in parts {
         for signal in signals(part.text, &rivals) {
@@ -289,10 +287,8 @@ fn settle(
         summed(risk.reasons.into_iter().filter(|reason| !refused(reason)).collect(), risk.model)
     });
     let who = answered.map_or(RULES, |answered| answered.model.as_str()).to_owned();
-    let said = json!({
-        "score": found.as_ref().map_or(0.0, |risk| risk.score),
-        "kinds": found.iter().flat_map(|risk| &risk.reasons).map(|reason| reason.kind.as_str()).collect::<Vec<_>>(),
-    });
+    // As it stands in the item, so that a person who accepts it puts it there.
+    let said = serde_json::to_value(&found).unwrap_or_default();
     let earlier = feedback.enrichment.get(PATH);
     let news = earlier.map_or(found.is_some(), |earlier| earlier.value != said || earlier.model != who);
     if news {
