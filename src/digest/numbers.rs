@@ -298,13 +298,14 @@ fn counted<'a>(words: &[Word], from: usize, known: &'a Known) -> Option<&'a BTre
             }
             // `5 of 7 customers`: the second number is looked at for itself.
             "of" | "from" | "and" | "or" | "to" => return None,
-            _ if word.ends => return None,
+            _ if word.ends || word.lower.contains(|c: char| c.is_ascii_digit()) => return None,
             _ => {}
         }
     }
     None
 }
 
+/// Counts and years.
 fn is_count(whole: u64, known: &Known) -> bool {
     let year = |day: &NaiveDate| u64::try_from(day.year()).is_ok_and(|year| year == whole);
     known.counts.contains(&whole) || known.days.iter().any(year)

@@ -44,6 +44,12 @@ pub async fn step(house: &House, id: EntityId) -> Result<Outcome, LedgerError> {
     if house.config.task(Task::Jtbd).mode == Mode::Off {
         return Ok(Outcome::Done);
     }
+    // What nobody has asked for stands as a draft, or by trust that the task has earned.
+    let category = feedback.tags.category.as_deref().unwrap_or_default();
+    let segment = feedback.tags.segment.as_deref().unwrap_or_default();
+    if !house.config.review.drafts && !review::may_act(house, Task::Jtbd, category, segment)? {
+        return Ok(Outcome::Done);
+    }
     let own =
         if house.config.triage.job_of_items && asks(feedback) { of_item(house, id).await? } else { Outcome::Done };
     let of_theme = match feedback.theme {
