@@ -29,7 +29,7 @@ use crate::model::{MODEL, Models};
 use crate::normalize::{Normalize, redrive};
 use crate::reconcile::Reconcile;
 use crate::sync::Sync;
-use crate::triage::Triage;
+use crate::triage::{Near, Triage};
 use crate::upkeep::Upkeep;
 use crate::usage;
 use crate::vault::Vaults;
@@ -84,6 +84,7 @@ pub fn build(mut config: Config, world: &dyn World, materials: Materials) -> Res
         connections,
         classifier: materials.classifier,
         models,
+        near: Near::default(),
     })
 }
 

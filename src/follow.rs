@@ -3,6 +3,8 @@
 //! It stands below the rooms, since each of them changes entities; of these it calls on [`close`], to prepare what is to be
 //! said when something ships, and on [`review`], which hears what people say of a model's verdicts.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 
 use crate::close;
@@ -10,6 +12,7 @@ use crate::house::House;
 use crate::ledger::{ENRICH, LedgerError, TRIAGE, Tx, When, sync_lane};
 use crate::review;
 use crate::schema::{Body, Entity, EntityId, EntityKind, Feedback, Status, Task};
+use crate::triage::{merge, themes};
 use crate::view::view;
 
 /// Ranks in a sync lane: what others link to goes first, and of one entity the record before what hangs on it. Then, from
@@ -52,7 +55,29 @@ pub fn follow(
         if feedback.status == Status::Shipped && was != Some(Status::Shipped) {
             close::prepare(house, tx, entity)?;
         }
+        if was.is_some_and(|was| was != feedback.status) {
+            merge::take_along(house, tx, entity.id, feedback.status)?;
+        }
         parts(house, tx, entity.id, feedback, before)?;
+    }
+    settle(house, tx, entity, before)
+}
+
+/// What people do to themes and duplicates anywhere is brought in step by the triage room.
+fn settle(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entity>) -> Result<(), LedgerError> {
+    let is_due = match &entity.body {
+        Body::Feedback(now) => before.and_then(Entity::as_feedback).is_some_and(|was| {
+            was.duplicate_of != now.duplicate_of
+                || was.theme != now.theme
+                || was.withdrawn != now.withdrawn
+                || ["theme", merge::DUPLICATE_OF].iter().any(|path| was.decided.get(*path) != now.decided.get(*path))
+        }),
+        Body::Theme(_) => before.is_none_or(|before| before.body != entity.body),
+        Body::Customer(_) => false,
+    };
+    if is_due {
+        let settle = When::Settled(house.config.triage.settle);
+        tx.queue(TRIAGE, 0, entity.id.as_bytes(), settle, house.now())?;
     }
     Ok(())
 }
@@ -136,10 +161,24 @@ fn neighbours(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&E
                     || old.tags.severity != feedback.tags.severity
                     || old.received_at != feedback.received_at
                     || old.risk != feedback.risk
+                    || old.duplicate_of != feedback.duplicate_of
             });
             if moved {
                 let settle = When::Settled(TimeDelta::seconds(house.config.sync.counts_settle_seconds.into()));
-                let touched: std::collections::BTreeSet<EntityId> = entity.refers_to().into_iter().chain(old).collect();
+                let mut touched: BTreeSet<EntityId> = entity.refers_to().into_iter().chain(old).collect();
+                let stands = before.and_then(Entity::as_feedback).is_some_and(|old| is_as_it_stood(old, feedback));
+                if before.is_some() && !stands {
+                    // Who stands for them may be another now, and what a theme counts as one.
+                    for (id, duplicate) in merge::duplicates(&house.ledger, entity.id)? {
+                        touched.insert(id);
+                        touched.extend(duplicate.theme);
+                    }
+                }
+                for id in touched.clone() {
+                    if tx.entity(id)?.is_some_and(|neighbour| neighbour.kind() == EntityKind::Theme) {
+                        touched.insert(themes::lives_in_tx(tx, id)?);
+                    }
+                }
                 for id in touched {
                     if let Some(neighbour) = tx.entity(id)? {
                         records(house, tx, &neighbour, settle)?;
@@ -155,4 +194,9 @@ fn neighbours(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&E
         Body::Customer(_) | Body::Theme(_) => {}
     }
     Ok(())
+}
+
+/// Whether an item stands for others as it did.
+fn is_as_it_stood(before: &Feedback, after: &Feedback) -> bool {
+    before.withdrawn == after.withdrawn && before.duplicate_of == after.duplicate_of
 }

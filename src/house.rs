@@ -15,6 +15,7 @@ use crate::delay::Delay;
 use crate::enrich::Classifier;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Models;
+use crate::triage::Near;
 
 /// A room of the house: looks at the ledger, does one bounded piece of work, and says whether there is more.
 ///
@@ -51,6 +52,8 @@ pub struct House {
     pub connections: BTreeMap<String, Connection>,
     pub classifier: Box<dyn Classifier>,
     pub models: Models,
+    /// Where texts lie: loaded when somebody asks.
+    pub near: Near,
 }
 
 impl House {

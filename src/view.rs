@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::ledger::{Ledger, LedgerError, Link};
+use crate::ledger::{Ledger, LedgerError, Link, ProposalState, Proposed};
 use crate::schema::domain::is_mail_provider;
-use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, RiskReason, Status};
+use crate::schema::{
+    Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, RiskReason, Status, Theme,
+};
+use crate::triage::merge::{duplicates, stands_for};
+use crate::triage::themes::{HYPOTHESIS, family, lives_in};
 use crate::{review, usage};
 
 /// The view of an entity (its shape is in docs/mappings.md).
@@ -23,11 +27,20 @@ pub fn view(ledger: &Ledger, entity: &Entity, now: DateTime<Utc>) -> Result<Valu
     let derived = match &entity.body {
         Body::Feedback(feedback) => of_feedback(ledger, entity.id, feedback, &urls)?,
         Body::Customer(customer) => of_customer(ledger, entity.id, customer, now)?,
-        Body::Theme(_) => of_theme(ledger, entity.id)?,
+        Body::Theme(theme) => of_theme(ledger, entity.id, theme)?,
     };
     let shown = shown(links);
     if let Body::Customer(customer) = &entity.body {
         view["domains"] = json!(own_domains(ledger, entity.id, customer)?);
+    }
+    if let Body::Feedback(feedback) = &entity.body {
+        // Who stands for it, and where its theme lives on, after all that was merged.
+        if feedback.duplicate_of.is_some() {
+            view["duplicate_of"] = json!(stands_for(ledger, entity.id)?);
+        }
+        if let Some(theme) = feedback.theme {
+            view["theme"] = json!(lives_in(ledger, theme)?);
+        }
     }
     if let Value::Object(map) = &mut view {
         map.insert("id".into(), json!(entity.id));
@@ -58,10 +71,11 @@ fn of_feedback(ledger: &Ledger, id: EntityId, feedback: &Feedback, urls: &[Value
     };
     let customer = customer.as_ref().and_then(Entity::as_customer);
     let theme = match feedback.theme {
-        Some(id) => ledger.entity(id)?,
+        Some(id) => ledger.entity(lives_in(ledger, id)?)?,
         None => None,
     };
     Ok(json!({
+        "duplicates": duplicates(ledger, id)?.iter().filter(|(_, other)| !other.withdrawn).count(),
         "customer_links": links,
         "shipped_at": shipped_at(ledger, id, feedback)?,
         "customer_name": customer.and_then(|customer| customer.name.clone()),
@@ -210,7 +224,7 @@ fn revenue_at_risk(arr: Option<f64>, score: Option<f64>) -> Option<f64> {
 fn top_theme(ledger: &Ledger, members: &[(EntityId, Feedback)]) -> Result<Option<String>, LedgerError> {
     let mut counts: BTreeMap<EntityId, usize> = BTreeMap::new();
     for theme in members.iter().filter_map(|(_, feedback)| feedback.theme) {
-        *counts.entry(theme).or_default() += 1;
+        *counts.entry(lives_in(ledger, theme)?).or_default() += 1;
     }
     let most = counts.values().max().copied();
     let mut names = Vec::new();
@@ -277,20 +291,73 @@ fn own_domains(ledger: &Ledger, id: EntityId, customer: &Customer) -> Result<Vec
     Ok(own)
 }
 
-fn of_theme(ledger: &Ledger, id: EntityId) -> Result<Value, LedgerError> {
-    let members: Vec<Feedback> = members(ledger, id)?.into_iter().map(|(_, feedback)| feedback).collect();
-    // Each account counts once, however much it says.
-    let customers: BTreeSet<EntityId> = members.iter().filter_map(|feedback| feedback.customer).collect();
+fn of_theme(ledger: &Ledger, id: EntityId, theme: &Theme) -> Result<Value, LedgerError> {
+    let weight = weigh(ledger, &members_of_theme(ledger, id)?)?;
+    let is_hypothesis = theme.status.as_deref().is_none_or(|status| status == HYPOTHESIS);
+    let proposed = ledger.proposal(Proposed::VerifyTheme { theme: id }.number()?)?;
+    let verify = is_hypothesis && proposed.is_some_and(|proposal| proposal.state == ProposalState::Open);
+    Ok(json!({
+        "count": weight.count,
+        "items": weight.items,
+        "customers": weight.customers,
+        "arr": weight.arr,
+        "newest_at": weight.newest_at,
+        "verify": verify,
+    }))
+}
+
+/// What stands behind a theme.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Weight {
+    /// Items, where duplicates count once.
+    pub count: usize,
+    /// All of them.
+    pub items: usize,
+    pub customers: usize,
+    /// Of those customers, each counted once, however much it says.
+    pub arr: f64,
+    pub newest_at: Option<DateTime<Utc>>,
+}
+
+/// Adds up what stands behind some items.
+///
+/// # Errors
+/// The ledger's.
+pub fn weigh(ledger: &Ledger, members: &[(EntityId, Feedback)]) -> Result<Weight, LedgerError> {
+    let mut roots = BTreeSet::new();
+    for (id, feedback) in members {
+        let root = if feedback.duplicate_of.is_some() { stands_for(ledger, *id)? } else { None };
+        roots.insert(root.unwrap_or(*id));
+    }
+    let customers: BTreeSet<EntityId> = members.iter().filter_map(|(_, feedback)| feedback.customer).collect();
     let mut arr = 0.0;
     for customer in &customers {
-        arr += ledger
-            .entity(*customer)?
-            .as_ref()
-            .and_then(Entity::as_customer)
-            .and_then(|customer| customer.arr)
-            .unwrap_or(0.0);
+        let customer = ledger.entity(*customer)?;
+        arr += customer.as_ref().and_then(Entity::as_customer).and_then(|customer| customer.arr).unwrap_or(0.0);
     }
-    Ok(json!({ "count": members.len(), "customers": customers.len(), "arr": arr }))
+    Ok(Weight {
+        count: roots.len(),
+        items: members.len(),
+        customers: customers.len(),
+        arr,
+        newest_at: members.iter().filter_map(|(_, feedback)| feedback.received_at).max(),
+    })
+}
+
+/// The items of a theme and of all that were merged into it, by id, without what was withdrawn. A theme that was merged itself has none.
+///
+/// # Errors
+/// The ledger's.
+pub fn members_of_theme(ledger: &Ledger, id: EntityId) -> Result<Vec<(EntityId, Feedback)>, LedgerError> {
+    if lives_in(ledger, id)? != id {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for theme in family(ledger, id)? {
+        found.extend(members(ledger, theme)?.into_iter().filter(|(_, feedback)| feedback.theme == Some(theme)));
+    }
+    found.sort_by_key(|(id, _)| *id);
+    Ok(found)
 }
 
 /// The feedback that names an entity, without what was withdrawn.

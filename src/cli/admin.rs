@@ -29,12 +29,14 @@ use crate::report::{Size, Status, Why};
 mod customers;
 mod desk;
 mod review;
+mod themes;
 mod voice;
 
 pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome};
 pub use review::{AnswerReview, AskReview};
 pub use voice::{AnswerVoice, AskVoice, Told as ToldJob};
+pub use themes::{AnswerThemes, AskThemes};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,6 +121,7 @@ pub enum Ask {
     },
     Customers(AskCustomers),
     Voice(AskVoice),
+    Themes(AskThemes),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,6 +153,7 @@ pub enum Answer {
     Rehearsed(Box<crate::import::Report>),
     Customers(Box<AnswerCustomers>),
     Voice(Box<AnswerVoice>),
+    Themes(Box<AnswerThemes>),
     /// It cannot be answered, and why.
     No(String),
 }
@@ -177,7 +181,8 @@ impl Ask {
             | Self::Reword { .. }
             // What follows from it is queued.
             | Self::Customers(_)
-            | Self::Voice(_) => true,
+            | Self::Voice(_)
+            | Self::Themes(_) => true,
             Self::SetBack { .. }
             | Self::Import { .. }
             | Self::Rehearse { .. }
@@ -229,6 +234,7 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
             told => Answer::Voice(Box::new(told)),
         },
         Ask::Customers(ask) => Answer::Customers(Box::new(customers::answer(house, ask)?)),
+        Ask::Themes(ask) => Answer::Themes(Box::new(themes::answer(house, ask)?)),
         Ask::Rehearse { kind, rows, bad } => {
             Answer::Rehearsed(Box::new(crate::import::rehearse(house, kind, &rows, &bad)?))
         }

@@ -38,6 +38,7 @@ pub mod sandbox;
 pub mod setup;
 pub mod status;
 pub mod test;
+pub mod themes;
 pub mod usage;
 pub mod why;
 
@@ -116,6 +117,8 @@ pub enum Command {
     Agreement(agreement::Args),
     /// Who they are, which of them are one, and which are not
     Customers(customers::Args),
+    /// What customers struggle with: who says it, how much hangs on it; merge, split, rename, verify
+    Themes(themes::Args),
     /// Make a record that was deleted at a destination anew
     Restore(restore::Args),
     /// Measure how well labelled texts are judged
@@ -169,6 +172,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Review(args) => review::run(args, out).await,
         Command::Agreement(args) => agreement::run(args, out).await,
         Command::Customers(args) => customers::run(args, out).await,
+        Command::Themes(args) => themes::run(args, out).await,
         Command::Restore(args) => restore::run(args, out).await,
         Command::Eval(args) => eval::run(args, out).await,
         Command::Test(args) => test::run(args, out).await,

@@ -92,6 +92,16 @@ pub fn prepare_again(house: &House, tx: &mut Tx<'_>, entity: EntityId) -> Result
     Ok(())
 }
 
+/// The item is not shipped after all: what was prepared, and nobody has approved, is not said. It is prepared anew when it ships.
+pub fn take_back(house: &House, tx: &mut Tx<'_>, item: EntityId) -> Result<(), LedgerError> {
+    let id = item.branch("shipped", 0).to_string();
+    if let Some(message) = tx.message(&id)?.filter(|message| message.state == MessageState::Prepared) {
+        tx.forget_message(&id);
+        tx.log(item, &line(house, &message.connection, "taken back: the item is not shipped after all"))?;
+    }
+    Ok(())
+}
+
 /// Digest of the template: a message that another one could not write is tried again.
 pub fn template(house: &House) -> Result<u64, LedgerError> {
     digest(&house.config.close.template)

@@ -125,7 +125,7 @@ pub struct TriageConfig {
     pub extract_from: usize,
     pub extract_sources: Vec<String>,
     pub examples: usize,
-    /// Cosine from which on an item joins a theme, by loopd's own n-grams and by a model's embeddings.
+    /// Mean cosine to its items from which on one joins a theme, by loopd's own n-grams and by a model's embeddings.
     pub theme_join: f64,
     pub theme_join_model: f64,
     pub theme_from: usize,

@@ -408,6 +408,27 @@ impl Ledger {
         self.each_packed(Tree::Vectors, space, &mut see)
     }
 
+    /// Every vector, with its space.
+    pub fn each_vector_anywhere(
+        &self,
+        mut see: impl FnMut(String, EntityId, Packed) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        self.each(Tree::Vectors, &[], |key, value| {
+            if let Some((space, rest)) = keys::read_first_text(key)
+                && let Some((id, _)) = keys::read_entity(rest)
+            {
+                see(space, id, Packed::from_bytes(Tree::Vectors, value)?)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Where an item's text lies, in a space.
+    pub fn vector(&self, space: &str, id: EntityId) -> Result<Option<Packed>, LedgerError> {
+        let bytes = self.store().get(Tree::Vectors, &in_space(space, id))?;
+        bytes.map(|bytes| Packed::from_bytes(Tree::Vectors, &bytes)).transpose()
+    }
+
     /// The middle of every theme, in a space.
     pub fn each_centroid(
         &self,

@@ -510,6 +510,11 @@ impl<'a> Tx<'a> {
         self.write(Tree::Messages, keys::texts(&[id]), message)
     }
 
+    /// A message that nobody has said yet is none.
+    pub fn forget_message(&mut self, id: &str) {
+        self.remove(Tree::Messages, keys::texts(&[id]));
+    }
+
     pub fn ask(&mut self, question: &Question) -> Result<(), LedgerError> {
         let key = keys::entity(question.entity, &[&question.connection, &question.collection, &question.field]);
         self.write(Tree::Review, key, question)

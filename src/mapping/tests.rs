@@ -95,6 +95,7 @@ fn full() -> [Entity; 3] {
         part_of: Some(id),
         quote: Some(Quote::default()),
         duplicate_of: Some(id),
+        own_status: Some(Status::New),
         job: Some(Job::default()),
         risk: Some(Risk::default()),
         reviewed: true,
@@ -132,6 +133,7 @@ fn full() -> [Entity; 3] {
         job: Some(Job::default()),
         merged_into: Some(id),
         split_from: Some(id),
+        split_items: vec![(id, id)],
     };
     [Body::Feedback(Box::new(feedback)), Body::Customer(Box::new(customer)), Body::Theme(Box::new(theme))]
         .map(|body| Entity { id, body })

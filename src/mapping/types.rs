@@ -85,6 +85,7 @@ const FEEDBACK: &[Field] = &[
     field("part_of", Type::Entity(EntityKind::Feedback), Set::Engine),
     field("quote", Type::Engine, Set::Engine),
     field("duplicate_of", Type::Entity(EntityKind::Feedback), Set::People),
+    field("own_status", Type::Engine, Set::Engine),
     field("job", Type::Engine, Set::Engine),
     field("risk", Type::Engine, Set::Engine),
     field("reviewed", Type::Flag, Set::People),
@@ -134,6 +135,7 @@ const THEME: &[Field] = &[
     field("job", Type::Engine, Set::Engine),
     field("merged_into", Type::Entity(EntityKind::Theme), Set::Engine),
     field("split_from", Type::Entity(EntityKind::Theme), Set::Engine),
+    field("split_items", Type::Engine, Set::Engine),
 ];
 
 /// A contribution to a thread, as a `[part_of]` mapping draws it.
@@ -165,6 +167,7 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "derived.urls",
             "derived.shipped_at",
             "derived.customer_links",
+            "derived.duplicates",
         ],
         EntityKind::Customer => &[
             "id",
@@ -190,7 +193,18 @@ pub(crate) fn extras(kind: EntityKind) -> &'static [&'static str] {
             "usage.trend",
             "derived.merged_into",
         ],
-        EntityKind::Theme => &["id", "short_id", "kind", "links", "derived.count", "derived.customers", "derived.arr"],
+        EntityKind::Theme => &[
+            "id",
+            "short_id",
+            "kind",
+            "links",
+            "derived.count",
+            "derived.items",
+            "derived.customers",
+            "derived.arr",
+            "derived.newest_at",
+            "derived.verify",
+        ],
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cost;
 pub mod coverage;
 pub mod size;
 pub mod status;
+pub mod themes;
 pub mod usage;
 pub mod voices;
 pub mod why;

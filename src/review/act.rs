@@ -10,6 +10,8 @@ use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Proposal, ProposalState, Proposed, Tx, What, When};
 use crate::report::{Found, find};
 use crate::schema::{Body, Decision, Entity, EntityId, Feedback, Task, Verdict};
+use crate::triage::merge::{merge_items, unmerge_item};
+use crate::triage::themes;
 
 /// What was done, in words, or why it could not be.
 pub type Done = Result<Result<String, String>, LedgerError>;
@@ -201,12 +203,16 @@ fn answered(
         }
         let at = house.now();
         let (by, agreed) = (by.to_owned(), answer == Answer::Do);
+        // Merging and parting hear it themselves: it may be said elsewhere as well.
+        let heard = !matches!(proposal.what, Proposed::VerifyTheme { .. }) && answer != Answer::Refuse;
         let state = match answer {
             Answer::Do => ProposalState::Done { by: by.clone(), at },
             Answer::Refuse => ProposalState::Refused { by: by.clone(), at },
             Answer::Undo => ProposalState::Undone { by: by.clone(), at },
         };
-        judged(house, tx, &proposal, agreed, &Decision { by, at })?;
+        if !heard {
+            judged(house, tx, &proposal, agreed, &Decision { by, at })?;
+        }
         let word = match answer {
             Answer::Do => "is done",
             Answer::Refuse => "is refused, and will not be proposed again",
@@ -219,7 +225,10 @@ fn answered(
 }
 
 /// A word on a proposal is a review of the task that made it.
-fn judged(
+///
+/// # Errors
+/// When the ledger cannot be read or written.
+pub fn judged(
     house: &House,
     tx: &mut Tx<'_>,
     proposal: &Proposal,
@@ -245,14 +254,14 @@ fn judged(
     heard(house, tx, whose, path, &verdict, &stands, word, cell)
 }
 
-const NOT_YET: &str = "merging and splitting is not possible yet in this version; `loopd review refuse` says no to it";
-
 /// The seam to those who merge and split.
 fn apply(house: &House, tx: &mut Tx<'_>, what: &Proposed, by: &str) -> Result<Result<(), String>, LedgerError> {
     match what {
-        Proposed::VerifyTheme { theme } => verify(house, tx, *theme, by),
-        Proposed::Duplicate { .. } | Proposed::MergeThemes { .. } | Proposed::SplitTheme { .. } => {
-            Ok(Err(NOT_YET.into()))
+        Proposed::VerifyTheme { theme } => themes::verify(house, tx, *theme, by),
+        Proposed::Duplicate { item, of } => merge_items(house, tx, *item, *of, by),
+        Proposed::MergeThemes { theme, into } => themes::merge_themes(house, tx, *theme, *into, by),
+        Proposed::SplitTheme { theme, items } => {
+            Ok(themes::split_theme(house, tx, *theme, items, None, by)?.map(|_| ()))
         }
     }
 }
@@ -260,15 +269,12 @@ fn apply(house: &House, tx: &mut Tx<'_>, what: &Proposed, by: &str) -> Result<Re
 fn unapply(house: &House, tx: &mut Tx<'_>, what: &Proposed, by: &str) -> Result<Result<(), String>, LedgerError> {
     match what {
         Proposed::VerifyTheme { theme } => status_of(house, tx, *theme, "hypothesis", by),
-        Proposed::Duplicate { .. } | Proposed::MergeThemes { .. } | Proposed::SplitTheme { .. } => {
-            Ok(Err(NOT_YET.into()))
+        Proposed::Duplicate { item, .. } => unmerge_item(house, tx, *item, by),
+        Proposed::MergeThemes { theme, .. } => Ok(themes::unmerge_theme(house, tx, *theme, by)?.map(|_| ())),
+        Proposed::SplitTheme { .. } => {
+            Ok(Err("`loopd themes undo TH-…`, with the theme that was split off, takes it back".into()))
         }
     }
-}
-
-/// A person has looked at a theme, and holds it for true.
-fn verify(house: &House, tx: &mut Tx<'_>, id: EntityId, by: &str) -> Result<Result<(), String>, LedgerError> {
-    status_of(house, tx, id, "validated", by)
 }
 
 fn status_of(

@@ -224,6 +224,9 @@ pub struct Feedback {
     /// The item that stands for it: one fix, or one feature, closes both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate_of: Option<EntityId>,
+    /// How far it was by itself, while it goes along with the item that stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_status: Option<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -426,4 +429,7 @@ pub struct Theme {
     /// The theme that it was split from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_from: Option<EntityId>,
+    /// The items that were split off with it, and the theme that each of them named before: undoing it gives them back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub split_items: Vec<(EntityId, EntityId)>,
 }

@@ -18,6 +18,8 @@ use crate::ledger::{
 };
 use crate::mapping::{Flow, IntoMapping, Lens};
 use crate::schema::{Body, Decision, Entity};
+use crate::triage::merge::{self as duplicates, DUPLICATE_OF};
+use crate::triage::themes;
 use crate::view::view;
 
 /// Why a look could not be taken in: it becomes a dead letter.
@@ -321,17 +323,47 @@ fn take_over(
     Ok(Some(changed))
 }
 
-/// Whoever links to a customer that was merged means the one in which it lives: that stands here, and is written there.
+/// Whoever links to a customer or theme that was merged means the one in which it lives, and whoever calls an item the
+/// same as a duplicate means the item that stands for it: that stands here, and is written there.
 fn to_who_lives(tx: &mut Tx<'_>, changed: &mut Entity, merged: &mut Merged) -> Result<(), LedgerError> {
+    let id = changed.id;
     let Body::Feedback(feedback) = &mut changed.body else { return Ok(()) };
-    let Some(customer) = feedback.customer else { return Ok(()) };
-    let lives = crate::customers::survivor(tx, customer)?;
-    if lives != customer {
-        feedback.customer = Some(lives);
-        for take in merged.takes.iter().filter(|take| take.path == "customer") {
-            if let Some(field) = merged.base.fields.get_mut(&take.field) {
-                field.restore = true;
+    let mut others = Vec::new();
+    if let Some(customer) = feedback.customer {
+        let lives = crate::customers::survivor(tx, customer)?;
+        if lives != customer {
+            feedback.customer = Some(lives);
+            others.push("customer");
+        }
+    }
+    let took = |path: &str| merged.takes.iter().any(|take| take.path == path);
+    if let Some(theme) = feedback.theme.filter(|_| took("theme")) {
+        let lives = themes::lives_in_tx(tx, theme)?;
+        if lives != theme {
+            feedback.theme = Some(lives);
+            others.push("theme");
+        }
+    }
+    if let Some(of) = feedback.duplicate_of.filter(|_| took(DUPLICATE_OF)) {
+        let root = duplicates::stands_for_in(tx, of)?.unwrap_or(of);
+        if root == id || of == id {
+            // It stands for that one already: a circle would stand for nothing.
+            let before = tx.entity(id)?;
+            let before = before.as_ref().and_then(Entity::as_feedback);
+            feedback.duplicate_of = before.and_then(|before| before.duplicate_of);
+            match before.and_then(|before| before.decided.get(DUPLICATE_OF)) {
+                Some(decision) => drop(feedback.decided.insert(DUPLICATE_OF.into(), decision.clone())),
+                None => drop(feedback.decided.remove(DUPLICATE_OF)),
             }
+            others.push(DUPLICATE_OF);
+        } else if root != of {
+            feedback.duplicate_of = Some(root);
+            others.push(DUPLICATE_OF);
+        }
+    }
+    for take in merged.takes.iter().filter(|take| others.contains(&take.path.as_str())) {
+        if let Some(field) = merged.base.fields.get_mut(&take.field) {
+            field.restore = true;
         }
     }
     Ok(())

@@ -117,13 +117,9 @@ pub fn in_advance(
 }
 
 fn read(house: &House, feedback: &Feedback) -> Result<Reading, LedgerError> {
-    Ok(Reading {
-        text: text(feedback),
-        source: feedback.source.clone(),
-        region: super::region(house, feedback)?,
-        names: names(house, feedback)?,
-        examples: review_examples(house, feedback)?,
-    })
+    let (text, region, mut names) = (text(feedback), super::region(house, feedback)?, names(house, feedback)?);
+    let examples = corrections(house, &text, region.as_deref(), &mut names)?;
+    Ok(Reading { text, source: feedback.source.clone(), region, names, examples })
 }
 
 /// Changes when the text does, or who judges it.
@@ -192,22 +188,25 @@ pub fn vocabularies(house: &House) -> Value {
     Value::Object(words.collect())
 }
 
-/// What people made of earlier answers on the like.
-fn review_examples(house: &House, feedback: &Feedback) -> Result<Vec<model::Example>, LedgerError> {
-    let region = super::region(house, feedback)?;
-    let number = house.config.triage.examples;
-    let examples = few_shot(house, Task::Classify, &text(feedback), region.as_deref(), number)?;
-    let words = |fields: serde_json::Map<String, Value>| {
-        let fields = fields.into_iter().map(|(name, value)| {
-            let value = value.as_str().map_or_else(|| "none".to_owned(), str::to_owned);
-            format!("{name}: {value}")
-        });
-        fields.collect::<Vec<_>>().join(", ")
-    };
-    let shown = examples.into_iter().map(|example| model::Example {
-        text: example.text,
-        said: words(example.said),
-        stands: words(example.stands),
-    });
-    Ok(shown.collect())
+/// What people made of earlier answers on the like; and the names that stand in what they spoke of, so that those do not leave.
+fn corrections(
+    house: &House,
+    text: &Text,
+    region: Option<&str>,
+    names: &mut Vec<String>,
+) -> Result<Vec<model::Example>, LedgerError> {
+    let kept = few_shot(house, Task::Classify, text, region, house.config.triage.examples)?;
+    let mut examples = Vec::new();
+    for example in kept {
+        if let Some(item) = house.ledger.entity(example.id)?.as_ref().and_then(Entity::as_feedback) {
+            names.extend(super::names(house, item)?);
+        }
+        let told = |values: &serde_json::Map<String, Value>| {
+            let each = values.iter().map(|(name, value)| format!("{name} {}", value.as_str().unwrap_or("none")));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        let (said, stands) = (told(&example.said), told(&example.stands));
+        examples.push(model::Example { text: example.text, said, stands });
+    }
+    Ok(examples)
 }

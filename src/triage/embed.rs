@@ -3,10 +3,10 @@
 use connectors::Fault;
 use connectors::model::Tokens;
 
-use super::{Outcome, digest, names, text};
+use super::{Outcome, digest, names, nearest, text};
 use crate::enrich::embed;
 use crate::house::House;
-use crate::ledger::{LedgerError, Packed};
+use crate::ledger::LedgerError;
 use crate::model::mask::Mask;
 use crate::schema::{EntityId, Feedback};
 
@@ -42,7 +42,7 @@ pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Ou
         if current != Some(digest(feedback)) {
             return Ok(());
         }
-        tx.put_vector(space, id, &Packed::of(&vector));
+        nearest::put(house, tx, id, space, &vector)?;
         super::mark_as(tx, id, "embed", asked_for)
     })?;
     Ok(Outcome::Done)

@@ -9,9 +9,12 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::themes::lives_in;
 use super::{Outcome, digest};
 use crate::config::Mode;
 use crate::follow::follow;
@@ -20,6 +23,7 @@ use crate::ledger::{Entry, LedgerError, Tx, What, When};
 use crate::model::{Answered, Asked, Question, ask, quote};
 use crate::review;
 use crate::schema::{Body, Entity, EntityId, Feedback, Job, Task};
+use crate::view::members_of_theme;
 
 pub use rules::RULES;
 
@@ -53,7 +57,7 @@ pub async fn step(house: &House, id: EntityId) -> Result<Outcome, LedgerError> {
     let own =
         if house.config.triage.job_of_items && asks(feedback) { of_item(house, id).await? } else { Outcome::Done };
     let of_theme = match feedback.theme {
-        Some(theme) => of_theme(house, theme).await?,
+        Some(theme) => of_theme(house, lives_in(&house.ledger, theme)?).await?,
         None => Outcome::Done,
     };
     Ok(match (own, of_theme) {
@@ -245,18 +249,11 @@ fn state(house: &House, feedback: &Feedback) -> Result<u64, LedgerError> {
     crate::ledger::digest(&(digest(feedback), RULES, &feedback.tags.category, &feedback.tags.product, who))
 }
 
-/// Newest first; those that were withdrawn, or stand for a whole conversation, are left out.
+/// Newest first, with those of the themes that live on in it. A conversation speaks through its items.
 fn members(house: &House, theme: EntityId) -> Result<Vec<Feedback>, LedgerError> {
-    let mut members = Vec::new();
-    for id in house.ledger.referrers(theme)? {
-        if let Some(entity) = house.ledger.entity(id)?
-            && let Body::Feedback(feedback) = entity.body
-            && !feedback.withdrawn
-            && feedback.theme == Some(theme)
-        {
-            members.push((id, *feedback));
-        }
-    }
+    let mut members = members_of_theme(&house.ledger, theme)?;
+    let wholes: BTreeSet<EntityId> = members.iter().filter_map(|(_, feedback)| feedback.part_of).collect();
+    members.retain(|(id, _)| !wholes.contains(id));
     members.sort_by(|(a, one), (b, other)| other.received_at.cmp(&one.received_at).then(a.cmp(b)));
     Ok(members.into_iter().map(|(_, feedback)| feedback).collect())
 }

@@ -9,17 +9,25 @@
 pub mod backtest;
 pub mod batch;
 pub mod classify;
+pub mod cluster;
+pub mod dedupe;
+mod drift;
 pub mod embed;
 pub mod extract;
 pub mod jtbd;
+pub mod merge;
+pub mod naming;
+pub mod nearest;
 pub mod risk;
 mod sentence;
 mod stage;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod themes;
 
 use chrono::{DateTime, Utc};
 
+pub use nearest::Near;
 pub use sentence::sentences;
 pub use stage::Triage;
 
@@ -50,6 +58,38 @@ pub fn digest(feedback: &Feedback) -> u64 {
     let turns: Vec<(&str, &str)> = feedback.thread.iter().map(|turn| (turn.id.as_str(), turn.text.as_str())).collect();
     let said = (&feedback.title, &feedback.verbatim, &feedback.summary, turns);
     crate::ledger::digest(&said).unwrap_or_default()
+}
+
+/// What people did to an item or theme anywhere is taken up: where it lies, what was proposed, whose status follows. Also for
+/// what was withdrawn. Doing it twice changes nothing.
+///
+/// # Errors
+/// The ledger's.
+pub fn settle(house: &House, id: EntityId) -> Result<(), LedgerError> {
+    nearest::settle(house, id)?;
+    merge::settle(house, id)?;
+    cluster::settle(house, id)
+}
+
+/// The item, if it can be compared and grouped: it was not deleted, what it was extracted from is there, and nothing was
+/// extracted from it (then its parts speak).
+pub(crate) fn speaks(house: &House, id: EntityId) -> Result<Option<Feedback>, LedgerError> {
+    let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
+    let Some(feedback) = entity.as_feedback().filter(|feedback| !feedback.withdrawn) else { return Ok(None) };
+    if let Some(whole) = feedback.part_of {
+        let whole = house.ledger.entity(whole)?;
+        if whole.as_ref().and_then(Entity::as_feedback).is_none_or(|whole| whole.withdrawn) {
+            return Ok(None);
+        }
+    }
+    for other in house.ledger.referrers(id)? {
+        let other = house.ledger.entity(other)?;
+        let is_part = |other: &Feedback| other.part_of == Some(id) && !other.withdrawn;
+        if other.as_ref().and_then(Entity::as_feedback).is_some_and(is_part) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(feedback.clone()))
 }
 
 /// The names that are known to stand in what was said: who wrote, who took part, whose account it is.

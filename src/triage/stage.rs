@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Outcome, batch, classify, digest, embed, extract};
+use super::{Outcome, batch, classify, cluster, dedupe, digest, embed, extract};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, LedgerError, TRIAGE, When};
 use crate::schema::{Body, EntityId, Feedback};
@@ -77,6 +77,8 @@ async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
 
 /// Every step that is due for an item; when to come back for those that must wait.
 async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    // What people did to it anywhere, also where it is a theme, or gone.
+    super::settle(house, id)?;
     let Some(feedback) = read(house, id)? else {
         extract::withdraw(house, id)?;
         return Ok(None);
@@ -88,6 +90,8 @@ async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, Led
     // A conversation speaks through its items.
     if !extract::is_conversation(house, &feedback) {
         later.note(embed::step(house, id, &feedback).await?);
+        later.note(dedupe::step(house, id).await?);
+        later.note(cluster::step(house, id).await?);
     }
     if later.0.is_none() {
         house.ledger.transact(|tx| super::mark_as(tx, id, "text", said))?;

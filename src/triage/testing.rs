@@ -111,6 +111,7 @@ pub(crate) fn house(config: &str) -> House {
         clock: Arc::new(Stands),
         connections: BTreeMap::new(),
         models: Models::default(),
+        near: super::Near::default(),
     }
 }
 

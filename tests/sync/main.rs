@@ -16,6 +16,7 @@ mod comments;
 mod conflicts;
 mod customers;
 mod deletions;
+mod duplicates;
 mod echo;
 mod four_places;
 mod full_loop;
