@@ -35,8 +35,8 @@ mod voice;
 pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome};
 pub use review::{AnswerReview, AskReview};
-pub use voice::{AnswerVoice, AskVoice, Told as ToldJob};
 pub use themes::{AnswerThemes, AskThemes};
+pub use voice::{AnswerVoice, AskVoice, Told as ToldJob};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
