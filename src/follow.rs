@@ -160,6 +160,7 @@ fn neighbours(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&E
                     || old.tags.category != feedback.tags.category
                     || old.tags.severity != feedback.tags.severity
                     || old.received_at != feedback.received_at
+                    || old.risk != feedback.risk
                     || old.duplicate_of != feedback.duplicate_of
             });
             if moved {

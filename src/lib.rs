@@ -25,7 +25,7 @@
 //! - [`reconcile`] lets a changed configuration reach what is in the ledger already.
 //! - [`usage`] says whose an account of the usage analytics is, and lets its customer's records show new numbers.
 //! - [`upkeep`] forgets what has outlived its retention.
-//! - [`report`] answers people's questions about all of it, and changes nothing.
+//! - [`report`] answers people's questions about all of it, and changes nothing; [`digest`] tells them the week.
 //!
 //! # What they stand on
 //!
@@ -49,6 +49,7 @@ pub mod customers;
 pub mod daemon;
 pub mod delay;
 pub mod demo;
+pub mod digest;
 pub mod enrich;
 pub mod eval;
 pub mod follow;

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::ledger::{Ledger, LedgerError, Link, ProposalState, Proposed};
 use crate::schema::domain::is_mail_provider;
-use crate::schema::{Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, Status, Theme};
+use crate::schema::{
+    Alias, AliasKind, Body, Customer, Entity, EntityId, EntityKind, Feedback, RiskReason, Status, Theme,
+};
 use crate::triage::merge::{duplicates, stands_for};
 use crate::triage::themes::{HYPOTHESIS, family, lives_in};
 use crate::{review, usage};
@@ -81,6 +83,7 @@ fn of_feedback(ledger: &Ledger, id: EntityId, feedback: &Feedback, urls: &[Value
         "tier": customer.and_then(|customer| customer.tier.clone()),
         "industry": customer.and_then(|customer| customer.industry.clone()),
         "region": customer.and_then(|customer| customer.region.clone()),
+        "revenue_at_risk": revenue_at_risk(customer.and_then(|customer| customer.arr), feedback.risk.as_ref().map(|risk| risk.score)),
         "segment": feedback.tags.segment.clone().or_else(|| customer.and_then(|customer| customer.industry.clone())),
         "suggested": review::suggested(feedback),
         "theme_name": theme.as_ref().and_then(Entity::as_theme).and_then(|theme| theme.name.clone()),
@@ -108,6 +111,8 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
         .take(ADDRESSED)
         .map(|(at, id, feedback)| json!({ "short_id": id.short(EntityKind::Feedback), "title": title(feedback), "at": at }))
         .collect();
+    let reasons = risk_reasons(&members, now);
+    let at_risk = (!reasons.is_empty()).then(|| risk_score(&reasons));
     Ok(json!({
         "days_as_customer": days,
         "feedback_count": members.len(),
@@ -116,6 +121,9 @@ fn of_customer(ledger: &Ledger, id: EntityId, customer: &Customer, now: DateTime
         "last_feedback_at": members.iter().filter_map(|(_, feedback)| feedback.received_at).max(),
         "top_theme": top_theme(ledger, &members)?,
         "risk": risk(&members, &open),
+        "risk_score": at_risk,
+        "risk_reasons": reasons.iter().take(REASONS).map(told_reason).collect::<Vec<_>>(),
+        "revenue_at_risk": revenue_at_risk(customer.arr, at_risk),
         "addressed_count": addressed.len(),
         "last_addressed_at": addressed.first().and_then(|(at, ..)| *at),
         "addressed": shown,
@@ -135,18 +143,81 @@ fn asks(feedback: &Feedback) -> bool {
     !matches!(feedback.tags.category.as_deref(), Some("praise" | "behavior_working"))
 }
 
-/// `high`: somebody speaks of leaving, or something critical is open. `medium`: something of high severity is. `null`: the
+/// `high`: somebody speaks of leaving, or gives as grave a sign, or something critical is open. `medium`: something of high severity is. `null`: the
 /// customer has said nothing.
 fn risk(members: &[(EntityId, Feedback)], open: &[&Feedback]) -> Option<&'static str> {
     let severe =
         |level: &str| open.iter().any(|feedback| feedback.tags.severity.as_deref() == Some(level) && asks(feedback));
-    let leaving = open.iter().any(|feedback| feedback.tags.category.as_deref() == Some("churn_signal"));
+    let leaving = open.iter().any(|feedback| {
+        feedback.tags.category.as_deref() == Some("churn_signal")
+            || feedback.risk.as_ref().is_some_and(|risk| risk.score >= GRAVE)
+    });
     match members.is_empty() {
         true => None,
         false if leaving || severe("critical") => Some("high"),
         false if severe("high") => Some("medium"),
         false => Some("low"),
     }
+}
+
+/// From this score on, an item says as much as one that speaks of leaving.
+const GRAVE: f64 = 0.7;
+
+/// A sign of risk that an open item gives, and what it weighs by now.
+struct Weighed<'a> {
+    id: EntityId,
+    at: Option<DateTime<Utc>>,
+    reason: &'a RiskReason,
+    weight: f64,
+}
+
+/// After so many days a sign weighs half.
+const HALF_LIFE: f64 = 90.0;
+/// The most signs that a customer shows, the heaviest first.
+const REASONS: usize = 5;
+
+/// What open items show of risk, the heaviest first. A conversation speaks through the items that were extracted from it. All
+/// fade alike, so that their order stays as it is until somebody says something.
+fn risk_reasons(members: &[(EntityId, Feedback)], now: DateTime<Utc>) -> Vec<Weighed<'_>> {
+    let wholes: BTreeSet<EntityId> = members.iter().filter_map(|(_, feedback)| feedback.part_of).collect();
+    let mut reasons = Vec::new();
+    for (id, feedback) in members.iter().filter(|(id, feedback)| is_open(feedback) && !wholes.contains(id)) {
+        let age = feedback.received_at.map_or(0.0, |at| ((now - at).num_minutes() as f64 / 1440.0).max(0.0));
+        let fade = 0.5_f64.powf(age / HALF_LIFE);
+        let weighed = feedback.risk.iter().flat_map(|risk| &risk.reasons);
+        reasons.extend(weighed.map(|reason| Weighed {
+            id: *id,
+            at: feedback.received_at,
+            reason,
+            weight: reason.weight.clamp(0.0, 1.0) * fade,
+        }));
+    }
+    reasons.sort_by(|a, b| {
+        b.weight.total_cmp(&a.weight).then_with(|| (a.id, &a.reason.kind).cmp(&(b.id, &b.reason.kind)))
+    });
+    reasons
+}
+
+/// That at least one of the signs means what it seems to.
+fn risk_score(reasons: &[Weighed<'_>]) -> f64 {
+    let none = reasons.iter().map(|reason| 1.0 - reason.weight).product::<f64>();
+    ((1.0 - none) * 100.0).round() / 100.0
+}
+
+/// Without what fades: a record that shows it is not written anew every day.
+fn told_reason(weighed: &Weighed<'_>) -> Value {
+    json!({
+        "kind": weighed.reason.kind,
+        "quote": weighed.reason.quote.text,
+        "name": weighed.reason.name,
+        "short_id": weighed.id.short(EntityKind::Feedback),
+        "at": weighed.at,
+    })
+}
+
+/// Whole units. `null`: the revenue is not known, or nothing is at risk.
+fn revenue_at_risk(arr: Option<f64>, score: Option<f64>) -> Option<f64> {
+    arr.zip(score).map(|(arr, score)| (arr * score).round())
 }
 
 /// The theme that the customer speaks of most: of several, the first by name.
@@ -164,7 +235,11 @@ fn top_theme(ledger: &Ledger, members: &[(EntityId, Feedback)]) -> Result<Option
 }
 
 /// When it became shipped: as somebody decided, or as its log has it; of what came shipped, when it came.
-fn shipped_at(ledger: &Ledger, id: EntityId, feedback: &Feedback) -> Result<Option<DateTime<Utc>>, LedgerError> {
+pub(crate) fn shipped_at(
+    ledger: &Ledger,
+    id: EntityId,
+    feedback: &Feedback,
+) -> Result<Option<DateTime<Utc>>, LedgerError> {
     if feedback.status != Status::Shipped {
         return Ok(None);
     }

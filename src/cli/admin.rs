@@ -30,11 +30,13 @@ mod customers;
 mod desk;
 mod review;
 mod themes;
+mod voice;
 
 pub use customers::{AnswerCustomers, AskCustomers};
 pub use desk::{Law, Letter, Message, Outcome};
 pub use review::{AnswerReview, AskReview};
 pub use themes::{AnswerThemes, AskThemes};
+pub use voice::{AnswerVoice, AskVoice, Told as ToldJob};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +120,7 @@ pub enum Ask {
         bad: Vec<crate::import::Bad>,
     },
     Customers(AskCustomers),
+    Voice(AskVoice),
     Themes(AskThemes),
 }
 
@@ -149,6 +152,7 @@ pub enum Answer {
     },
     Rehearsed(Box<crate::import::Report>),
     Customers(Box<AnswerCustomers>),
+    Voice(Box<AnswerVoice>),
     Themes(Box<AnswerThemes>),
     /// It cannot be answered, and why.
     No(String),
@@ -177,6 +181,7 @@ impl Ask {
             | Self::Reword { .. }
             // What follows from it is queued.
             | Self::Customers(_)
+            | Self::Voice(_)
             | Self::Themes(_) => true,
             Self::SetBack { .. }
             | Self::Import { .. }
@@ -224,6 +229,10 @@ pub fn answer(house: &House, ask: Ask, daemon: bool) -> anyhow::Result<Answer> {
         Ask::Standing { connection, streams } => {
             Answer::Standing(crate::backfill::progress(house, &connection, &streams)?)
         }
+        Ask::Voice(ask) => match voice::answer(house, ask)? {
+            AnswerVoice::No(why) => Answer::No(why),
+            told => Answer::Voice(Box::new(told)),
+        },
         Ask::Customers(ask) => Answer::Customers(Box::new(customers::answer(house, ask)?)),
         Ask::Themes(ask) => Answer::Themes(Box::new(themes::answer(house, ask)?)),
         Ask::Rehearse { kind, rows, bad } => {

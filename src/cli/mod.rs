@@ -17,10 +17,12 @@ pub mod cost;
 pub mod customers;
 pub mod dead;
 pub mod demo;
+pub mod digest;
 pub mod eval;
 mod exit;
 pub mod import;
 pub mod init;
+pub mod jtbd;
 pub mod ledger;
 pub mod man;
 pub mod open;
@@ -28,6 +30,7 @@ pub mod out;
 pub mod plan;
 pub mod prompts;
 pub mod rebuild;
+pub mod report;
 pub mod restore;
 pub mod review;
 pub mod run;
@@ -92,6 +95,12 @@ pub enum Command {
     Status(status::Args),
     /// Who used what, and how much more or less than before
     Usage(usage::Args),
+    /// The week's Voice of Customer: what to decide, what customers say, who may leave, who is not heard
+    Digest(digest::Args),
+    /// Who is heard, against who is there
+    Report(report::Args),
+    /// The job to be done behind an item or a theme, and what to ask before building
+    Jtbd(jtbd::Args),
     /// How a value came to be
     Why(why::Args),
     /// Records that could not pass, and how to send them through again
@@ -152,6 +161,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(args, out).await,
         Command::Status(args) => status::run(args, out).await,
         Command::Usage(args) => usage::run(args, out).await,
+        Command::Digest(args) => digest::run(args, out).await,
+        Command::Report(args) => report::run(args, out).await,
+        Command::Jtbd(args) => jtbd::run(args, out).await,
         Command::Why(args) => why::run(args, out).await,
         Command::Dead(args) => dead::run(args, out).await,
         Command::Close(args) => close::run(args, out).await,

@@ -17,8 +17,11 @@ use crate::schema::Task;
 /// The prompts that loopd ships, by where they stand.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("classify/1.md", include_str!("../../prompts/classify/1.md")),
+    ("digest/1.md", include_str!("../../prompts/digest/1.md")),
     ("duplicate/1.md", include_str!("../../prompts/duplicate/1.md")),
     ("extract/1.md", include_str!("../../prompts/extract/1.md")),
+    ("jtbd/1.md", include_str!("../../prompts/jtbd/1.md")),
+    ("risk/1.md", include_str!("../../prompts/risk/1.md")),
     ("theme/1.md", include_str!("../../prompts/theme/1.md")),
 ];
 
@@ -193,7 +196,9 @@ fn sample(task: Task) -> Value {
         Task::Classify => json!({ "source": text, "themes": [{ "id": text, "name": text }], "vocabularies": {} }),
         Task::Duplicate => json!({ "first_product": text, "second_product": text }),
         Task::Theme => json!({ "segment": text, "product": text, "count": 3 }),
-        Task::Jtbd | Task::Risk | Task::Digest => json!({}),
+        Task::Jtbd => json!({ "of": "theme", "theme": text, "product": text, "segment": text }),
+        Task::Risk => json!({ "competitors": [text], "lifecycle": text }),
+        Task::Digest => json!({ "role": "pm", "sections": ["decisions"], "words": 300 }),
     }
 }
 

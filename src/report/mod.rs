@@ -4,10 +4,12 @@
 //! web show the same.
 
 pub mod cost;
+pub mod coverage;
 pub mod size;
 pub mod status;
 pub mod themes;
 pub mod usage;
+pub mod voices;
 pub mod why;
 
 pub use size::{Size, TreeSize, size};

@@ -14,15 +14,21 @@ pub mod dedupe;
 mod drift;
 pub mod embed;
 pub mod extract;
+pub mod jtbd;
 pub mod merge;
 pub mod naming;
 pub mod nearest;
+pub mod risk;
+mod sentence;
 mod stage;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod themes;
 
 use chrono::{DateTime, Utc};
 
 pub use nearest::Near;
+pub use sentence::sentences;
 pub use stage::Triage;
 
 use crate::enrich::Text;

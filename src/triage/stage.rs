@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Outcome, batch, classify, cluster, dedupe, digest, embed, extract};
+use super::{Outcome, batch, classify, cluster, dedupe, digest, embed, extract, jtbd, risk};
 use crate::house::{House, Stage, Step, Stop};
 use crate::ledger::{Claim, LedgerError, TRIAGE, When};
 use crate::schema::{Body, EntityId, Feedback};
@@ -92,6 +92,8 @@ async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, Led
         later.note(embed::step(house, id, &feedback).await?);
         later.note(dedupe::step(house, id).await?);
         later.note(cluster::step(house, id).await?);
+        later.note(jtbd::step(house, id).await?);
+        later.note(risk::step(house, id).await?);
     }
     if later.0.is_none() {
         house.ledger.transact(|tx| super::mark_as(tx, id, "text", said))?;
