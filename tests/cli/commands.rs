@@ -16,6 +16,7 @@ const COMMANDS: [&str; 20] = [
     "review",
     "agreement",
     "customers",
+    "eval",
     "test",
     "backfill",
     "import",

@@ -6,6 +6,7 @@ mod backfill;
 mod check;
 mod commands;
 mod customers;
+mod eval;
 mod hooks;
 mod import;
 mod ledger;
