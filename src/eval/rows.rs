@@ -124,7 +124,7 @@ fn mapped(
         let (name, field) = match (has(from), has(to)) {
             (_, true) if ours(from) => (from, to),
             (true, _) if ours(to) => (to, from),
-            (false, true) | (true, true) => (from, to),
+            (false | true, true) => (from, to),
             (true, false) => (to, from),
             (false, false) => {
                 let known: BTreeSet<&str> =

@@ -16,10 +16,20 @@ fn labelled_rows_are_measured_without_anything_else() {
     place.write("rows.ndjson", ROWS);
     let said = place.loopd(&["eval", "rows.ndjson", "--map", "category:kind", "--rename", "incident=bug"]).ends(0);
     said.says("category: n 3, accuracy 1.000, macro-F1 1.000").says("severity: n 1").says("cost: 0 calls");
-    let only = ["eval", "rows.ndjson", "--map=category:kind", "--rename=incident=bug", "--only=bug,feature", "--task=category"];
+    let only = [
+        "eval",
+        "rows.ndjson",
+        "--map=category:kind",
+        "--rename=incident=bug",
+        "--only=bug,feature",
+        "--task=category",
+    ];
     let json = place.loopd(&[&only[..], &["--json", "--errors", "2"]].concat()).ends(0).json();
     assert_eq!(json["tasks"]["category"]["n"], 2);
-    assert_eq!(json["tasks"]["category"]["confusion"], json!({"bug": {"bug": 1}, "feature_request": {"feature_request": 1}}));
+    assert_eq!(
+        json["tasks"]["category"]["confusion"],
+        json!({"bug": {"bug": 1}, "feature_request": {"feature_request": 1}})
+    );
     assert_eq!(json["cost"], json!({"calls": 0, "tokens_in": 0, "tokens_out": 0, "money": 0.0}));
     assert_eq!(json["subject"], "offline-2");
 }
