@@ -25,6 +25,7 @@
 //! - [`reconcile`] lets a changed configuration reach what is in the ledger already.
 //! - [`usage`] says whose an account of the usage analytics is, and lets its customer's records show new numbers.
 //! - [`upkeep`] forgets what has outlived its retention.
+//! - [`eval`] measures how well texts are judged, on rows that somebody has labelled.
 //! - [`report`] answers people's questions about all of it, and changes nothing; [`digest`] tells them the week.
 //!
 //! # What they stand on

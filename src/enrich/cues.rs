@@ -40,6 +40,17 @@ const PHRASES: &[(&str, &str)] = &[
          ou puis je | clarif* | what is | what does | why | pourquoi | question*",
     ),
     (
+        "help",
+        "any help | any tips | any tip | any advice | any hint* | any suggestion* | any pointers | any guidance | help me | need help | could help | can help | \
+         can you help | hope you | hope somebody | could anyone | could somebody | could someone | can anyone | can someone | has anyone | anybody know* | \
+         someone explain | want to ask | like to ask | like to know | want to know | wondering | don't understand | do not understand | unable to understand | \
+         not sure whether | not sure if | not sure how | confused | am i missing | am i doing | doing wrong | do wrong | have i missed | is this expected | is that expected | \
+         is this normal | is that normal | is it normal | how can i fix | how to fix | how to solve | how do i fix | how can i solve | what should i | \
+         what can i | am trying to | i'm trying to | i followed | i tried | appreciate | appreciated | in advance | i am new to | i'm new to | beginner | \
+         stupid question | sorry if | hi all | hello everyone | great work | merci d'avance | d'avance | quelqu'un | une idee | besoin d'aide | votre aide | \
+         que faire | que dois je | comprends pas | est ce normal",
+    ),
+    (
         "praise",
         "great | love | loving | excellent* | awesome | amazing | perfect | thank you | thanks | merci | super | genial* | parfait* | \
          j'adore | adore | tres bien | bravo | impress* | fantastic | wonderful | works well | works great | tres bon* | \

@@ -74,11 +74,12 @@ pub fn read(file: &str, options: &Options) -> Result<Read, Problem> {
         }
         match serde_json::from_str(line) {
             Ok(Value::Object(object)) => objects.push((at, object)),
+            Ok(Value::Array(_)) => return Err(problem(at, "a JSON array: write one object a line (jq -c '.[]' FILE)")),
             Ok(_) => {
                 return Err(problem(at, "no JSON object: write a row as {\"text\": \"…\", \"category\": \"bug\"}"));
             }
-            Err(error) if at == 1 && line.starts_with('[') => {
-                let _ = error;
+            // An array over many lines begins so.
+            Err(_) if at == 1 && line == "[" => {
                 return Err(problem(at, "a JSON array: write one object a line (jq -c '.[]' FILE)"));
             }
             Err(error) => return Err(problem(at, format!("no JSON ({error}): write one object a line"))),

@@ -2,7 +2,7 @@
 
 use crate::support::{GITHUB, Place};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "demo",
     "init",
     "check",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 20] = [
     "review",
     "agreement",
     "customers",
+    "eval",
     "test",
     "backfill",
     "import",

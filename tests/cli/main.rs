@@ -7,6 +7,7 @@ mod check;
 mod commands;
 mod customers;
 mod digest;
+mod eval;
 mod hooks;
 mod import;
 mod ledger;
