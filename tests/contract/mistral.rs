@@ -185,7 +185,7 @@ async fn answers_of_bad_models_come_as_they_are_and_break_nothing() {
     for _ in 0..20 {
         match bench.ask("The export crashes with an error.").await {
             Err(Fault::Rejected { field: Some(field), why }) if field == "user" && why.contains("guardrail") => {
-                guarded += 1
+                guarded += 1;
             }
             Ok(chat) if chat.text.contains("sorry") => sorry += 1,
             other => panic!("{other:?}"),
@@ -281,7 +281,8 @@ async fn moderation_is_there_for_who_asks() {
 }
 
 fn lines(count: usize) -> Vec<BatchLine> {
-    let text = |n: usize| if n % 2 == 0 { format!("Export {n} crashes.") } else { format!("Thank you for {n}.") };
+    let text =
+        |n: usize| if n.is_multiple_of(2) { format!("Export {n} crashes.") } else { format!("Thank you for {n}.") };
     (0..count).map(|n| BatchLine { custom_id: format!("id-{n}"), request: question(&text(n)) }).collect()
 }
 
@@ -429,7 +430,7 @@ async fn every_request_is_one_that_the_document_knows() {
 #[tokio::test]
 async fn over_real_http_it_is_the_same() {
     let clock = connectors::clock::SystemClock::new();
-    let reader = clock.clone();
+    let reader = clock;
     let world = World::new(7, Arc::new(move || connectors::Clock::now(&reader)));
     let served = sandbox::serve(world.clone(), &Ports::new()).await.expect("free ports");
     let outside = Outside {
