@@ -96,14 +96,14 @@ pub(super) fn without_phrases(text: &str, known: &Known) -> String {
         while let Some(at) = rest.find(phrase.as_str()) {
             let end = at + phrase.len();
             let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-            let whole = !(inside(rest[..at].chars().next_back().or(out.chars().next_back()))
-                && inside(phrase.chars().next()))
-                && !(inside(rest[end..].chars().next()) && inside(phrase.chars().next_back()));
+            let before = rest[..at].chars().next_back().or(out.chars().next_back());
+            let joined_before = inside(before) && inside(phrase.chars().next());
+            let joined_after = inside(rest[end..].chars().next()) && inside(phrase.chars().next_back());
             out.push_str(&rest[..at]);
-            if whole {
-                out.push(TAKEN);
-            } else {
+            if joined_before || joined_after {
                 out.push_str(phrase);
+            } else {
+                out.push(TAKEN);
             }
             rest = &rest[end..];
         }
@@ -401,7 +401,7 @@ fn figure(text: &str) -> Option<(f64, Option<f64>)> {
     let groups: Vec<&str> = text.split(['.', ',', '_', '\'']).collect();
     let marks: Vec<char> = text.chars().filter(|c| !c.is_ascii_digit()).collect();
     let number = |text: String| text.parse::<f64>().ok();
-    let Some((last, before)) = groups.split_last() else { return None };
+    let (last, before) = groups.split_last()?;
     let grouped = |groups: &[&str]| {
         groups.first().is_some_and(|first| (1..=3).contains(&first.len()))
             && groups.iter().skip(1).all(|group| group.len() == 3)

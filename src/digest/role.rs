@@ -66,6 +66,56 @@ fn asked(role: Role) -> &'static [(Decide, usize)] {
     }
 }
 
+/// How much of each a role reads.
+struct Most {
+    signals: usize,
+    gaps: usize,
+    gaps_of: &'static [&'static str],
+    wins: usize,
+    quotes: usize,
+    /// Whose words come first; a kind may come twice.
+    kinds: &'static [&'static str],
+}
+
+impl Most {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Leadership => Self {
+                signals: 3,
+                gaps: 3,
+                gaps_of: &["segment"],
+                wins: 3,
+                quotes: 2,
+                kinds: &["churn", "defect", "request", "praise"],
+            },
+            Role::Pm => Self {
+                signals: 2,
+                gaps: 4,
+                gaps_of: &["segment", "product", "source"],
+                wins: 2,
+                quotes: 3,
+                kinds: &["request", "defect", "praise", "churn"],
+            },
+            Role::Engineering => Self {
+                signals: 2,
+                gaps: 3,
+                gaps_of: &["product"],
+                wins: 3,
+                quotes: 3,
+                kinds: &["defect", "defect", "request", "churn"],
+            },
+            Role::Sales => Self {
+                signals: 5,
+                gaps: 2,
+                gaps_of: &["segment"],
+                wins: 3,
+                quotes: 2,
+                kinds: &["churn", "praise", "request", "defect"],
+            },
+        }
+    }
+}
+
 /// The week as a role sees it.
 #[must_use]
 pub fn seen_by(mut week: Week, role: Role) -> Week {
@@ -81,20 +131,15 @@ pub fn seen_by(mut week: Week, role: Role) -> Week {
         week.themes.sort_by_key(|theme| theme.critical == 0);
     }
     week.themes.truncate(3);
-    let (signals, gaps, wins, quotes): (usize, (usize, &[&str]), usize, (usize, &[&str])) = match role {
-        Role::Leadership => (3, (3, &["segment"]), 3, (2, &["churn", "defect", "request", "praise"])),
-        Role::Pm => (2, (4, &["segment", "product", "source"]), 2, (3, &["request", "defect", "praise", "churn"])),
-        Role::Engineering => (2, (3, &["product"]), 3, (3, &["defect", "defect", "request", "churn"])),
-        Role::Sales => (5, (2, &["segment"]), 3, (2, &["churn", "praise", "request", "defect"])),
-    };
+    let most = Most::of(role);
     if role != Role::Sales {
         week.signals.retain(super::week::Signal::is_churn);
     }
-    week.signals.truncate(signals);
-    week.gaps.retain(|gap| gaps.1.contains(&gap.of.as_str()));
-    week.gaps.truncate(gaps.0);
-    week.wins.truncate(wins);
-    week.quotes = chosen(&week, quotes.0, quotes.1);
+    week.signals.truncate(most.signals);
+    week.gaps.retain(|gap| most.gaps_of.contains(&gap.of.as_str()));
+    week.gaps.truncate(most.gaps);
+    week.wins.truncate(most.wins);
+    week.quotes = chosen(&week, most.quotes, most.kinds);
     if role == Role::Engineering {
         nameless(&mut week);
     }

@@ -172,7 +172,7 @@ fn voice(
         None => ledger.history(id)?.first().map(|line| line.at),
     };
     let shipped_at = view::shipped_at(ledger, id, &feedback)?;
-    let wanted = at.is_some_and(|at| words(at));
+    let wanted = at.is_some_and(words);
     Ok(Voice {
         id,
         at,

@@ -87,7 +87,7 @@ pub async fn of_item(house: &House, id: EntityId) -> Result<Outcome, LedgerError
         return Ok(Outcome::Done);
     }
     let text = said(feedback);
-    let (job, outcome) = match consult(house, &entity, &[text.clone()], Some(&text)).await? {
+    let (job, outcome) = match consult(house, &entity, std::slice::from_ref(&text), Some(&text)).await? {
         Asked::Answered(answered) => (read(&answered, Some(&text)), Outcome::Done),
         Asked::Alone | Asked::Unanswered(_) => (rules::of_text(&text, feedback), Outcome::Done),
         Asked::Later(at) => (rules::of_text(&text, feedback), Outcome::Later(at)),
@@ -100,7 +100,7 @@ pub async fn of_item(house: &House, id: EntityId) -> Result<Outcome, LedgerError
         }
         let mut feedback = feedback.clone();
         feedback.job.clone_from(&job);
-        put(house, tx, &before, Entity { id, body: Body::Feedback(feedback) }, job.as_ref())?;
+        put(house, tx, &before, &Entity { id, body: Body::Feedback(feedback) }, job.as_ref())?;
         if outcome == Outcome::Done {
             done(tx, id, state, None)?;
         }
@@ -161,7 +161,7 @@ async fn write_theme(house: &House, entity: &Entity, members: &[Feedback]) -> Re
         if !kept {
             theme.job.clone_from(&job);
         }
-        put(house, tx, &before, Entity { id, body: Body::Theme(theme) }, job.as_ref())?;
+        put(house, tx, &before, &Entity { id, body: Body::Theme(theme) }, job.as_ref())?;
         if outcome == Outcome::Done {
             let asked = if house.models.everywhere.is_some() { WITH_MODEL } else { 0 };
             done(tx, id, asked, Some(count))?;
@@ -214,11 +214,11 @@ fn job_of(entity: &Entity) -> Option<&Job> {
     }
 }
 
-fn put(house: &House, tx: &mut Tx<'_>, before: &Entity, after: Entity, job: Option<&Job>) -> Result<(), LedgerError> {
-    if after == *before {
+fn put(house: &House, tx: &mut Tx<'_>, before: &Entity, after: &Entity, job: Option<&Job>) -> Result<(), LedgerError> {
+    if after == before {
         return Ok(());
     }
-    tx.put_entity(&after)?;
+    tx.put_entity(after)?;
     let text = |entity: &Entity| job_of(entity).map(|job| Value::from(job.job.as_str()));
     tx.log(
         after.id,
@@ -228,11 +228,11 @@ fn put(house: &House, tx: &mut Tx<'_>, before: &Entity, after: Entity, job: Opti
             what: What::Suggested,
             field: Some(PATH.into()),
             old: text(before),
-            new: text(&after),
+            new: text(after),
             note: None,
         },
     )?;
-    follow(house, tx, &after, Some(before), When::Now)
+    follow(house, tx, after, Some(before), When::Now)
 }
 
 fn done(tx: &mut Tx<'_>, id: EntityId, state: u64, members: Option<u64>) -> Result<(), LedgerError> {
