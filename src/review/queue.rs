@@ -529,12 +529,10 @@ mod tests {
         let sorted = best.sorted();
         assert_eq!((sorted.len(), most), (10, 10));
         assert!(sorted.windows(2).all(|pair| pair[0].0 > pair[1].0));
-        let mut all: Vec<u64> = (0..100_000_u64).map(|n| (n * 48_271) % 100_003).collect();
-        all.sort_unstable();
-        assert_eq!(
-            sorted.iter().map(|(score, _)| *score as u64).collect::<Vec<_>>(),
-            all.iter().rev().take(10).copied().collect::<Vec<_>>()
-        );
+        let mut all: Vec<f64> = (0..100_000_u64).map(|n| ((n * 48_271) % 100_003) as f64).collect();
+        all.sort_by(|a, b| b.total_cmp(a));
+        let best: Vec<u64> = sorted.iter().map(|(score, _)| score.to_bits()).collect();
+        assert_eq!(best, all.iter().take(10).map(|score| score.to_bits()).collect::<Vec<_>>());
     }
 
     #[test]
