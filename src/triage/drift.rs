@@ -57,19 +57,19 @@ pub(super) fn look(house: &House, theme: EntityId) -> Result<(), LedgerError> {
         // The smaller goes into the larger.
         let (lose, keep) = if (members, other) < (count, theme) { (theme, other) } else { (other, theme) };
         let because = format!("what they say lies near each other ({cosine:.2})");
-        propose(house, Proposed::MergeThemes { theme: lose, into: keep }, because, cosine, &space)?;
+        propose(house, &Proposed::MergeThemes { theme: lose, into: keep }, &because, cosine, &space)?;
     }
-    if let Some((part, cosine)) = two_parts(&vectors, from, join) {
-        if !was_proposed(house, theme, part.len())? {
-            let because = format!("{} of its {} items say something else ({cosine:.2})", part.len(), vectors.len());
-            propose(
-                house,
-                Proposed::SplitTheme { theme, items: part.into_iter().collect() },
-                because,
-                1.0 - cosine,
-                &space,
-            )?;
-        }
+    if let Some((part, cosine)) = two_parts(&vectors, from, join)
+        && !was_proposed(house, theme, part.len())?
+    {
+        let because = format!("{} of its {} items say something else ({cosine:.2})", part.len(), vectors.len());
+        propose(
+            house,
+            &Proposed::SplitTheme { theme, items: part.into_iter().collect() },
+            &because,
+            1.0 - cosine,
+            &space,
+        )?;
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ fn was_proposed(house: &House, theme: EntityId, part: usize) -> Result<bool, Led
     }))
 }
 
-fn propose(house: &House, what: Proposed, because: String, confidence: f32, space: &str) -> Result<(), LedgerError> {
+fn propose(house: &House, what: &Proposed, because: &str, confidence: f32, space: &str) -> Result<(), LedgerError> {
     house.ledger.transact(|tx| {
         if tx.proposal(what.number()?)?.is_some() {
             return Ok(());
@@ -139,7 +139,7 @@ fn propose(house: &House, what: Proposed, because: String, confidence: f32, spac
         tx.put_proposal(&Proposal {
             at: house.now(),
             what: what.clone(),
-            because: because.clone(),
+            because: because.to_owned(),
             confidence: f64::from(confidence).clamp(0.0, 1.0),
             model: space.to_owned(),
             prompt: String::new(),

@@ -46,8 +46,7 @@ pub fn by_rule(house: &House, items: &[Entity]) -> Result<Told, LedgerError> {
     }
     let product = most(feedback.iter().map(|item| item.tags.product.clone()));
     let category = most(feedback.iter().map(|item| item.tags.category.clone()));
-    let avoided: BTreeSet<String> =
-        names.iter().flat_map(|name| words_of(name)).map(|word| word.to_lowercase()).collect();
+    let avoided: BTreeSet<String> = names.iter().flat_map(|name| words_of(name)).map(str::to_lowercase).collect();
     let texts: Vec<String> = feedback.iter().map(|item| what_is_read(item)).collect();
     let phrase = phrase(&texts, &avoided);
     let what = match &phrase {

@@ -19,6 +19,11 @@ fn themes(place: &Place) -> Vec<Value> {
     place.loopd(&["themes", "--json"]).ends(0).json().as_array().expect("a list").clone()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a real daemon works at its own pace")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(100));
+}
+
 #[test]
 fn themes_are_listed_shown_merged_split_and_taken_back() {
     let place = Place::with(&format!("{GITHUB}\n[triage]\nsettle_seconds = 0\n"));
@@ -32,7 +37,7 @@ fn themes_are_listed_shown_merged_split_and_taken_back() {
         if found.len() == 2 {
             break;
         }
-        std::thread::sleep(Duration::from_millis(100));
+        pause();
     }
     assert_eq!(found.len(), 2, "{found:#?}");
     let of = |word: &str| {

@@ -102,7 +102,7 @@ fn undo(room: &Room, items: &[EntityId], done: &Done) {
 }
 
 fn tell(deeds: &[Deed]) {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let mut items: Vec<EntityId> = Vec::new();
     let mut done: Vec<Done> = Vec::new();
     for deed in deeds {

@@ -86,7 +86,7 @@ fn house(store: &Arc<MemoryStore>, clock: &Arc<TestClock>, config: &str) -> Arc<
 }
 
 impl Room {
-    pub fn new() -> Self {
+    pub fn bare() -> Self {
         Self::with("")
     }
 

@@ -160,7 +160,7 @@ fn themes_now(room: &Room, items: &[(EntityId, usize)]) -> BTreeMap<EntityId, Op
 
 #[test]
 fn themes_stand_still_while_items_come() {
-    let (mut room, mut chance) = (Room::new(), Chance(7));
+    let (mut room, mut chance) = (Room::bare(), Chance(7));
     let mut items: Vec<(EntityId, usize)> = Vec::new();
     let mut before = BTreeMap::new();
     let (mut kept, mut had, mut worst) = (0_usize, 0_usize, 1.0_f64);

@@ -27,7 +27,7 @@ fn said(room: &Room, count: usize) -> Vec<EntityId> {
 
 #[test]
 fn a_theme_is_born_of_three_and_joined_by_the_next() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let two = said(&room, 2);
     room.work();
     assert_eq!(room.themes(), Vec::new(), "two are not enough");
@@ -68,7 +68,7 @@ fn a_theme_is_born_of_three_and_joined_by_the_next() {
 
 #[test]
 fn praise_opens_nothing_and_joins_nothing() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     for (at, text) in EXPORTS.into_iter().enumerate() {
         room.say(&format!("praise-{at}"), |feedback| {
             feedback.title = Some(text.into());
@@ -85,7 +85,7 @@ fn praise_opens_nothing_and_joins_nothing() {
 
 #[test]
 fn what_a_person_said_of_a_theme_stands() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let all = said(&room, 3);
     room.work();
     let [theme] = room.themes()[..] else { panic!("one theme") };
@@ -103,7 +103,7 @@ fn what_a_person_said_of_a_theme_stands() {
 
 #[test]
 fn a_theme_that_people_made_is_joined() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let loose = room.say("one", bug("CSV export is slow"));
     room.work();
     assert_eq!(room.item(loose).theme, None);
@@ -123,7 +123,7 @@ fn a_theme_that_people_made_is_joined() {
 
 #[test]
 fn whoever_speaks_of_something_else_now_leaves() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let all = said(&room, 4);
     room.work();
     assert!(room.item(all[3]).theme.is_some());
@@ -137,7 +137,7 @@ fn whoever_speaks_of_something_else_now_leaves() {
 
 #[test]
 fn what_was_sent_twice_is_proposed_and_merged_by_a_person_and_undone() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let first = room.say("a", bug("The stream stops after 4 KB"));
     room.work();
     let again = |feedback: &mut Feedback| {
@@ -181,7 +181,7 @@ fn move_on(room: &Room, id: EntityId, status: Status) {
 
 #[test]
 fn who_stands_for_an_item_is_the_last_that_is_there() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let [a, b, c] = ["a", "b", "c"].map(|name| room.say(name, bug("Something")));
     room.work();
     let merge = |item, of| room.commit(|tx| merge::merge_items(&room.house, tx, item, of, "cli"));
@@ -199,7 +199,7 @@ fn who_stands_for_an_item_is_the_last_that_is_there() {
 
 #[test]
 fn duplicates_count_once_and_their_customers_each() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let customers: Vec<EntityId> = (0..2)
         .map(|at| {
             let id = EntityId::derive("test", "customer", &at.to_string());
@@ -230,7 +230,7 @@ fn duplicates_count_once_and_their_customers_each() {
 
 #[test]
 fn parts_of_one_conversation_are_not_compared_and_speak_in_its_place() {
-    let mut room = Room::new();
+    let mut room = Room::bare();
     let whole = room.say("whole", |feedback| feedback.verbatim = Some("A long call.".into()));
     for name in ["p1", "p2"] {
         room.say(name, |feedback| {
