@@ -134,7 +134,7 @@ pub(crate) fn dress(title: &str, body: &str, kind: usize, turn: u32) -> (String,
         .replace("{code}", pick(CODE, 5))
         .replace("{trace}", pick(TRACE, 6));
     // Every tenth label is wrong.
-    let told = if number(title, 7 + turn) % 10 == 0 { 0 } else { kind };
-    let label = if number(title, 8 + turn) % 3 == 0 { pick(LABELS[told], 9) } else { "" };
+    let told = if number(title, 7 + turn).is_multiple_of(10) { 0 } else { kind };
+    let label = if number(title, 8 + turn).is_multiple_of(3) { pick(LABELS[told], 9) } else { "" };
     (format!("{label}{title}"), text)
 }
