@@ -11,7 +11,8 @@ use super::play::{Move, Place, Word, at_salesforce};
 use super::speak::Fed;
 use super::stage::{BASE, CHILDREN, CUSTOMERS, FEEDBACK, Stage, THEMES};
 use crate::ledger::LedgerError;
-use crate::schema::{Entity, Path};
+use crate::schema::{Entity, EntityId, Path};
+use crate::triage::extract;
 
 /// How the world stands against what it should be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -242,6 +243,9 @@ fn arrived(
 
 /// Records with one id, sources with several issues, accounts that loopd made, and whatever belongs to nothing that was said:
 /// a thing said twice over has another id.
+/// More than any call of the feed can hold.
+const PARTS: u32 = 40;
+
 fn doubles(stage: &Stage, feed: &Feed, fed: &[Fed], books: &Books) -> usize {
     let world = &*stage.world;
     let twice = |counts: BTreeMap<String, usize>| counts.values().map(|count| count - 1).sum::<usize>();
@@ -255,8 +259,14 @@ fn doubles(stage: &Stage, feed: &Feed, fed: &[Fed], books: &Books) -> usize {
     let children = world.salesforce(|salesforce, _| salesforce.doubles(CHILDREN, "Loopd_ID__c").len());
     // loopd changes accounts and makes none.
     let accounts = world.salesforce(|salesforce, _| salesforce.rows("Account").len()).abs_diff(feed.accounts().count());
-    let issues: BTreeSet<String> = fed.iter().map(|one| stage.issue(one.entity())).collect();
-    let items: BTreeSet<String> = fed.iter().map(|one| one.entity().to_string()).collect();
+    // What was taken from a call is an item of its own.
+    let parts = fed
+        .iter()
+        .filter(|one| one.connection == "granola")
+        .flat_map(|one| (0..PARTS).map(|number| extract::child_id(one.entity(), number)));
+    let known: Vec<EntityId> = fed.iter().map(Fed::entity).chain(parts).collect();
+    let issues: BTreeSet<String> = known.iter().map(|id| stage.issue(*id)).collect();
+    let items: BTreeSet<String> = known.iter().map(EntityId::to_string).collect();
     let strange = books.issues.keys().filter(|id| !issues.contains(*id)).count()
         + [books.rows.keys().collect::<Vec<_>>(), books.pages.keys().collect(), books.children.keys().collect()]
             .concat()

@@ -90,7 +90,7 @@ stale_read_seconds    = 5
 
 [triage]
 settle_seconds = 1
-extract_from   = 160
+extract_from   = 100
 
 [customers]
 own_domains = ["{OURS}"]
