@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Exit, Out, Told, counted};
 use crate::enrich::{Term, Vocabulary};
 use crate::eval::score::Score;
-use crate::eval::{Offline, Options, Report, Subject, Task, read, run as measure};
+use crate::eval::{Offline, Options, Report, Subject, Task, WithModel, read, run as measure};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,6 +27,21 @@ pub struct Args {
     /// List the worst mistakes: so many a task, the surest first
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     errors: usize,
+    /// Who is measured: loopd's own models, or the language model of the configuration
+    #[arg(long, value_enum, default_value = "offline")]
+    with: With,
+    /// Another model than [tasks] names: small, large, or an id
+    #[arg(long, value_name = "MODEL", requires = "with")]
+    model: Option<String>,
+    /// Another prompt than the one in use: a version of classify
+    #[arg(long, value_name = "VERSION", requires = "with")]
+    prompt: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum With {
+    Offline,
+    Model,
 }
 
 fn parted(text: &str) -> Result<(String, String), String> {
@@ -55,15 +70,40 @@ pub async fn run(args: Args, out: &Out) -> anyhow::Result<Exit> {
         let place = problem.line.map_or_else(|| name.clone(), |line| format!("{name}:{line}"));
         Told::usage(format!("error: {place}: {}", problem.why))
     })?;
-    let subject = Offline::new(products(out));
+    let subject: Box<dyn Subject> = match args.with {
+        With::Offline => Box::new(Offline::new(products(out))),
+        With::Model => Box::new(with_model(args.model, args.prompt, out)?),
+    };
     let questions: usize = crate::eval::run::tasks(&rows, &options).iter().map(|(_, rows)| rows).sum();
     let bar = out.progress(u64::try_from(questions).ok(), &subject.name());
-    let report = measure(&subject, rows, &options, args.errors, &|| bar.inc(1)).await;
+    let report = measure(&*subject, rows, &options, args.errors, &|| bar.inc(1)).await;
     bar.finish_and_clear();
     let report = report.map_err(|why| Told::usage(format!("error: {name}: {why}")))?;
     out.json(&report);
     show(&report, out);
     Ok(Exit::Done)
+}
+
+/// The language model of the configuration, maybe by another name or with another prompt.
+fn with_model(name: Option<String>, prompt: Option<String>, out: &Out) -> anyhow::Result<WithModel> {
+    let mut config = super::open::config(out)?;
+    if config.model.provider == crate::config::Provider::None {
+        let text = "error: no language model is configured\n  = see [model] in the configuration, or leave --with out";
+        return Err(Told::usage(text).into());
+    }
+    let task = crate::schema::Task::Classify;
+    if let Some(version) = &prompt
+        && config.prompts.get(task, version).is_none()
+    {
+        let versions = config.prompts.versions(task).join(", ");
+        let text = format!("error: there is no prompt classify/{version}\n  = there are versions {versions}");
+        return Err(Told::usage(text).into());
+    }
+    if let Some(settings) = config.tasks.get_mut(&task) {
+        settings.models = name.map_or_else(|| settings.models.clone(), |name| vec![name]);
+        settings.prompt = prompt.unwrap_or_else(|| settings.prompt.clone());
+    }
+    Ok(WithModel::new(super::prompts::alone(config)?))
 }
 
 /// The configured products, where there is a configuration that has some.

@@ -6,6 +6,7 @@
 //! [`rows`] reads the file, [`labels`] brings gold and verdicts to one spelling, [`run`] asks, [`score`] counts, [`pairs`] and
 //! [`nearest`] measure what finds duplicates and themes.
 
+mod asked;
 pub mod labels;
 pub mod nearest;
 mod offline;
@@ -19,6 +20,7 @@ mod tests;
 use async_trait::async_trait;
 use serde::Serialize;
 
+pub use asked::WithModel;
 pub use labels::Choice;
 pub use rows::{Options, Problem, Row, read};
 pub use run::{Report, run};

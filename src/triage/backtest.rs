@@ -114,6 +114,7 @@ pub fn known(house: &House, limit: usize) -> Result<Vec<Known>, LedgerError> {
                 region: super::region(house, feedback)?,
                 names: super::names(house, feedback)?,
                 examples: Vec::new(),
+                vocabularies: None,
             },
             verdicts: feedback.enrichment.clone(),
             decided,

@@ -78,6 +78,9 @@ pub struct Reading {
     /// Known names that may stand in the text.
     pub names: Vec<String>,
     pub examples: Vec<model::Example>,
+    /// Other words than the configured ones, by the tag's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabularies: Option<Value>,
 }
 
 impl Reading {
@@ -119,7 +122,7 @@ pub fn in_advance(
 fn read(house: &House, feedback: &Feedback) -> Result<Reading, LedgerError> {
     let (text, region, mut names) = (text(feedback), super::region(house, feedback)?, names(house, feedback)?);
     let examples = corrections(house, &text, region.as_deref(), &mut names)?;
-    Ok(Reading { text, source: feedback.source.clone(), region, names, examples })
+    Ok(Reading { text, source: feedback.source.clone(), region, names, examples, vocabularies: None })
 }
 
 /// Changes when the text does, or who judges it.
@@ -155,7 +158,7 @@ fn question<'a>(
         data: vec![("text", reading.whole())],
         context: json!({
             "source": reading.source.as_deref().unwrap_or("unknown"),
-            "vocabularies": vocabularies(house),
+            "vocabularies": reading.vocabularies.clone().unwrap_or_else(|| vocabularies(house)),
             "themes": [],
         }),
         examples: reading.examples.clone(),

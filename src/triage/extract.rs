@@ -315,16 +315,7 @@ fn matched<'a>(
     known: &mut Vec<(EntityId, Feedback)>,
 ) -> Vec<(&'a Found, Option<(EntityId, Feedback)>)> {
     let mut pairs: Vec<(&Found, Option<(EntityId, Feedback)>)> = found.iter().map(|found| (found, None)).collect();
-    let same_words = |found: &Found, quote: &Quote| found.quote.text == quote.text;
-    let same_place = |found: &Found, quote: &Quote| {
-        found.quote.turn == quote.turn && overlap(quote, found.quote.start, found.quote.end)
-    };
-    let same_sense = |found: &Found, quote: &Quote| {
-        let vector = |text: &str| embed::embed(&Text { body: text.to_owned(), ..Text::default() });
-        embed::cosine(&vector(&found.quote.text), &vector(&quote.text)) >= ALIKE
-    };
-    let rules: [&dyn Fn(&Found, &Quote) -> bool; 3] = [&same_words, &same_place, &same_sense];
-    for rule in rules {
+    for rule in [same_words, same_place, same_sense] {
         for (found, before) in pairs.iter_mut().filter(|(_, before)| before.is_none()) {
             let at =
                 known.iter().position(|(_, feedback)| feedback.quote.as_ref().is_some_and(|quote| rule(found, quote)));
@@ -332,6 +323,19 @@ fn matched<'a>(
         }
     }
     pairs
+}
+
+fn same_words(found: &Found, quote: &Quote) -> bool {
+    found.quote.text == quote.text
+}
+
+fn same_place(found: &Found, quote: &Quote) -> bool {
+    found.quote.turn == quote.turn && overlap(quote, found.quote.start, found.quote.end)
+}
+
+fn same_sense(found: &Found, quote: &Quote) -> bool {
+    let vector = |text: &str| embed::embed(&Text { body: text.to_owned(), ..Text::default() });
+    embed::cosine(&vector(&found.quote.text), &vector(&quote.text)) >= ALIKE
 }
 
 #[expect(clippy::too_many_arguments, reason = "what an item is made of; a struct would only name them again")]

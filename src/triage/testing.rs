@@ -119,6 +119,7 @@ pub(crate) fn id(number: u8) -> EntityId {
     EntityId::from_bytes([number; 16])
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests make bodies on the spot")]
 pub(crate) fn put(house: &House, number: u8, body: Body) -> EntityId {
     let id = id(number);
     house.ledger.transact(|tx| tx.put_entity(&Entity { id, body: body.clone() })).expect("memory");
