@@ -58,7 +58,7 @@ pub fn follow(
         if was.is_some_and(|was| was != feedback.status) {
             merge::take_along(house, tx, entity.id, feedback.status)?;
         }
-        parts(house, tx, entity.id, feedback, before)?;
+        judged_anew(house, tx, entity.id, feedback, before)?;
     }
     settle(house, tx, entity, before)
 }
@@ -82,8 +82,9 @@ fn settle(house: &House, tx: &mut Tx<'_>, entity: &Entity, before: Option<&Entit
     Ok(())
 }
 
-/// What was extracted from a conversation goes with it: to another customer, or away.
-fn parts(
+/// Other words are judged anew, whoever changed them; and what was extracted from a conversation goes with it, to another customer or
+/// away.
+fn judged_anew(
     house: &House,
     tx: &mut Tx<'_>,
     id: EntityId,
@@ -94,6 +95,10 @@ fn parts(
     let moved = was.customer != now.customer || was.withdrawn != now.withdrawn;
     if moved && tx.triaged(id)?.done.contains_key(Task::Extract.name()) {
         tx.queue(TRIAGE, 0, id.as_bytes(), When::Now, house.now())?;
+    }
+    let words = |of: &Feedback| (of.title.clone(), of.verbatim.clone(), of.summary.clone(), of.thread.clone());
+    if !now.withdrawn && words(was) != words(now) {
+        tx.queue(TRIAGE, 0, id.as_bytes(), When::Settled(house.config.triage.settle), house.now())?;
     }
     Ok(())
 }

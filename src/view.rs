@@ -192,9 +192,13 @@ fn risk_reasons(members: &[(EntityId, Feedback)], now: DateTime<Utc>) -> Vec<Wei
             weight: reason.weight.clamp(0.0, 1.0) * fade,
         }));
     }
-    reasons.sort_by(|a, b| {
-        b.weight.total_cmp(&a.weight).then_with(|| (a.id, &a.reason.kind).cmp(&(b.id, &b.reason.kind)))
-    });
+    // Of when they were said, not of how old they are: else two that are nearly as heavy would change places as time passes.
+    let rank = |one: &Weighed<'_>| {
+        let days = one.at.map_or(f64::MAX, |at| at.timestamp() as f64 / 86_400.0);
+        one.reason.weight.clamp(1e-9, 1.0).log2() + days / HALF_LIFE
+    };
+    reasons
+        .sort_by(|a, b| rank(b).total_cmp(&rank(a)).then_with(|| (a.id, &a.reason.kind).cmp(&(b.id, &b.reason.kind))));
     reasons
 }
 

@@ -12,6 +12,7 @@ use crate::ledger::{Entry, LedgerError, Tx, What};
 use crate::review::is_writable;
 use crate::review::open::may_fill;
 use crate::schema::{EntityId, Feedback, Path, Task, Verdict};
+use crate::triage::classify;
 
 /// Who suggests.
 pub struct By<'a> {
@@ -37,7 +38,9 @@ pub fn apply(
     if house.config.task(by.task).mode == Mode::Off {
         return Ok(());
     }
-    let said_here = tx.triaged(id)?.done.contains_key(by.task.name());
+    // Whether a language model has spoken of this very text.
+    let spoken = by.task == Task::Classify
+        && tx.triaged(id)?.done.get(by.task.name()) == Some(&classify::asked_for(house, feedback)?);
     for suggestion in suggestions {
         let Ok(path) = suggestion.path.parse::<Path>() else { continue };
         let dotted = path.dotted();
@@ -45,11 +48,15 @@ pub fn apply(
             continue;
         }
         let earlier = feedback.enrichment.get(&dotted);
-        if by.prompt.is_none() && said_here && earlier.is_some_and(|earlier| earlier.prompt.is_some()) {
+        if by.prompt.is_none() && spoken && earlier.is_some_and(|earlier| earlier.prompt.is_some()) {
             continue;
         }
         let said = Value::from(suggestion.value.as_str());
-        let news = earlier.is_none_or(|earlier| earlier.value != said || earlier.model != by.model);
+        let news = earlier.is_none_or(|earlier| {
+            (&earlier.value, earlier.model.as_str(), earlier.prompt.as_deref()) != (&said, by.model, by.prompt)
+                || (earlier.confidence - suggestion.confidence).abs() > f64::EPSILON
+                || earlier.because != suggestion.because
+        });
         // Ours to set: nothing stands there, or what stands there is a model's own earlier word.
         let current = path.get(value).clone();
         let ours = current.is_null() || earlier.is_some_and(|earlier| earlier.value == current);

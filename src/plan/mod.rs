@@ -316,7 +316,8 @@ fn told(
         plan.problems.extend(rehearsal.given_up().map(|why| format!("{name} cannot be read: {why}")));
     }
     for (connection, _, condition) in house.ledger.conditions()? {
-        if condition.since >= began {
+        // A theme to be looked at, a budget that is spent: nothing that the plan lacks.
+        if condition.since >= began && house.connections.contains_key(&connection) {
             plan.problems.push(format!("{connection}: {}", condition.what));
         }
     }

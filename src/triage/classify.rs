@@ -51,15 +51,22 @@ pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Ou
         if digest(now) != said {
             return Ok(());
         }
-        let mut after = before.clone();
-        if let Some(answered) = &answered {
-            let mut value = before.to_value();
-            let suggestions = suggestions(answered);
-            let by = By { task: Task::Classify, model: &answered.model, prompt: Some(&answered.prompt) };
-            apply(house, tx, id, now, &mut value, &suggestions, &by)?;
-            after = Entity::from_value(id, before.kind(), value)
-                .map_err(|error| LedgerError::Bug(format!("a verdict does not fit the schema: {error}")))?;
-        }
+        let mut now = now.clone();
+        let (by, suggestions) = match &answered {
+            Some(answered) => {
+                let by = By { task: Task::Classify, model: &answered.model, prompt: Some(&answered.prompt) };
+                (by, suggestions(answered))
+            }
+            None => {
+                take_back(&mut now);
+                let by = By { task: Task::Classify, model: house.classifier.name(), prompt: None };
+                (by, house.classifier.classify(&text(&now)))
+            }
+        };
+        let mut value = Entity { id, body: Body::Feedback(now.clone()) }.to_value();
+        apply(house, tx, id, &now, &mut value, &suggestions, &by)?;
+        let after = Entity::from_value(id, before.kind(), value)
+            .map_err(|error| LedgerError::Bug(format!("a verdict does not fit the schema: {error}")))?;
         if after != before {
             tx.put_entity(&after)?;
             follow(house, tx, &after, Some(&before), When::Now)?;
@@ -67,6 +74,27 @@ pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Ou
         super::mark(tx, id, Task::Classify, asked_for)
     })?;
     Ok(Outcome::Done)
+}
+
+/// What a model said of another text counts no more; nor does it stand in a field, unless a person let it.
+fn take_back(feedback: &mut Feedback) {
+    for (_, path) in FIELDS {
+        if feedback.enrichment.get(path).is_none_or(|verdict| verdict.prompt.is_none()) {
+            continue;
+        }
+        let Some(verdict) = feedback.enrichment.remove(path) else { continue };
+        let tags = &mut feedback.tags;
+        let tag = match path {
+            "tags.category" => &mut tags.category,
+            "tags.severity" => &mut tags.severity,
+            "tags.product" => &mut tags.product,
+            "tags.model" => &mut tags.model,
+            _ => &mut tags.use_case,
+        };
+        if !feedback.decided.contains_key(path) && tag.as_deref() == verdict.value.as_str() {
+            *tag = None;
+        }
+    }
 }
 
 /// What a model is given of an item.
@@ -126,7 +154,10 @@ fn read(house: &House, feedback: &Feedback) -> Result<Reading, LedgerError> {
 }
 
 /// Changes when the text does, or who judges it.
-fn asked_for(house: &House, feedback: &Feedback) -> Result<u64, LedgerError> {
+///
+/// # Errors
+/// None that can be foreseen: it is a digest of plain data.
+pub fn asked_for(house: &House, feedback: &Feedback) -> Result<u64, LedgerError> {
     let config = house.config.task(Task::Classify);
     crate::ledger::digest(&(digest(feedback), &config.prompt, &config.models))
 }

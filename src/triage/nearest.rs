@@ -11,7 +11,7 @@
 //! The search is exact. A first pass compares whole numbers ([`Packed`]), which takes some 15 ms for 100,000 items of 1,024
 //! dimensions on one core, without any index that would have to be kept; the best few are compared again as they were given.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::config::Mode;
@@ -34,11 +34,11 @@ pub struct Near(Mutex<Option<Index>>);
 pub struct Index {
     spaces: BTreeMap<String, Space>,
     /// The space in which an item is.
-    home: HashMap<EntityId, String>,
+    home: BTreeMap<EntityId, String>,
     /// The theme that an item names.
-    theme_of: HashMap<EntityId, EntityId>,
+    theme_of: BTreeMap<EntityId, EntityId>,
     /// The theme in whose sum an item's vector is.
-    counted: HashMap<EntityId, EntityId>,
+    counted: BTreeMap<EntityId, EntityId>,
     themes: BTreeMap<EntityId, Known>,
 }
 
@@ -59,7 +59,7 @@ struct Space {
     rows: Vec<i8>,
     /// What one of a row's whole numbers is worth once the row has length one.
     worth: Vec<f32>,
-    place: HashMap<EntityId, usize>,
+    place: BTreeMap<EntityId, usize>,
     sums: BTreeMap<EntityId, Sum>,
     /// Where a theme without members lies.
     seeds: BTreeMap<EntityId, Vec<f32>>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Outcome, batch, classify, cluster, dedupe, digest, embed, extract, jtbd, risk};
 use crate::house::{House, Stage, Step, Stop};
@@ -14,6 +14,9 @@ use crate::schema::{Body, EntityId, Feedback};
 const BATCH: usize = 8;
 /// What was just said, then what is looked at again.
 pub(super) const RANKS: u8 = 2;
+
+/// The shortest wait.
+const LEAST: TimeDelta = TimeDelta::milliseconds(200);
 
 pub struct Triage {
     house: Arc<House>,
@@ -68,7 +71,8 @@ async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
     let Some(later) = steps(house, id).await? else {
         return finish(house, claim);
     };
-    // Only what must wait waits: what was done is in the books.
+    // Only what must wait waits: what was done is in the books. A provider may ask for less time than passes here.
+    let later = later.max(house.now() + LEAST);
     house.ledger.transact(|tx| {
         tx.finish(TRIAGE, &claim.item, claim.slot.stamp, house.now())?;
         tx.queue(TRIAGE, claim.slot.rank, &claim.item, When::At(later), house.now())

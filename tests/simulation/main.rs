@@ -13,6 +13,7 @@
 mod durable;
 #[path = "../support/furnish.rs"]
 mod furnish;
+mod judged;
 mod more;
 mod people;
 mod promise;
@@ -52,11 +53,12 @@ fn weather(rng: &mut Rng) -> Weather {
     Weather { faults, acts: 20 + rng.below(60), crash: some(rng, 0.1), power_loss: rng.chance(0.5) }
 }
 
-/// Where items live: Airtable and Linear, or Notion and Salesforce as well.
+/// Where items live: Airtable and Linear, or Notion and Salesforce as well; or in two places, with a language model among the vendors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Places {
     Two,
     Four,
+    Judged,
 }
 
 /// One run. Returns a digest of all that happened.
@@ -64,12 +66,19 @@ fn run(seed: u64, places: Places) -> u64 {
     let mut rng = Rng::seeded(seed);
     let weather = weather(&mut rng);
     let four = places == Places::Four;
-    let mut town = if four { Town::of_four(seed) } else { Town::new(seed) };
+    let mut town = match places {
+        Places::Two => Town::new(seed),
+        Places::Four => Town::of_four(seed),
+        Places::Judged => Town::with(seed, judged::MODEL),
+    };
     let mut people = people::People::default();
     people.four = four;
     town.run_for(Duration::from_secs(30));
     town.world.set_faults(weather.faults);
     for _ in 0..weather.acts {
+        if places == Places::Judged && rng.chance(0.3) {
+            judged::act(&mut town, &mut rng);
+        }
         people.act(&mut town, &mut rng);
         // Whatever is due, in any order, and not to its end.
         for _ in 0..rng.below(40) {
@@ -93,9 +102,11 @@ fn run(seed: u64, places: Places) -> u64 {
         }
     }
     town.world.set_faults(Faults::NONE);
+    town.world.mistral(|desk, _| desk.behave());
     people.tidy(&town);
     town.run_for(Duration::from_secs(90 * 60));
     promise::check(&mut town, &people);
+    judged::check(&mut town);
     if std::env::var_os("TRACE").is_some() {
         println!("seed {seed}: {} steps, until {}", town.steps, connectors::Clock::now(&*town.clock));
         for vendor in Vendor::ALL {
@@ -129,6 +140,11 @@ fn it_holds_in_four_places() {
     hold(Places::Four);
 }
 
+#[test]
+fn it_holds_with_a_model_that_misbehaves() {
+    hold(Places::Judged);
+}
+
 fn hold(places: Places) {
     // A debug build is ten times slower; CI runs a thousand in release.
     let (first, seeds) = (number("SEED", 0), number("SEEDS", if cfg!(debug_assertions) { 12 } else { 200 }));
@@ -144,16 +160,18 @@ fn hold(places: Places) {
         }
     }
     let held = seeds - failed.len() as u64;
-    println!(
-        "simulation: {held} of {seeds} seeds kept the promise in {} places",
-        if places == Places::Four { "four" } else { "two" }
-    );
+    let where_ = match places {
+        Places::Two => "in two places",
+        Places::Four => "in four places",
+        Places::Judged => "in two places, with a model that misbehaves",
+    };
+    println!("simulation: {held} of {seeds} seeds kept the promise {where_}");
     assert_eq!(failed, Vec::<u64>::new(), "seeds that broke the promise");
 }
 
 #[test]
 fn the_same_seed_makes_the_same_trace() {
-    for (seed, places) in [(1, Places::Two), (2, Places::Two), (3, Places::Four)] {
+    for (seed, places) in [(1, Places::Two), (2, Places::Two), (3, Places::Four), (4, Places::Judged)] {
         assert_eq!(run(seed, places), run(seed, places), "seed {seed} in {places:?} places");
     }
 }

@@ -1,5 +1,6 @@
 //! What people do in Notion and Salesforce, where an item lives in up to four places.
 
+use connectors::Clock as _;
 use sandbox::faults::Rng;
 use serde_json::{Map, Value, json};
 
@@ -45,20 +46,34 @@ impl People {
             return;
         }
         town.world.notion(|desk, cx| desk.edit_row(cx, &record, &json!({ field: value })));
-        self.typed.push(Typed { vendor: "notion", table: "Feedback", record, field, value });
+        self.typed.push(Typed { at: town.clock.now(), vendor: "notion", table: "Feedback", record, field, value });
     }
 
     fn owner(&mut self, town: &Town, rng: &mut Rng) {
         let Some((record, _)) = Self::page(town, rng, "Customers") else { return };
         let value = json!(format!("Carol {}", self.say("owner")));
         town.world.notion(|desk, cx| desk.edit_row(cx, &record, &json!({ "Owner": value })));
-        self.typed.push(Typed { vendor: "notion", table: "Customers", record, field: "Owner", value });
+        self.typed.push(Typed {
+            at: town.clock.now(),
+            vendor: "notion",
+            table: "Customers",
+            record,
+            field: "Owner",
+            value,
+        });
     }
 
     fn theme_page(&mut self, town: &Town) {
         let value = json!(format!("Thought of in Notion {}", self.say("page")));
         let record = town.world.notion(|desk, cx| desk.add_row(cx, "Themes", &json!({ "Name": value })));
-        self.typed.push(Typed { vendor: "notion", table: "Themes", record, field: "Name", value });
+        self.typed.push(Typed {
+            at: town.clock.now(),
+            vendor: "notion",
+            table: "Themes",
+            record,
+            field: "Name",
+            value,
+        });
     }
 
     fn trash_page(&mut self, town: &Town, rng: &mut Rng) {
@@ -101,7 +116,7 @@ impl People {
             return;
         }
         town.world.salesforce(|desk, cx| desk.edit(cx, CHILD, &record, &json!({ field: value })));
-        self.typed.push(Typed { vendor: "salesforce", table: CHILD, record, field, value });
+        self.typed.push(Typed { at: town.clock.now(), vendor: "salesforce", table: CHILD, record, field, value });
     }
 
     /// Somebody renames a column in Notion: what is bound by its id goes on.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+use connectors::Clock as _;
 use loopd::schema::{Entity, EntityId};
 use sandbox::faults::Rng;
 use sandbox::github::{Edit, NewIssue};
@@ -13,6 +15,7 @@ use crate::town::{BASE, REPO, Town};
 /// An edit that a person made in a destination.
 #[derive(Clone, Debug)]
 pub(super) struct Typed {
+    pub(super) at: DateTime<Utc>,
     pub(super) vendor: &'static str,
     pub(super) table: &'static str,
     pub(super) record: String,
@@ -178,7 +181,7 @@ impl People {
             return;
         }
         town.world.airtable(|desk, cx| desk.edit_cell(cx, BASE, "Feedback", &record, field, &value));
-        self.typed.push(Typed { vendor: "airtable", table: "Feedback", record, field, value });
+        self.typed.push(Typed { at: town.clock.now(), vendor: "airtable", table: "Feedback", record, field, value });
     }
 
     fn theme(&mut self, town: &Town, _rng: &mut Rng) {
@@ -186,6 +189,7 @@ impl People {
         let cells = json!({"Name": name});
         let record = town.world.airtable(|desk, cx| desk.add_row(cx, BASE, "Themes", &cells));
         self.typed.push(Typed {
+            at: town.clock.now(),
             vendor: "airtable",
             table: "Themes",
             record,
@@ -244,7 +248,7 @@ impl People {
                 ("description", json!(text))
             }
         };
-        self.typed.push(Typed { vendor: "linear", table: "issue", record: issue, field, value });
+        self.typed.push(Typed { at: town.clock.now(), vendor: "linear", table: "issue", record: issue, field, value });
     }
 
     fn trash(&mut self, town: &Town, rng: &mut Rng) {

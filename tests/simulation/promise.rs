@@ -25,7 +25,8 @@ pub(super) fn check(town: &mut Town, people: &People) {
     nothing_moves_by_itself(town, people);
     converged(town, people);
     nobody_is_left_behind(town);
-    for vendor in Vendor::ALL {
+    // A model says "too many" when it is told to.
+    for vendor in Vendor::ALL.into_iter().filter(|vendor| *vendor != Vendor::Mistral) {
         assert_eq!(town.world.books(vendor).throttled, 0, "{} had to say \"too many\"", vendor.name());
     }
     let before = writes(town);
@@ -138,9 +139,19 @@ fn stands_or_is_told(town: &Town, people: &People, typed: &Typed) {
             || entry.new.as_ref() == Some(&typed.value)
             || entry.note.as_ref().is_some_and(|note| typed.value.as_str().is_some_and(|value| note.contains(value)))
     };
+    // What they typed is what loopd held: it had written it there before (and they changed it back), or did so after, for
+    // somebody typed the same elsewhere. Then nothing is to be told.
+    let written = |entry: &&Entry| {
+        entry.what == What::Written
+            && entry.by == typed.vendor
+            && entry.new.as_ref().is_some_and(|new| new.get(typed.field).is_some())
+    };
+    let same = |entry: &Entry| entry.new.as_ref().and_then(|new| new.get(typed.field)) == Some(&typed.value);
+    let before = history.iter().filter(written).rfind(|entry| entry.at < typed.at).is_some_and(same);
+    let held = before || history.iter().filter(written).any(|entry| entry.at >= typed.at && same(entry));
     let counts = [What::Edited, What::Conflict, What::EditedThere, What::Overtaken];
     let logged = history.iter().any(|entry| counts.contains(&entry.what) && told(entry));
-    assert!(logged, "an edit is lost: {typed:#?}\nnow stands: {now}\nhistory: {history:#?}");
+    assert!(logged || held, "an edit is lost: {typed:#?}\nnow stands: {now}\nhistory: {history:#?}");
 }
 
 /// What is a customer's is that of the one in which it lives: items, and names.
