@@ -57,16 +57,16 @@ pub struct Open<'a> {
 }
 
 /// The open suggestions of an item: what stands as a draft, and what would if drafts were shown. What was not sure enough, what
-/// a source says otherwise, and what a person decided is not open.
+/// a source says otherwise, and what a person decided is not open. Nor is a merge: it is a proposal, and asked for as such, so that
+/// nobody merges two items by accepting the tags of one.
 pub fn open<'a>(feedback: &'a Feedback, threshold: f64) -> Vec<Open<'a>> {
     if feedback.withdrawn {
         return Vec::new();
     }
     let value = serde_json::to_value(feedback).unwrap_or_default();
-    let candidates = feedback
-        .enrichment
-        .iter()
-        .filter(|(path, _)| task_of(path).is_some() && !feedback.decided.contains_key(path.as_str()));
+    let candidates = feedback.enrichment.iter().filter(|(path, _)| {
+        path.as_str() != "duplicate_of" && task_of(path).is_some() && !feedback.decided.contains_key(path.as_str())
+    });
     candidates
         .filter_map(|(dotted, verdict)| {
             let path: Path = dotted.parse().ok()?;

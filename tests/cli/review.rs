@@ -6,7 +6,7 @@ use crate::support::{GITHUB, Place};
 
 const SAID: &str = "id,title,text\n\
     1,Opening a file ends it,The program crashes with an error as soon as I open a file. This is a bug.\n\
-    2,Opening another ends it,The program crashes with an error as soon as I open another file. This is a bug.\n\
+    2,Printing is broken,The print dialogue fails with an exception when two printers are configured. This is a bug.\n\
     3,Thanks,I love the new editor. Great work and thank you all.\n";
 
 /// Two complaints and one thanks, sorted by the small models.
@@ -52,7 +52,7 @@ fn what_waits_is_accepted_corrected_and_counted() {
     let daemon = place.run();
     place.loopd(&["review", "accept", &first]).ends(0).says("accepted").says("category bug");
     place.loopd(&["review", "accept", &first]).ends(1).says("nothing that a model suggested is open");
-    let (second, _) = of(&list, "Opening another ends it");
+    let (second, _) = of(&list, "Printing is broken");
     place.loopd(&["review", "correct", &second, "category", "Pain Point"]).ends(0).says("category is pain_point");
     place.loopd(&["review", "correct", &second, "status", "shipped"]).ends(1).says("models suggest no status");
     place.loopd(&["review", "accept", &second, "mood"]).ends(1).says("models suggest no mood");

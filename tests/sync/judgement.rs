@@ -175,7 +175,7 @@ fn trust_is_earned_by_agreement_and_lost_when_it_drifts() {
             assert!(!may_act(&town.house, Task::Classify, "praise", "").expect("memory"), "another category");
             assert!(!may_act(&town.house, Task::Classify, "bug", "finance").expect("memory"), "another segment");
             assert!(!may_act(&town.house, Task::Theme, "bug", "").expect("memory"), "another task");
-            for id in &items[10..12] {
+            for id in &items[10..13] {
                 type_in(town, "Feedback", *id, "Category", &json!("Pain Point"));
             }
             mid(town);

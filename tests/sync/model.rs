@@ -25,6 +25,13 @@ embed = ""
 [triage]
 extract_from = 200
 "#;
+/// Only what is classified asks.
+const ONE_TASK: &str = r#"
+[tasks]
+risk = { mode = "off" }
+duplicate = { mode = "off" }
+theme = { mode = "off" }
+"#;
 const CALLS: &str = r#"
 [connection.granola]
 kind = "granola"
@@ -275,7 +282,7 @@ fn a_call_becomes_several_items_and_they_follow_its_note() {
 
 #[test]
 fn a_backfill_goes_by_one_batch_at_half_the_price() {
-    let batched = MODEL.replace("batch = false", "batch_from = 10");
+    let batched = format!("{}{ONE_TASK}", MODEL.replace("batch = false", "batch_from = 10"));
     tell_in(
         || {
             let town = Town::with(23, &batched);
@@ -306,7 +313,7 @@ fn a_backfill_goes_by_one_batch_at_half_the_price() {
 
 #[test]
 fn a_budget_that_is_spent_holds_nothing_up() {
-    let poor = MODEL.replace("batch = false", "batch = false\nday_usd = 0.001");
+    let poor = format!("{}{ONE_TASK}", MODEL.replace("batch = false", "batch = false\nday_usd = 0.001"));
     tell_in(
         || Town::with(23, &poor),
         |town, mid| {
