@@ -118,7 +118,50 @@ async fn live(config: Config, names: &[String], out: &Out) -> anyhow::Result<(Ve
             (exit, _) => exit,
         };
     }
+    if names.is_empty()
+        && let Some((finding, ended)) = model(&house).await
+    {
+        show(&finding, out);
+        findings.push(finding);
+        exit = match (exit, ended) {
+            (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
+            (Exit::Done, ended) => ended,
+            (exit, _) => exit,
+        };
+    }
     Ok((findings, exit))
+}
+
+/// Whether the language model answers, and has the models that tasks name.
+async fn model(house: &House) -> Option<(Finding, Exit)> {
+    let model = house.models.everywhere.as_ref()?;
+    let config = &house.config.model;
+    let mut finding = Finding { connection: crate::model::MODEL.into(), ..Finding::default() };
+    let cards = match within_quota(|| model.models()).await {
+        Ok(cards) => cards,
+        Err(fault) => return Some(refused(finding, &fault)),
+    };
+    finding.account = Some(format!("{}, {} models", config.base_url, cards.len()));
+    let of_tasks = house.config.tasks.values().flat_map(|task| &task.models).map(|name| config.named(name));
+    let named: std::collections::BTreeSet<&str> = of_tasks.chain(config.embed.as_deref()).collect();
+    let mut exit = Exit::Done;
+    for name in named {
+        match cards.iter().find(|card| card.is_called(name)) {
+            None => {
+                let what = format!("the model {name}, which is not offered there");
+                let by_hand = Some("name another in [model] or [tasks]".to_owned());
+                finding.missing.push(Missing { what, by_hand });
+                exit = Exit::NeedsPerson;
+            }
+            Some(card) => {
+                if let Some(at) = card.deprecated {
+                    let then = card.replacement.as_ref().map(|other| format!("; {other} takes its place"));
+                    finding.notes.push(format!("{name} goes on {}{}", at.date_naive(), then.unwrap_or_default()));
+                }
+            }
+        }
+    }
+    Some((finding, exit))
 }
 
 async fn look(house: &House, connection: &Connection) -> anyhow::Result<(Finding, Exit)> {

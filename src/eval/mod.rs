@@ -3,7 +3,7 @@
 //!
 //! Law: a figure is of the rows of the file and of nothing else; what was left out, renamed or folded is told in the report.
 //!
-//! [`rows`] reads the file, [`labels`] brings gold and verdicts to one spelling, [`run`] asks, [`score`] counts, [`pairs`] and
+//! [`rows`] reads the file, [`labels`] brings gold and verdicts to one spelling, [`mod@run`] asks, [`score`] counts, [`pairs`] and
 //! [`nearest`] measure what finds duplicates and themes.
 
 mod asked;

@@ -71,7 +71,7 @@ pub struct Quote {
 pub struct Job {
     /// What was literally asked for.
     pub request: String,
-    /// When [situation], I want to [motivation], so I can [outcome].
+    /// "When (the situation), I want to (the motivation), so I can (the outcome)."
     pub job: String,
     /// What to ask the customer before building.
     pub questions: Vec<String>,

@@ -6,7 +6,7 @@
 //! | to what we are just writing | – | our own echo: agreed |
 //! | back to what stood there before our last write, and lately | – | a replica that lags: looked at again later |
 //! | yes | no | `both`, `pull`: into the entity. Pushed only: restored, or held if its mapping says `wins = "theirs"` |
-//! | yes | to the same | agreed |
+//! | yes | to the same | agreed, and decided by a person |
 //! | yes | to something else | the field's rule; the loser's value goes into the log |
 //!
 //! Values are compared, canonicalised as the vendor stores them; never times. Whatever a person typed is afterwards in
@@ -165,6 +165,7 @@ fn field(look: &Look<'_>, name: &str, lens: &Lens, merged: &mut Merged) {
         next.ours = ours.cloned().unwrap_or_default();
         next.held = false;
         merged.edited = true;
+        agree(look, name, lens, &theirs, merged);
         merged.log.push(entry(
             look,
             What::Edited,
@@ -198,6 +199,16 @@ fn first_sight(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, merged:
     let mut next = FieldBase { ours: Value::Null, theirs: theirs.clone(), ..FieldBase::default() };
     let same = ours(look, name, lens).filter(|ours| canonical(look, name, lens, ours) == *theirs);
     match (lens.flow, same) {
+        // We made the record, and left this empty: somebody has typed what was to be written there next. It is their word now.
+        (Flow::Both | Flow::Pull, Some(ours))
+            if look.base.written_at.is_some() && echo(look, name, lens, theirs).is_none() =>
+        {
+            next.ours = ours.clone();
+            merged.edited = true;
+            agree(look, name, lens, theirs, merged);
+            let note = Some("both sides say the same");
+            merged.log.push(entry(look, What::Edited, name, None, Some(theirs), note));
+        }
         (_, Some(ours)) => next.ours = ours.clone(),
         (Flow::Push, None) => match echo(look, name, lens, theirs) {
             Some(agreed) => next = agreed,
@@ -208,6 +219,13 @@ fn first_sight(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, merged:
         (Flow::Both | Flow::Pull, None) => take(look, name, lens, theirs, &mut next, merged, What::Edited, None),
     }
     merged.base.fields.insert(name.to_owned(), next);
+}
+
+/// A person said what the item holds already: from now on it is decided, and no model changes it.
+fn agree(look: &Look<'_>, name: &str, lens: &Lens, theirs: &Value, merged: &mut Merged) {
+    if let (Ok(value), Some(path)) = (inward(look, lens, theirs), path_of(lens)) {
+        merged.takes.push(Take { field: name.to_owned(), path, value });
+    }
 }
 
 /// Somebody has edited a field that is only pushed.

@@ -5,7 +5,7 @@
 //!   well outside. A theme's middle is the mean of its members, which one more moves ever less. So themes stand still.
 //! - A theme's id follows from the item that founded it, its first; it begins as a hypothesis.
 //! - What a person said of an item's theme, or of a theme's name, no model changes. Themes are merged and split by people
-//!   alone ([`super::themes`]); what looks like it is proposed ([`super::drift`]).
+//!   alone ([`super::themes`]); what looks like it is proposed (`drift.rs`).
 //! - Praise joins no theme: a theme is what somebody struggles with. Questions and small talk join one, but open none.
 
 use std::collections::BTreeSet;

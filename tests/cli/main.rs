@@ -12,6 +12,7 @@ mod hooks;
 mod import;
 mod ledger;
 mod manager;
+mod model;
 mod newcomer;
 mod reload;
 mod review;

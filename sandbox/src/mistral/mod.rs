@@ -1,6 +1,6 @@
 //! A server of models: Mistral's API, or one of the compatible servers, as its desk says.
 //!
-//! Its answers are no model's: a schema is filled from what the message says, by words and overlap ([`fill`]). It knows nothing of
+//! Its answers are no model's: a schema is filled from what the message says, by words and overlap (`fill.rs`). It knows nothing of
 //! who asks. The same question gets the same answer, unless its desk gave it bad habits ([`Habit`]).
 //!
 //! Enforced (OpenAPI document of 2026-08, issue threads up to 2026-05, client 3.7.0; read 2026-11-23): a key; unknown fields 422;

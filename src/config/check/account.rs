@@ -133,7 +133,7 @@ pub(super) fn unreachable(connection: &Connection, has_url: bool) -> Option<Prob
 }
 
 /// Reaches nobody.
-struct Nowhere;
+pub(super) struct Nowhere;
 
 #[async_trait]
 impl Transport for Nowhere {
@@ -143,7 +143,7 @@ impl Transport for Nowhere {
 }
 
 /// Stands still: nothing here waits.
-struct Standing;
+pub(super) struct Standing;
 
 impl Clock for Standing {
     fn now(&self) -> DateTime<Utc> {

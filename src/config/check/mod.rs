@@ -4,6 +4,7 @@
 //! The law: offline. Connections are opened with a transport that reaches nobody.
 
 mod account;
+mod model;
 mod route;
 mod shape;
 mod wiring;
@@ -51,6 +52,7 @@ pub fn check(config: &Config, world: &dyn World) -> Vec<Problem> {
                 .mend("make the file, or leave `csv` empty"),
         );
     }
+    problems.extend(model::check(config, world));
     let mut seen = BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.to_string()));
     problems
