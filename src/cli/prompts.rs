@@ -8,6 +8,7 @@ use super::admin::{self, Answer, Ask};
 use super::{Exit, Out, Told, open};
 use crate::config::Provider;
 use crate::ledger::{Ledger, MemoryStore, NoProbe};
+use crate::pause::RealPause;
 use crate::schema::Task;
 use crate::triage::backtest::{self, Report, Share};
 
@@ -138,7 +139,7 @@ async fn replay(args: Backtest, out: &Out) -> anyhow::Result<Exit> {
     }
     let house = alone(config)?;
     let bar = out.progress(Some(items.len() as u64), "replayed");
-    let report = backtest::run(&house, &items, &mut |done| bar.set_position(done as u64)).await?;
+    let report = backtest::run(&house, &items, &RealPause, &mut |done| bar.set_position(done as u64)).await?;
     bar.finish_and_clear();
     // It is in the books like every other question.
     admin::ask(out, Ask::Spend { rows: house.ledger.spent()? })?;

@@ -11,6 +11,7 @@ use crate::enrich::Text;
 use crate::enrich::embed::embed;
 use crate::house::House;
 use crate::model::{self, Question};
+use crate::pause::RealPause;
 use crate::schema;
 use crate::triage::classify::{self, Reading};
 
@@ -58,7 +59,10 @@ impl WithModel {
             Value::Object(words.clone())
         };
         let reading = Reading { text: text.clone(), vocabularies: Some(words), ..Reading::default() };
-        let answered = match classify::ask(&self.house, None, &reading).await.map_err(|error| error.to_string())? {
+        let answered = match classify::ask_patiently(&self.house, &reading, &RealPause)
+            .await
+            .map_err(|error| error.to_string())?
+        {
             model::Asked::Answered(answered) => answered,
             model::Asked::Unanswered(_) => return Ok(Judged::default()),
             model::Asked::Alone => return Err("no language model is configured: see [model] and [tasks]".into()),

@@ -12,6 +12,7 @@ use crate::enrich::Suggestion;
 use crate::house::House;
 use crate::ledger::{LedgerError, Spent};
 use crate::model::Asked;
+use crate::pause::Pause;
 use crate::review::wilson;
 use crate::schema::{EntityId, EntityKind, Verdict};
 
@@ -130,11 +131,16 @@ pub fn known(house: &House, limit: usize) -> Result<Vec<Known>, LedgerError> {
 ///
 /// # Errors
 /// When the ledger (a fresh one, in memory) fails.
-pub async fn run(house: &House, items: &[Known], tell: &mut (dyn FnMut(usize) + Send)) -> Result<Report, LedgerError> {
+pub async fn run(
+    house: &House,
+    items: &[Known],
+    pause: &dyn Pause,
+    tell: &mut (dyn FnMut(usize) + Send),
+) -> Result<Report, LedgerError> {
     let mut report = Report { items: items.len(), ..Report::default() };
     let mut right: BTreeMap<String, Vec<(bool, bool)>> = BTreeMap::new();
     for (number, item) in items.iter().enumerate() {
-        match classify::ask(house, Some(item.id), &item.reading).await? {
+        match classify::ask_patiently(house, &item.reading, pause).await? {
             Asked::Answered(answered) => {
                 report.answered += 1;
                 compare(item, &classify::suggestions(&answered), &mut report, &mut right);

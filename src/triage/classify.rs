@@ -10,6 +10,7 @@ use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{LedgerError, When};
 use crate::model::{self, Answered, Asked, Question, quote};
+use crate::pause::Pause;
 use crate::review::examples::few_shot;
 use crate::schema::{Body, Entity, EntityId, Feedback, Task};
 
@@ -160,6 +161,24 @@ fn read(house: &House, feedback: &Feedback) -> Result<Reading, LedgerError> {
 pub fn asked_for(house: &House, feedback: &Feedback) -> Result<u64, LedgerError> {
     let config = house.config.task(Task::Classify);
     crate::ledger::digest(&(digest(feedback), &config.prompt, &config.models))
+}
+
+/// As [`ask`], for a command that somebody waits for: a wait of up to two minutes is waited out, a longer one told.
+///
+/// # Errors
+/// The ledger's.
+pub async fn ask_patiently(house: &House, reading: &Reading, pause: &dyn Pause) -> Result<Asked, LedgerError> {
+    const LONGEST: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+    const TRIES: u32 = 30;
+    for _ in 0..TRIES {
+        match ask(house, None, reading).await? {
+            Asked::Later(until) if until - house.now() <= LONGEST => {
+                pause.pause((until - house.now()).to_std().unwrap_or_default()).await;
+            }
+            asked => return Ok(asked),
+        }
+    }
+    ask(house, None, reading).await
 }
 
 /// Whether what decided stands in the text.
