@@ -91,9 +91,11 @@ fn once_each(town: &Town, people: &People) {
             _ => town.world.intercom(|desk, _| desk.parts_containing(&id).count()),
         };
         let sent = usize::from(matches!(message.state, loopd::ledger::MessageState::Sent { .. }));
-        // What it answers may have been deleted, and the answer with it.
+        // What it answers may have been deleted, and the answer with it; the nightly sweep will know, where no webhook told.
+        let number = message.to.id.rsplit_once('#').and_then(|(_, number)| number.parse::<u64>().ok());
+        let stands = message.connection != "github" || number.is_some_and(|number| people.issues.contains(&number));
         let gone = town.house.ledger.link(message.entity, &message.connection, &message.to.collection).expect("memory");
-        if gone.is_some_and(|link| link.is_live()) {
+        if stands && gone.is_some_and(|link| link.is_live()) {
             assert_eq!(marked, sent, "message {id} was sent {marked} times");
         }
         assert!(marked <= 1, "message {id} was sent {marked} times");
