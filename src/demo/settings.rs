@@ -91,6 +91,8 @@ stale_read_seconds    = 5
 [triage]
 settle_seconds = 1
 extract_from   = 100
+theme_from     = 2
+theme_join     = 0.25
 
 [customers]
 own_domains = ["{OURS}"]
