@@ -96,8 +96,9 @@ fn judged_anew(
     if moved && tx.triaged(id)?.done.contains_key(Task::Extract.name()) {
         tx.queue(TRIAGE, 0, id.as_bytes(), When::Now, house.now())?;
     }
-    let words = |of: &Feedback| (of.title.clone(), of.verbatim.clone(), of.summary.clone(), of.thread.clone());
-    if !now.withdrawn && words(was) != words(now) {
+    let same = (&was.title, &was.verbatim, &was.summary, &was.thread)
+        == (&now.title, &now.verbatim, &now.summary, &now.thread);
+    if !now.withdrawn && !same {
         tx.queue(TRIAGE, 0, id.as_bytes(), When::Settled(house.config.triage.settle), house.now())?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::enrich::Text;
 use crate::enrich::embed::embed;
 use crate::house::House;
 use crate::model::{self, Question};
-use crate::pause::RealPause;
+use crate::pause::{RealPause, patiently};
 use crate::schema;
 use crate::triage::classify::{self, Reading};
 
@@ -89,7 +89,8 @@ impl WithModel {
             names: Vec::new(),
             check: &|_| Ok(()),
         };
-        match model::ask(&self.house, &question).await.map_err(|error| error.to_string())? {
+        let asked = model::ask_patiently(&self.house, &question, &RealPause).await;
+        match asked.map_err(|error| error.to_string())? {
             model::Asked::Answered(answered) => Ok(Judged {
                 value: Some(if answered.value["duplicate"] == true { "duplicate" } else { "other" }.to_owned()),
                 confidence: model::confidence(&answered.value),
@@ -146,7 +147,8 @@ impl Subject for WithModel {
         let before = self.spent()?;
         let mut vectors: Vec<Vec<f32>> = Vec::new();
         while vectors.len() < hidden.len() {
-            let embedded = model.embed(name, &hidden[vectors.len()..]).await.map_err(|fault| fault.to_string())?;
+            let embedded = patiently(&RealPause, || model.embed(name, &hidden[vectors.len()..])).await;
+            let embedded = embedded.map_err(|fault| fault.to_string())?;
             if embedded.vectors.is_empty() {
                 return Err("the model embeds nothing".into());
             }

@@ -14,6 +14,7 @@ use super::{Answered, Asked, Question, schema};
 use crate::config::{Mode, ModelConfig};
 use crate::house::House;
 use crate::ledger::{Answer, LedgerError, Spent};
+use crate::pause::Pause;
 use crate::schema::Task;
 
 /// The name under which what is wrong with the model stands among the conditions.
@@ -64,6 +65,24 @@ pub async fn ask(house: &House, question: &Question<'_>) -> Result<Asked, Ledger
         }
     }
     Ok(best.map_or_else(|| Asked::Unanswered(last), |(_, answered)| Asked::Answered(answered)))
+}
+
+/// As [`ask`], for a command that somebody waits for: a wait of up to two minutes is waited out, a longer one told.
+///
+/// # Errors
+/// The ledger's.
+pub async fn ask_patiently(house: &House, question: &Question<'_>, pause: &dyn Pause) -> Result<Asked, LedgerError> {
+    const LONGEST: TimeDelta = TimeDelta::minutes(2);
+    const TRIES: u32 = 30;
+    for _ in 0..TRIES {
+        match ask(house, question).await? {
+            Asked::Later(until) if until - house.now() <= LONGEST => {
+                pause.pause((until - house.now()).to_std().unwrap_or_default()).await;
+            }
+            asked => return Ok(asked),
+        }
+    }
+    ask(house, question).await
 }
 
 /// A question, ready to leave.

@@ -25,8 +25,8 @@ use connectors::model::Model;
 use serde_json::Value;
 
 pub use ask::{
-    Example, MODEL, ask, confidence, fail, in_advance, may_spend, price, spend, spend_batch, tokens_at_most,
-    within_budget,
+    Example, MODEL, ask, ask_patiently, confidence, fail, in_advance, may_spend, price, spend, spend_batch,
+    tokens_at_most, within_budget,
 };
 
 use crate::delay::Delay;

@@ -192,8 +192,8 @@ impl Library {
 fn sample(task: Task) -> Value {
     let text = "text";
     match task {
-        Task::Extract => json!({ "title": text }),
-        Task::Classify => json!({ "source": text, "themes": [{ "id": text, "name": text }], "vocabularies": {} }),
+        Task::Extract => json!({}),
+        Task::Classify => json!({ "source": text, "vocabularies": {} }),
         Task::Duplicate => json!({ "first_product": text, "second_product": text }),
         Task::Theme => json!({ "segment": text, "product": text, "count": 3 }),
         Task::Jtbd => json!({ "of": "theme", "theme": text, "product": text, "segment": text }),

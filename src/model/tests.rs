@@ -144,7 +144,7 @@ impl Desk {
             subject: None,
             region: region.map(str::to_owned),
             data: vec![("text", text.to_owned())],
-            context: json!({"source": "support", "themes": [], "vocabularies": {
+            context: json!({"source": "support", "vocabularies": {
                 "category": ["bug", "praise"], "severity": ["high", "low"],
             }}),
             examples: Vec::new(),
@@ -156,7 +156,7 @@ impl Desk {
 }
 
 fn verdict(category: &str, sure: f64) -> String {
-    let each = json!({"category": sure, "severity": sure, "product": 0.0, "model": 0.0, "use_case": 0.0, "theme": 0.0});
+    let each = json!({"category": sure, "severity": sure, "product": 0.0, "model": 0.0, "use_case": 0.0});
     json!({"category": category, "severity": "low", "confidence": each, "quote": ""}).to_string()
 }
 

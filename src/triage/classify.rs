@@ -163,22 +163,13 @@ pub fn asked_for(house: &House, feedback: &Feedback) -> Result<u64, LedgerError>
     crate::ledger::digest(&(digest(feedback), &config.prompt, &config.models))
 }
 
-/// As [`ask`], for a command that somebody waits for: a wait of up to two minutes is waited out, a longer one told.
+/// As [`ask`], for a command that somebody waits for.
 ///
 /// # Errors
 /// The ledger's.
 pub async fn ask_patiently(house: &House, reading: &Reading, pause: &dyn Pause) -> Result<Asked, LedgerError> {
-    const LONGEST: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
-    const TRIES: u32 = 30;
-    for _ in 0..TRIES {
-        match ask(house, None, reading).await? {
-            Asked::Later(until) if until - house.now() <= LONGEST => {
-                pause.pause((until - house.now()).to_std().unwrap_or_default()).await;
-            }
-            asked => return Ok(asked),
-        }
-    }
-    ask(house, None, reading).await
+    let check = Holds(reading.whole()).check();
+    model::ask_patiently(house, &question(house, None, reading, &check), pause).await
 }
 
 /// Whether what decided stands in the text.
@@ -209,7 +200,6 @@ fn question<'a>(
         context: json!({
             "source": reading.source.as_deref().unwrap_or("unknown"),
             "vocabularies": reading.vocabularies.clone().unwrap_or_else(|| vocabularies(house)),
-            "themes": [],
         }),
         examples: reading.examples.clone(),
         names: reading.names.clone(),

@@ -140,7 +140,7 @@ async fn with_model(
             subject: Some(id),
             region: super::region(house, feedback)?,
             data: vec![("conversation", conversation.join("\n"))],
-            context: json!({ "title": Value::Null, "vocabularies": {} }),
+            context: json!({ "vocabularies": {} }),
             examples: Vec::new(),
             names: names(house, feedback)?,
             check: &check,
