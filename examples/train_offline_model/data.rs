@@ -9,31 +9,8 @@ use serde::Deserialize;
 
 use crate::dress::dress;
 
-pub(crate) const CATEGORIES: [&str; 7] =
-    ["bug", "feature_request", "question", "pain_point", "praise", "churn_signal", "general"];
-pub(crate) const SEVERITIES: [&str; 4] = ["critical", "high", "medium", "low"];
-/// As the issues are labelled.
-pub(crate) const PRODUCTS: [&str; 19] = [
-    "api",
-    "codestral",
-    "competitor",
-    "devstral",
-    "docs",
-    "embed",
-    "large",
-    "le_chat",
-    "magistral",
-    "medium",
-    "ocr",
-    "open_weights",
-    "other",
-    "pixtral",
-    "platform",
-    "sdk",
-    "small",
-    "vibe",
-    "voxtral",
-];
+/// As the issues are labelled, and as they are measured.
+pub(crate) use loopd::eval::labels::{CATEGORIES, PRODUCTS, SEVERITIES};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
