@@ -118,7 +118,8 @@ impl StandIn for Mistral {
 
     fn admit(&mut self, request: &Request<Bytes>, cx: &mut Context<'_>) -> Result<(), Response<Bytes>> {
         let cost = if infers(request) { request.body().len() as u64 / self.letters_per_token } else { 0 };
-        let full = !self.quota.take(cost, cx.now);
+        // What is limited is the workspace: a stranger's calls are not counted against it.
+        let full = self.authorise(request).is_ok() && !self.quota.take(cost, cx.now);
         if full || (infers(request) && self.takes_to(Habit::Limited, cx)) { Err(self.limited()) } else { Ok(()) }
     }
 

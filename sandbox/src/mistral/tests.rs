@@ -53,6 +53,16 @@ fn a_question_is_answered_from_its_text_and_billed() {
 }
 
 #[test]
+fn a_strangers_calls_are_not_counted_against_the_workspace() {
+    let bench = Bench::new(1);
+    let models = |headers| bench.call(Vendor::Mistral, "GET", "/v1/models", headers, None).status;
+    let statuses: Vec<u16> = (0..7).map(|_| models(&[("authorization", "Bearer wrong")])).collect();
+    assert_eq!(statuses, [401; 7]);
+    let statuses: Vec<u16> = (0..7).map(|_| models(KEY)).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 429]);
+}
+
+#[test]
 fn what_the_api_refuses_is_refused() {
     let bench = Bench::new(1);
     let with = |change: &dyn Fn(&mut Value)| {

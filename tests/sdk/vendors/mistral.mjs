@@ -13,7 +13,7 @@ export default async ({ test, open }) => {
   const mistral = new Mistral({ apiKey: token, serverURL });
   // Six calls a second.
   const paced = async (call) => {
-    await sleep(180);
+    await sleep(200);
     return call();
   };
   const ask = (more = {}, client = mistral) =>

@@ -30,8 +30,8 @@ def refusal(call, kind=errors.SDKError):
 def suite(test, open, _serve):
     vendor = open()["vendors"]["mistral"]
     # Six calls a second. Over loopback they would be more.
-    pause = {"response": [lambda _: time.sleep(0.18)]}
-    client = Mistral(api_key=vendor["token"], server_url=vendor["base_url"], client=httpx2.Client(event_hooks=pause))
+    paced = httpx2.Client(event_hooks={"response": [lambda _: time.sleep(0.2)]})
+    client = Mistral(api_key=vendor["token"], server_url=vendor["base_url"], client=paced)
 
     def ask(text=CRASH, **more):
         messages = [{"role": "system", "content": "You sort feedback."}, {"role": "user", "content": text}]
@@ -125,11 +125,11 @@ def suite(test, open, _serve):
 
     @test("refusals are told apart")
     def _():
-        stranger = Mistral(api_key="wrong", server_url=vendor["base_url"])
+        stranger = Mistral(api_key="wrong", server_url=vendor["base_url"], client=paced)
         assert refusal(lambda: stranger.models.list()).status_code == 401
         messages = [{"role": "user", "content": "x"}]
         retired = refusal(lambda: client.chat.complete(model="mistral-small-2506", messages=messages))
-        assert (retired.status_code, json.loads(retired.body)["type"]) == (400, "invalid_model")
+        assert (retired.status_code, json.loads(retired.body)["type"]) == (400, "invalid_model"), retired
         invalid = refusal(lambda: ask(temperature=1.9), errors.HTTPValidationError)
         assert invalid.data.detail[0].loc == ["body", "temperature"], invalid.data
 
