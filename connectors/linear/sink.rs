@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::Linear;
@@ -19,6 +20,8 @@ use crate::{Cursor, Fault, Key, Receipt, Record, Sink, Write, Written};
 
 /// Records that one read asks for; 100 issues cost some 6,000 of 10,000 points.
 const PAGE: usize = 100;
+/// A replica lags by no more than this.
+const LAG: TimeDelta = TimeDelta::minutes(2);
 /// Fields of an issue that are Linear's alone to set.
 const READ_ONLY: [&str; 4] = ["state", "state_name", "identifier", "url"];
 
@@ -163,16 +166,25 @@ impl Linear {
         }
     }
 
-    /// An earlier try made it; until it could be read, that is remembered.
+    /// An earlier try made it; until it could be read, that is remembered, with since when. A replica that lags does not know it
+    /// yet; what none knows for so long was deleted for good.
     pub(super) async fn existing(&self, collection: &str, id: &str) -> Result<Written, Fault> {
-        self.halfway().insert(id.to_owned(), String::new());
-        let there = self.read(collection, &[id.to_owned()]).await?.into_iter().next();
+        let now = self.clock.now();
+        let since = self.halfway().get(id).and_then(|since| since.parse::<DateTime<Utc>>().ok());
+        if since.is_none() {
+            self.keep_halfway(id, now.to_rfc3339());
+        }
+        let there = self.find(collection, &[id.to_owned()]).await?.into_iter().next().flatten();
+        if there.is_none() && since.is_none_or(|since| now - since < LAG) {
+            return Err(Fault::unknown("it exists, and cannot be read yet"));
+        }
         self.halfway().remove(id);
         let Some(Record { key, version, body: Some(Value::Object(mut fields)), url, .. }) = there else {
             return Ok(Written::Gone);
         };
-        if collection == ISSUE {
-            // Its state may have moved since: that is news for the next look, not where we start from.
+        // Its state is where we start from: whether somebody has moved it since, its history tells. Where there is none, a state
+        // is news for the next look.
+        if collection == ISSUE && !self.has_history() {
             fields.retain(|field, _| !READ_ONLY.contains(&field.as_str()));
         }
         Ok(Written::Stored(Receipt {

@@ -247,9 +247,17 @@ async fn an_id_that_exists_is_success() {
     let receipt = stored(one(&linear, ISSUE, create()).await);
     assert!(!receipt.created);
     assert_eq!(receipt.fields["title"], json!("Slow, says a person"));
-    assert!(!receipt.fields.contains_key("state"));
+    assert_eq!(receipt.fields["state"], json!("unstarted"), "whoever has moved it stands in its history");
     let names: Vec<_> = script.take_asked().iter().map(|request| body(request)["operationName"].clone()).collect();
     assert_eq!(names, ["IssueCreate", "Issues", "Issues"], "the conflict is not asked for again");
+    // A replica that lags does not know it yet: that is no answer. What none knows for minutes is gone.
+    script.answer(200, &conflict);
+    let none = json!({ "data": { "issues": { "nodes": [] } } });
+    script.answer(200, &none);
+    assert!(matches!(one(&linear, ISSUE, create()).await, Err(Fault::Unknown { .. })));
+    clock.advance(180);
+    script.answer(200, &none);
+    assert_eq!(one(&linear, ISSUE, create()).await, Ok(Written::Gone));
     // In the trash: gone, and not made again.
     script.answer(200, &conflict);
     let mut trashed = issue("Slow");

@@ -391,7 +391,10 @@ impl Town {
         for tree in [Tree::Inbox, Tree::Effects, Tree::Parked] {
             let count = self.house.ledger.count(tree).expect("memory");
             if count > 0 {
-                left.push(format!("{count} in {}", tree.name()));
+                let rows = self.house.ledger.store().scan(tree, &[], None, 3).expect("memory");
+                let keys: Vec<String> =
+                    rows.iter().map(|(key, _)| String::from_utf8_lossy(key).escape_debug().to_string()).collect();
+                left.push(format!("{count} in {}: {keys:?}", tree.name()));
             }
         }
         for (lane, (count, _)) in self.house.ledger.queues().expect("memory") {

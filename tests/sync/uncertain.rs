@@ -5,7 +5,7 @@ use std::time::Duration;
 use connectors::Key;
 use loopd::close;
 use loopd::ledger::What;
-use sandbox::{FailKind, Vendor};
+use sandbox::{FailKind, Faults, Vendor};
 use serde_json::json;
 
 use crate::story::{
@@ -64,6 +64,26 @@ fn what_was_found_was_moved_by_nobody() {
             });
         }
     }
+}
+
+#[test]
+fn what_a_replica_did_not_know_yet_was_moved_by_nobody() {
+    tell(|town, mid| {
+        minutes(town, 2);
+        // It is looked for where it is not known yet, made again, and found to be there.
+        town.world.set_faults(Faults { stale_read: 1.0, stale_read_ms: 5_000, ..Faults::NONE });
+        town.world.fail_next_operation(Vendor::Linear, "issueCreate", 1, FailKind::CutAfter);
+        let id = of_issue(bug(town, "Stream ends early"));
+        minutes(town, 1);
+        town.world.set_faults(Faults::NONE);
+        mid(town);
+        minutes(town, 10);
+        assert_eq!(cells(town, id)["Status"], "New");
+        town.world.linear(|desk, cx| desk.move_issue(cx, &id.to_string(), "In Progress"));
+        minutes(town, 10);
+        assert_eq!(cells(town, id)["Status"], "Building");
+        no_dead(town);
+    });
 }
 
 #[test]
