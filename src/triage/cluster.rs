@@ -10,10 +10,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::dedupe::region;
 use super::merge::stands_for;
 use super::themes::{HYPOTHESIS, THEMES, condition, lives_in};
 use super::{Outcome, drift, naming, nearest, speaks};
@@ -21,7 +19,6 @@ use crate::enrich::embed;
 use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Proposal, ProposalState, Proposed, TRIAGE, Tx, What, When};
-use crate::model::{self, Asked, Question};
 use crate::schema::{Body, Entity, EntityId, Feedback, Task, Theme, Verdict};
 use crate::view::{members_of_theme, weigh};
 
@@ -29,8 +26,6 @@ use crate::view::{members_of_theme, weigh};
 const SLACK: f32 = 0.1;
 /// Loose items that a birth looks at.
 const ROUND: usize = 64;
-/// Items that a model reads to name a theme.
-const READ: usize = 8;
 /// The path of the field.
 const THEME: &str = "theme";
 
@@ -68,7 +63,7 @@ pub async fn step(house: &House, id: EntityId) -> Result<Outcome, LedgerError> {
     let theme = lives_in(&house.ledger, theme)?;
     watch(house, theme)?;
     drift::look(house, theme)?;
-    name(house, theme).await
+    naming::by_model(house, theme).await
 }
 
 /// The theme of an item whose theme no person decided, after a look.
@@ -185,6 +180,7 @@ fn verdict(house: &House, theme: EntityId, space: &str, confidence: f64, because
         model: space.to_owned(),
         prompt: None,
         confidence,
+        claimed: None,
         at: house.now(),
         because: Some(because),
     }
@@ -437,124 +433,4 @@ fn call(house: &House, theme: EntityId) -> Result<(), LedgerError> {
         }
         Ok(())
     })
-}
-
-/// What a model calls a theme.
-#[derive(Debug, Deserialize)]
-struct Called {
-    name: String,
-    statement: String,
-}
-
-fn check(value: &Value, names: &BTreeSet<String>) -> Result<(), String> {
-    let called: Called = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
-    let letters = |text: &str| text.trim().chars().count();
-    if !(3..=60).contains(&letters(&called.name)) || called.name.lines().count() > 1 {
-        return Err("name: a line of 3 to 60 characters".into());
-    }
-    if !(20..=300).contains(&letters(&called.statement)) || called.statement.lines().count() > 1 {
-        return Err("statement: a sentence of 20 to 300 characters".into());
-    }
-    let both = format!("{} {}", called.name, called.statement);
-    if both.contains(['"', '“', '”', '«', '»', '„']) {
-        return Err("no quotes: say it in your own words".into());
-    }
-    let lower = both.to_lowercase();
-    let words: BTreeSet<&str> = lower.split(|letter: char| !letter.is_alphanumeric()).collect();
-    let named = names.iter().find(|name| {
-        let name = name.to_lowercase();
-        letters(&name) >= 3
-            && (words.contains(name.as_str()) || (name.contains([' ', '@', '.']) && lower.contains(&name)))
-    });
-    if named.is_some() {
-        return Err("no names of customers or people".into());
-    }
-    Ok(())
-}
-
-/// Has a model name a theme that was named by rule, once. People's names stay.
-async fn name(house: &House, theme: EntityId) -> Result<Outcome, LedgerError> {
-    let Some(Entity { body: Body::Theme(body), .. }) = house.ledger.entity(theme)? else { return Ok(Outcome::Done) };
-    let is_peoples = body.origin.is_some() || body.decided.contains_key("name") || body.withdrawn;
-    let once = Task::Theme.name();
-    if is_peoples
-        || house.config.model.provider == crate::config::Provider::None
-        || house.ledger.triaged(theme)?.done.contains_key(once)
-    {
-        return Ok(Outcome::Done);
-    }
-    let members = members_of_theme(&house.ledger, theme)?;
-    let items: Vec<&Feedback> = members.iter().take(READ).map(|(_, item)| item).collect();
-    let names = naming::known_names(house, &items)?;
-    let entities: Vec<Entity> = members
-        .iter()
-        .take(READ)
-        .map(|(id, item)| Entity { id: *id, body: Body::Feedback(Box::new(item.clone())) })
-        .collect();
-    let by_rule = naming::by_rule(house, &entities)?;
-    let told: Vec<String> = items
-        .iter()
-        .map(|item| {
-            let text = super::text(item);
-            format!("{}\n{}", text.title, text.body.chars().take(600).collect::<String>()).trim().to_owned()
-        })
-        .collect();
-    let checked = |value: &Value| check(value, &names);
-    let question = Question {
-        task: Task::Theme,
-        subject: Some(theme),
-        region: region(house, &items)?,
-        data: vec![("items", told.join("\n\n---\n\n"))],
-        context: json!({ "segment": by_rule.segment, "product": by_rule.product }),
-        examples: Vec::new(),
-        names: names.iter().cloned().collect(),
-        check: &checked,
-    };
-    let answered = match model::ask(house, &question).await? {
-        Asked::Later(at) => return Ok(Outcome::Later(at)),
-        Asked::Alone => return Ok(Outcome::Done),
-        Asked::Answered(answered) => Some(answered),
-        Asked::Unanswered(_) => None,
-    };
-    house.ledger.transact(|tx| {
-        let Some(before) = tx.entity(theme)? else { return Ok(()) };
-        let mut after = before.clone();
-        let Body::Theme(body) = &mut after.body else { return Ok(()) };
-        if let Some(answered) = &answered
-            && let Ok(called) = serde_json::from_value::<Called>(answered.value.clone())
-        {
-            let mut lines = Vec::new();
-            for (path, value, place) in
-                [("name", called.name, &mut body.name), ("statement", called.statement, &mut body.statement)]
-            {
-                if body.decided.contains_key(path) || place.as_deref() == Some(value.trim()) {
-                    continue;
-                }
-                let old = place.replace(value.trim().to_owned()).map(Value::from);
-                lines.push((path, old, value.trim().to_owned()));
-            }
-            for (path, old, new) in lines {
-                tx.log(
-                    theme,
-                    &Entry {
-                        at: house.now(),
-                        by: answered.model.clone(),
-                        what: What::Suggested,
-                        field: Some(path.into()),
-                        old,
-                        new: Some(new.into()),
-                        note: Some(answered.prompt.clone()),
-                    },
-                )?;
-            }
-        }
-        if after != before {
-            tx.put_entity(&after)?;
-            follow(house, tx, &after, Some(&before), When::Now)?;
-        }
-        let mut triaged = tx.triaged(theme)?;
-        triaged.done.insert(once.into(), 1);
-        tx.put_triaged(theme, &triaged)
-    })?;
-    Ok(Outcome::Done)
 }

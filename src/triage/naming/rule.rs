@@ -73,7 +73,7 @@ pub fn by_rule(house: &House, items: &[Entity]) -> Result<Told, LedgerError> {
 pub fn known_names(house: &House, items: &[&Feedback]) -> Result<BTreeSet<String>, LedgerError> {
     let mut names = BTreeSet::new();
     for item in items {
-        let known = super::names(house, item)?;
+        let known = crate::triage::names(house, item)?;
         // Of a domain, what goes before its first dot is a name.
         names.extend(known.iter().filter_map(|name| Some(name.split_once('.')?.0.to_owned())));
         names.extend(known);
