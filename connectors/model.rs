@@ -133,10 +133,14 @@ pub trait Model: Send + Sync {
     }
 
     /// Many questions at half the price, answered within a day. `None`: this server has no batches.
-    fn batches(&self) -> Option<&dyn Batches>;
+    fn batches(&self) -> Option<&dyn Batches> {
+        None
+    }
 
     /// How long until the quota lets another call out; `None`: now. An estimate: the call itself decides.
-    fn wait(&self) -> Option<Duration>;
+    fn wait(&self) -> Option<Duration> {
+        None
+    }
 
     /// Calls made so far.
     fn meter(&self) -> Meter {

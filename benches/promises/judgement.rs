@@ -7,10 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use connectors::Fault;
-use connectors::Meter;
 use connectors::clock::SystemClock;
 use connectors::http::{Broken, Transport};
-use connectors::model::{Batches, Chat, ChatRequest, Embedded, Finish, Model, ModelCard, Moderation, Tokens};
+use connectors::model::{Chat, ChatRequest, Embedded, Finish, Model, Tokens};
 use http::{Request, Response};
 use loopd::daemon::{Materials, build, classifier};
 use loopd::enrich::{Text, embed};
@@ -40,9 +39,6 @@ struct Instant;
 
 #[async_trait]
 impl Model for Instant {
-    async fn models(&self) -> Result<Vec<ModelCard>, Fault> {
-        Ok(Vec::new())
-    }
     async fn chat(&self, request: &ChatRequest) -> Result<Chat, Fault> {
         let sure = json!({"category": 0.9, "severity": 0.9, "product": 0.9, "model": 0.9, "use_case": 0.9});
         let answer = json!({"category": "bug", "severity": "low", "confidence": sure, "quote": ""});
@@ -52,18 +48,6 @@ impl Model for Instant {
     }
     async fn embed(&self, _: &str, _: &[String]) -> Result<Embedded, Fault> {
         Err(Fault::rejected("it does not embed"))
-    }
-    async fn moderate(&self, _: &str, _: &[String]) -> Result<Vec<Moderation>, Fault> {
-        Ok(Vec::new())
-    }
-    fn batches(&self) -> Option<&dyn Batches> {
-        None
-    }
-    fn wait(&self) -> Option<Duration> {
-        None
-    }
-    fn meter(&self) -> Meter {
-        Meter::default()
     }
 }
 

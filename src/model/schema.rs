@@ -14,9 +14,8 @@ pub fn fill(schema: &Value, context: &Value) -> Value {
         .map(|(key, value)| {
             let value = match (key.as_str(), value) {
                 ("properties", Value::Object(inner)) => {
-                    let filled = inner.iter().map(|(name, one)| (name.clone(), fill(one, context)));
-                    // A choice of nothing is no question.
-                    Value::Object(filled.filter(|(_, one)| !is_empty(one)).collect())
+                    let asked = asked(inner, context);
+                    Value::Object(asked.iter().map(|(name, one)| (name.clone(), fill(one, context))).collect())
                 }
                 ("items", one) => fill(one, context),
                 ("enum", Value::Array(words)) => Value::Array(vocabulary(words, context)),
@@ -31,6 +30,19 @@ pub fn fill(schema: &Value, context: &Value) -> Value {
         filled.insert("additionalProperties".into(), false.into());
     }
     Value::Object(filled)
+}
+
+/// A choice of nothing is no question; nor is how sure one is of it.
+fn asked(properties: &Map<String, Value>, context: &Value) -> Map<String, Value> {
+    let is_none = |name: &String| is_empty(&fill(&properties[name], context));
+    let mut asked = properties.clone();
+    for name in properties.keys().filter(|name| is_none(name)) {
+        asked.remove(name);
+        if let Some(sure) = asked.get_mut("confidence").and_then(|sure| sure["properties"].as_object_mut()) {
+            sure.remove(name);
+        }
+    }
+    asked
 }
 
 fn is_empty(schema: &Value) -> bool {
@@ -127,6 +139,20 @@ pub fn read(text: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_words_is_not_asked_nor_how_sure_one_is_of_it() {
+        let number = json!({"type": "number"});
+        let schema = json!({"type": "object", "properties": {
+            "category": {"type": "string", "enum": ["$category"]},
+            "model": {"type": ["string", "null"], "enum": ["$model", "$none"]},
+            "confidence": {"type": "object", "properties": {"category": number, "model": number}},
+        }});
+        let filled = fill(&schema, &json!({"vocabularies": {"category": ["bug"]}}));
+        assert_eq!(filled["required"], json!(["category", "confidence"]));
+        assert_eq!(filled["properties"]["confidence"]["required"], json!(["category"]));
+        assert_eq!(check(&json!({"category": "bug", "confidence": {"category": 0.9}}), &filled), Ok(()));
+    }
 
     #[test]
     fn what_does_not_fit_is_told_with_its_place() {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use connectors::Fault;
 use connectors::clock::Clock;
 use connectors::http::{Broken, Transport};
-use connectors::model::{Batches, Chat, ChatRequest, Embedded, Finish, Model, ModelCard, Moderation, Tokens};
-use connectors::{Fault, Meter};
+use connectors::model::{Chat, ChatRequest, Embedded, Finish, Model, Tokens};
 use serde_json::{Value, json};
 
 use super::*;
@@ -72,9 +72,6 @@ struct Told {
 
 #[async_trait]
 impl Model for Told {
-    async fn models(&self) -> Result<Vec<ModelCard>, Fault> {
-        Ok(Vec::new())
-    }
     async fn chat(&self, request: &ChatRequest) -> Result<Chat, Fault> {
         let number = {
             let mut asked = self.asked.lock().expect("one thread");
@@ -87,18 +84,6 @@ impl Model for Told {
     }
     async fn embed(&self, _: &str, _: &[String]) -> Result<Embedded, Fault> {
         Err(Fault::rejected("no"))
-    }
-    async fn moderate(&self, _: &str, _: &[String]) -> Result<Vec<Moderation>, Fault> {
-        Ok(Vec::new())
-    }
-    fn batches(&self) -> Option<&dyn Batches> {
-        None
-    }
-    fn wait(&self) -> Option<Duration> {
-        None
-    }
-    fn meter(&self) -> Meter {
-        Meter::default()
     }
 }
 

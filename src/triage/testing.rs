@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use connectors::model::{Batches, Chat, ChatRequest, Embedded, Finish, Model, ModelCard, Moderation, Tokens};
-use connectors::{Clock, Fault, Meter};
+use connectors::model::{Chat, ChatRequest, Embedded, Finish, Model, Tokens};
+use connectors::{Clock, Fault};
 
 use crate::config::{World, load_text};
 use crate::house::House;
@@ -47,9 +47,6 @@ impl Says {
 
 #[async_trait]
 impl Model for Says {
-    async fn models(&self) -> Result<Vec<ModelCard>, Fault> {
-        Ok(Vec::new())
-    }
     async fn chat(&self, request: &ChatRequest) -> Result<Chat, Fault> {
         self.asked.lock().expect("one thread").push(format!("{}\n{}", request.system, request.user));
         Ok(Chat {
@@ -61,18 +58,6 @@ impl Model for Says {
     }
     async fn embed(&self, _: &str, _: &[String]) -> Result<Embedded, Fault> {
         Err(Fault::rejected("no"))
-    }
-    async fn moderate(&self, _: &str, _: &[String]) -> Result<Vec<Moderation>, Fault> {
-        Ok(Vec::new())
-    }
-    fn batches(&self) -> Option<&dyn Batches> {
-        None
-    }
-    fn wait(&self) -> Option<Duration> {
-        None
-    }
-    fn meter(&self) -> Meter {
-        Meter::default()
     }
 }
 
