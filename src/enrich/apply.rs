@@ -9,8 +9,8 @@ use super::Suggestion;
 use crate::config::Mode;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Tx, What};
-use crate::review::is_writable;
 use crate::review::open::may_fill;
+use crate::review::{calibration, is_writable};
 use crate::schema::{EntityId, Feedback, Path, Task, Verdict};
 use crate::triage::classify;
 
@@ -52,18 +52,22 @@ pub fn apply(
             continue;
         }
         let said = Value::from(suggestion.value.as_str());
+        let (confidence, claimed) = match by.prompt {
+            Some(prompt) => {
+                (calibration::right(tx, &dotted, prompt, suggestion.confidence)?, Some(suggestion.confidence))
+            }
+            None => (suggestion.confidence, None),
+        };
         let news = earlier.is_none_or(|earlier| {
             (&earlier.value, earlier.model.as_str(), earlier.prompt.as_deref()) != (&said, by.model, by.prompt)
-                || (earlier.confidence - suggestion.confidence).abs() > f64::EPSILON
+                || (earlier.confidence - confidence).abs() > f64::EPSILON
                 || earlier.because != suggestion.because
         });
         // Ours to set: nothing stands there, or what stands there is a model's own earlier word.
         let current = path.get(value).clone();
         let ours = current.is_null() || earlier.is_some_and(|earlier| earlier.value == current);
         let free = ours && !feedback.decided.contains_key(&dotted) && current != said;
-        if free
-            && suggestion.confidence >= house.config.enrich.threshold
-            && may_fill(house, tx, feedback, value, &dotted, &said)?
+        if free && confidence >= house.config.enrich.threshold && may_fill(house, tx, feedback, value, &dotted, &said)?
         {
             path.set(value, said.clone());
             tx.log(
@@ -75,7 +79,7 @@ pub fn apply(
                     field: Some(dotted.clone()),
                     old: (!current.is_null()).then_some(current),
                     new: Some(said.clone()),
-                    note: Some(note(suggestion)),
+                    note: Some(note(confidence, suggestion.because.as_deref())),
                 },
             )?;
         }
@@ -84,7 +88,8 @@ pub fn apply(
                 value: said,
                 model: by.model.to_owned(),
                 prompt: by.prompt.map(str::to_owned),
-                confidence: suggestion.confidence,
+                confidence,
+                claimed,
                 at: house.now(),
                 because: suggestion.because.clone(),
             };
@@ -103,9 +108,9 @@ fn keep(value: &mut Value, dotted: &str, verdict: &Verdict) {
     }
 }
 
-fn note(suggestion: &Suggestion) -> String {
-    let sure = format!("{:.0} % sure", suggestion.confidence * 100.0);
-    match &suggestion.because {
+fn note(confidence: f64, because: Option<&str>) -> String {
+    let sure = format!("{:.0} % sure", confidence * 100.0);
+    match because {
         Some(because) => format!("{sure}, because of {because}"),
         None => sure,
     }

@@ -62,6 +62,9 @@ pub struct Review {
     /// `classify/1`; empty for a model that needs no prompt.
     pub prompt: String,
     pub confidence: f64,
+    /// How sure the model said it was, where that is another matter ([`crate::review::calibration`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<f64>,
 }
 
 /// How verdicts of a task have stood in one category and segment: the newest reviews, and whether they have earned trust.

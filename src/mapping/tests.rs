@@ -56,7 +56,15 @@ fn full() -> [Entity; 3] {
     let origin = Some(Origin { connection: "a".into(), collection: "b".into(), id: "c".into(), url: text() });
     let alias = Alias::new(AliasKind::Domain, "example.com").expect("a domain");
     let decided = [("status".to_owned(), Decision { by: "cli".into(), at })];
-    let verdict = Verdict { value: json!("bug"), model: "m".into(), prompt: None, confidence: 0.5, at, because: None };
+    let verdict = Verdict {
+        value: json!("bug"),
+        model: "m".into(),
+        prompt: None,
+        confidence: 0.5,
+        claimed: None,
+        at,
+        because: None,
+    };
     let feedback = Feedback {
         source: text(),
         origin: origin.clone(),

@@ -248,6 +248,7 @@ pub fn judged(
         model: proposal.model.clone(),
         prompt: Some(proposal.prompt.clone()).filter(|prompt| !prompt.is_empty()),
         confidence: proposal.confidence,
+        claimed: None,
         at: proposal.at,
         because: None,
     };

@@ -304,6 +304,7 @@ mod tests {
             model: "offline-1".into(),
             prompt: prompt.into(),
             confidence,
+            claimed: None,
         }
     }
 

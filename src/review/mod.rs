@@ -4,6 +4,7 @@
 //!   or Notion is a review as much as a key pressed in `loopd review`.
 //! - [`trust`] says, from these words alone, whether a task may act by itself.
 //! - [`queue`] puts first what matters most; [`act`] does what a person says there.
+//! - [`calibration`] makes how sure a model says it is into how often it is right.
 //! - [`agreement`] tells how well models stand; [`examples`] and [`memory`] learn from where they did not.
 //! - [`conflict`] is where both sides changed a field and its mapping leaves the rest to a person.
 //!
@@ -14,6 +15,7 @@
 
 pub mod act;
 pub mod agreement;
+pub mod calibration;
 pub mod conflict;
 pub mod examples;
 pub mod memory;

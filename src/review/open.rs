@@ -208,6 +208,7 @@ mod tests {
             model: "offline-1".into(),
             prompt: None,
             confidence,
+            claimed: None,
             at: DateTime::UNIX_EPOCH,
             because: None,
         }

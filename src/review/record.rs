@@ -12,9 +12,9 @@
 
 use serde_json::Value;
 
-use super::memory;
 use super::open::{category_of, open, same, segment_in, short, task_of, waits};
 use super::trust::{Turn, cell_name, say, tally};
+use super::{calibration, memory};
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Review, Tx, What, digest};
 use crate::schema::{Body, Decision, Entity, EntityId, Feedback, Path, Task, Verdict};
@@ -147,8 +147,10 @@ pub(super) fn heard(
         model: verdict.model.clone(),
         prompt,
         confidence: verdict.confidence,
+        claimed: verdict.claimed,
     };
     if let Some(earlier) = tx.review(id, path, &review.prompt)? {
+        calibration::count(tx, &earlier, false)?;
         if same(&earlier.said, &review.said) {
             // The same verdict: it stays in its cell, whatever became of the item's tags meanwhile.
             review.category.clone_from(&earlier.category);
@@ -158,6 +160,7 @@ pub(super) fn heard(
         }
     }
     count(house, tx, id, &review, Some(agreed))?;
+    calibration::count(tx, &review, true)?;
     tx.put_review(id, &review)?;
     let word = if agreed { "agreed with" } else { "corrected" };
     tx.log(
@@ -179,6 +182,7 @@ fn unheard(house: &House, tx: &mut Tx<'_>, id: EntityId, path: &str, verdict: &V
     let prompt = verdict.prompt.clone().unwrap_or_default();
     let Some(earlier) = tx.review(id, path, &prompt)? else { return Ok(()) };
     count(house, tx, id, &earlier, None)?;
+    calibration::count(tx, &earlier, false)?;
     tx.drop_review(id, path, &prompt);
     let note = Some("the word on this suggestion was taken back".to_owned());
     let (at, by, field) = (house.now(), earlier.by, Some(path.to_owned()));

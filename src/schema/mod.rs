@@ -324,6 +324,9 @@ pub struct Verdict {
     pub prompt: Option<String>,
     /// 0 to 1: how often the model is right when it says so, as measured.
     pub confidence: f64,
+    /// How sure a language model said it was, where `confidence` is made of that and of reviews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<f64>,
     pub at: DateTime<Utc>,
     /// What in the text made it say so, where it can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -315,6 +315,7 @@ fn propose(
         model: found.model.clone(),
         prompt,
         confidence: found.confidence,
+        claimed: None,
         at: house.now(),
         because: Some(found.because.clone()),
     };

@@ -17,7 +17,7 @@ use crate::enrich::signals::{SignalKind, signals};
 use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{Entry, LedgerError, Tx, What, When};
-use crate::model::{Answered, Asked, Question, ask, quote as spans};
+use crate::model::{self, Advance, Answered, Asked, Question, ask, quote as spans};
 use crate::review;
 use crate::schema::{Body, Decision, Entity, EntityId, Feedback, Quote, Risk, RiskReason, Task, Verdict};
 
@@ -177,6 +177,27 @@ async fn consult(house: &House, id: EntityId, feedback: &Feedback, parts: &[Part
     if parts.is_empty() {
         return Ok(Asked::Alone);
     }
+    let holds = |answer: &Value| holds(parts, answer);
+    ask(house, &question(house, id, feedback, parts, &holds)?).await
+}
+
+/// The question about an item, for a batch; `None`: it is answered, or need not be asked.
+pub(super) fn in_advance(house: &House, id: EntityId, feedback: &Feedback) -> Result<Option<Advance>, LedgerError> {
+    let is_done = house.ledger.triaged(id)?.done.get(Task::Risk.name()) == Some(&state(house, feedback)?);
+    let parts = parts(feedback);
+    if is_done || parts.is_empty() || feedback.decided.contains_key(PATH) {
+        return Ok(None);
+    }
+    model::in_advance(house, &question(house, id, feedback, &parts, &|_| Ok(()))?)
+}
+
+fn question<'a>(
+    house: &House,
+    id: EntityId,
+    feedback: &Feedback,
+    parts: &[Part<'_>],
+    check: &'a (dyn Fn(&Value) -> Result<(), String> + Send + Sync),
+) -> Result<Question<'a>, LedgerError> {
     let text: Vec<&str> = parts.iter().map(|part| part.text).collect();
     let customer = match feedback.customer {
         Some(customer) => house.ledger.entity(customer)?,
@@ -184,8 +205,7 @@ async fn consult(house: &House, id: EntityId, feedback: &Feedback, parts: &[Part
     };
     let lifecycle = customer.as_ref().and_then(Entity::as_customer).and_then(|customer| customer.lifecycle.clone());
     let rivals: Vec<&str> = competitors(house).iter().map(|term| term.value.as_str()).collect();
-    let holds = |answer: &Value| holds(parts, answer);
-    let question = Question {
+    Ok(Question {
         task: Task::Risk,
         subject: Some(id),
         region: region(house, feedback)?,
@@ -193,9 +213,8 @@ async fn consult(house: &House, id: EntityId, feedback: &Feedback, parts: &[Part
         context: json!({ "competitors": rivals, "lifecycle": lifecycle }),
         examples: Vec::new(),
         names: names(house, feedback)?,
-        check: &holds,
-    };
-    ask(house, &question).await
+        check,
+    })
 }
 
 /// An answer may count where one of its signs does, or where it gives none. The others are left out, one by one.
@@ -302,6 +321,7 @@ fn settle(
                 confidence: answered
                     .and_then(|answered| answered.value["confidence"].as_f64())
                     .map_or_else(|| strongest.map_or(1.0, |reason| reason.weight), |sure| round(sure.clamp(0.0, 1.0))),
+                claimed: None,
                 at: house.now(),
                 because: strongest.map(|reason| reason.quote.text.clone()),
             },
