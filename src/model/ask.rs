@@ -194,12 +194,20 @@ fn request(asking: &Asking<'_>, name: &str, user: &str) -> ChatRequest {
     }
 }
 
-/// The question as the first model of its task would get it, with what its answer is kept under; `None`: there is nobody to ask
-/// for it in a batch, or it is answered.
+/// A question that can be asked in advance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advance {
+    pub task: Task,
+    /// What its answer is kept under.
+    pub key: String,
+    pub request: ChatRequest,
+}
+
+/// The question as the first model of its task would get it; `None`: there is nobody to ask for it in a batch, or it is answered.
 ///
 /// # Errors
 /// The ledger's.
-pub fn in_advance(house: &House, question: &Question<'_>) -> Result<Option<(String, ChatRequest)>, LedgerError> {
+pub fn in_advance(house: &House, question: &Question<'_>) -> Result<Option<Advance>, LedgerError> {
     let config = house.config.task(question.task);
     let own = question.region.as_ref().is_some_and(|region| house.models.regions.contains_key(region));
     let (Some(prompt), Some(name)) = (house.config.prompts.get(question.task, &config.prompt), config.models.first())
@@ -216,26 +224,30 @@ pub fn in_advance(house: &House, question: &Question<'_>) -> Result<Option<(Stri
         return Ok(None);
     }
     let user = asking.rendered.user.clone();
-    Ok(Some((key, request(&asking, name, &user))))
+    Ok(Some(Advance { task: question.task, key, request: request(&asking, name, &user) }))
 }
 
-/// How many of these questions, at half the price, the budget bears.
+/// How many of these questions, at half the price, the budget bears, and what these cost at most, in millionths of a dollar. Half
+/// of what is left stays for what is said meanwhile.
 ///
 /// # Errors
 /// The ledger's.
-pub fn within_budget<'a>(house: &House, requests: impl Iterator<Item = &'a ChatRequest>) -> Result<usize, LedgerError> {
+pub fn within_budget<'a>(
+    house: &House,
+    requests: impl Iterator<Item = &'a ChatRequest>,
+) -> Result<(usize, u64), LedgerError> {
     let (mut sum, mut count) = (0, 0);
     let estimates: Vec<u64> =
         requests.map(|request| estimate(&house.config.model, &request.model, request).div_ceil(2)).collect();
     for piece in estimates.chunks(100) {
         let more: u64 = piece.iter().sum();
-        if spent(house, sum + more)?.is_some() {
+        if spent(house, 2 * (sum + more))?.is_some() {
             break;
         }
         sum += more;
         count += piece.len();
     }
-    Ok(count)
+    Ok((count, sum))
 }
 
 /// What was asked, of whom: the same gets the same answer.

@@ -25,7 +25,7 @@ use connectors::model::Model;
 use serde_json::Value;
 
 pub use ask::{
-    Example, MODEL, ask, ask_patiently, confidence, fail, in_advance, may_spend, price, spend, spend_batch,
+    Advance, Example, MODEL, ask, ask_patiently, confidence, fail, in_advance, may_spend, price, spend, spend_batch,
     tokens_at_most, within_budget,
 };
 
@@ -51,10 +51,17 @@ struct Gate {
     trouble: Option<DateTime<Utc>>,
     delay: Delay,
     shut: bool,
-    /// Questions of a batch that is under way, and when to come back for them.
-    held: BTreeSet<String>,
-    held_until: Option<DateTime<Utc>>,
+    /// The batches that are under way, by their model.
+    held: BTreeMap<String, Batched>,
     gathered: Option<DateTime<Utc>>,
+}
+
+/// What a batch is asked, so that nobody else asks it.
+struct Batched {
+    keys: BTreeSet<String>,
+    /// When to come back for them.
+    until: DateTime<Utc>,
+    micro_usd: u64,
 }
 
 /// How often what waits is counted for a batch.
@@ -104,24 +111,32 @@ impl Models {
         std::mem::take(&mut gate.shut)
     }
 
-    /// These questions are answered by a batch: nobody asks them before this.
-    pub fn hold(&self, keys: &[String], until: DateTime<Utc>) {
+    /// These questions are answered by a batch of this model, for at most so much: nobody asks them before this.
+    pub fn hold<'a>(
+        &self,
+        model: &str,
+        keys: impl ExactSizeIterator<Item = &'a String>,
+        until: DateTime<Utc>,
+        micro_usd: u64,
+    ) {
         let mut gate = self.gate();
-        if gate.held.len() != keys.len() {
-            gate.held = keys.iter().cloned().collect();
+        match gate.held.get_mut(model) {
+            Some(held) if held.keys.len() == keys.len() => held.until = until,
+            _ => {
+                let held = Batched { keys: keys.cloned().collect(), until, micro_usd };
+                gate.held.insert(model.to_owned(), held);
+            }
         }
-        gate.held_until = Some(until);
     }
 
-    pub fn let_go(&self) {
-        let mut gate = self.gate();
-        gate.held.clear();
-        gate.held_until = None;
+    pub fn let_go(&self, model: &str) {
+        self.gate().held.remove(model);
     }
 
     fn held(&self, key: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let gate = self.gate();
-        gate.held_until.filter(|until| *until > now && gate.held.contains(key))
+        let of = gate.held.values().find(|held| held.keys.contains(key));
+        of.map(|held| held.until).filter(|until| *until > now)
     }
 
     /// Whether it is time again to see whether enough waits for a batch.
@@ -140,8 +155,10 @@ impl Models {
         Held { models: self, micro_usd }
     }
 
+    /// What is asked and not yet in the books, batches among it.
     fn reserved(&self) -> u64 {
-        self.reserved.load(Ordering::Acquire)
+        let batched: u64 = self.gate().held.values().map(|held| held.micro_usd).sum();
+        self.reserved.load(Ordering::Acquire) + batched
     }
 }
 

@@ -165,12 +165,13 @@ fn questions(house: &House) -> Result<Questions, LedgerError> {
     let mut questions = Questions::default();
     let mut micro_usd = 0;
     for id in house.ledger.ids(EntityKind::Feedback)? {
-        let Some((_, request)) = triage::classify::in_advance(house, id)? else { continue };
-        let tokens = model::tokens_at_most(&request);
-        questions.count += 1;
-        questions.input_tokens += tokens.input;
-        questions.output_tokens += tokens.output;
-        micro_usd += model::price(&house.config.model, &request.model, tokens);
+        for asked in triage::in_advance(house, id)? {
+            let tokens = model::tokens_at_most(&asked.request);
+            questions.count += 1;
+            questions.input_tokens += tokens.input;
+            questions.output_tokens += tokens.output;
+            micro_usd += model::price(&house.config.model, &asked.request.model, tokens);
+        }
     }
     questions.usd = crate::report::cost::usd(micro_usd);
     Ok(questions)

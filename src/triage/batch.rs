@@ -3,23 +3,25 @@
 //! A batch only fills the cache of answers: its items wait in their queue until it is through, and are then judged as every item
 //! is, by the same checks. So what a batch loses, refuses or answers badly is simply asked anew, one by one.
 //!
-//! Laws: one batch at a time. Its name stands in the ledger before it is submitted, so that one whose submission got no answer is
-//! found, and not made twice. Its results are fetched as soon as it is through: providers keep them for a day.
+//! Laws: one batch a model at a time. Its name stands in the ledger before it is submitted, so that one whose submission got no
+//! answer is found, and not made twice. Its results are fetched as soon as it is through: providers keep them for a day. What it
+//! may cost is held of the budget until its answers are in the books.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::Fault;
-use connectors::model::{BatchLine, BatchState, Batches};
+use connectors::model::{BatchLine, BatchState, Batches, Chat};
 use serde::{Deserialize, Serialize};
 
-use super::classify;
 use crate::house::House;
 use crate::ledger::{Answer, LedgerError, TRIAGE};
-use crate::model::{self, schema};
-use crate::schema::{EntityId, Task};
+use crate::model::{self, Advance, schema};
+use crate::schema::Task;
 
-/// Where [`Pending`] stands in `meta`.
-const META: &str = "batch";
-/// Questions of one batch.
+/// Where [`Batching`] stands in `meta`.
+const META: &str = "batches";
+/// Items that are looked at, and questions of one batch.
 const MOST: usize = 10_000;
 /// How often one that is under way is looked at.
 const LOOK: TimeDelta = TimeDelta::minutes(2);
@@ -28,22 +30,39 @@ const AFTER_FAILURE: TimeDelta = TimeDelta::hours(12);
 /// How long it may take before its questions are asked one by one.
 const LONGEST: TimeDelta = TimeDelta::hours(30);
 
-/// A batch that is under way.
+/// What is under way, by model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+struct Batching {
+    under_way: BTreeMap<String, Pending>,
+    /// No batch is made before this.
+    not_before: Option<DateTime<Utc>>,
+}
+
+/// A batch that is under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Pending {
     name: String,
     /// The provider's id of it; `None`: it is not known whether it was taken.
     job: Option<String>,
-    /// What its questions will be known by.
-    keys: Vec<String>,
-    since: Option<DateTime<Utc>>,
-    look_at: Option<DateTime<Utc>>,
-    /// None is made before this.
-    not_before: Option<DateTime<Utc>>,
+    /// What its questions are known by, and whose they are.
+    asked: BTreeMap<String, Task>,
+    /// At most.
+    micro_usd: u64,
+    since: DateTime<Utc>,
+    look_at: DateTime<Utc>,
 }
 
-/// Looks after the batch that is under way, or makes one where enough waits.
+/// What a look at a batch comes to.
+enum Fate {
+    Waits(DateTime<Utc>),
+    /// It is over: its questions are asked one by one, or answered from the cache.
+    Over,
+    /// And so is the next one likely to be.
+    Failed,
+}
+
+/// Looks after the batches that are under way, and makes some where enough waits.
 ///
 /// # Errors
 /// The ledger's.
@@ -53,84 +72,97 @@ pub async fn step(house: &House) -> Result<(), LedgerError> {
     }
     let Some(batches) = house.models.everywhere.as_ref().and_then(|model| model.batches()) else { return Ok(()) };
     let now = house.now();
-    let pending: Pending = house.ledger.transact(|tx| tx.meta(META))?.unwrap_or_default();
-    if pending.keys.is_empty() {
-        if pending.not_before.is_none_or(|moment| moment <= now) {
-            return make(house, batches).await;
+    let batching: Batching = house.ledger.transact(|tx| tx.meta(META))?.unwrap_or_default();
+    for (model, pending) in &batching.under_way {
+        hold(house, model, pending);
+        if pending.look_at <= now && house.models.rests(now).is_none() {
+            tend(house, batches, model, pending.clone()).await?;
         }
-        return Ok(());
     }
-    house.models.hold(&pending.keys, pending.look_at.unwrap_or(now) + LOOK);
-    if pending.look_at.is_some_and(|moment| moment > now) || house.models.rests(now).is_some() {
-        return Ok(());
-    }
-    match look(house, batches, pending.clone()).await? {
-        Some(next) => keep(house, &next),
-        None => let_go(house, None),
-    }
+    if batching.not_before.is_none_or(|moment| moment <= now) { make(house, batches).await } else { Ok(()) }
 }
 
-fn keep(house: &House, pending: &Pending) -> Result<(), LedgerError> {
-    house.ledger.transact(|tx| tx.set_meta(META, pending))?;
-    house.models.hold(&pending.keys, pending.look_at.unwrap_or(house.now()) + LOOK);
+fn hold(house: &House, model: &str, pending: &Pending) {
+    house.models.hold(model, pending.asked.keys(), pending.look_at + LOOK, pending.micro_usd);
+}
+
+fn change(house: &House, change: impl Fn(&mut Batching)) -> Result<(), LedgerError> {
+    house.ledger.transact(|tx| {
+        let mut batching: Batching = tx.meta(META)?.unwrap_or_default();
+        change(&mut batching);
+        tx.set_meta(META, &batching)
+    })
+}
+
+fn keep(house: &House, model: &str, pending: &Pending) -> Result<(), LedgerError> {
+    change(house, |batching| drop(batching.under_way.insert(model.to_owned(), pending.clone())))?;
+    hold(house, model, pending);
     Ok(())
 }
 
-/// Its questions are asked one by one from now on, or answered from the cache.
-fn let_go(house: &House, not_before: Option<DateTime<Utc>>) -> Result<(), LedgerError> {
-    house.models.let_go();
-    house.ledger.transact(|tx| tx.set_meta(META, &Pending { not_before, ..Pending::default() }))
+fn let_go(house: &House, model: &str, not_before: Option<DateTime<Utc>>) -> Result<(), LedgerError> {
+    house.models.let_go(model);
+    change(house, |batching| {
+        batching.under_way.remove(model);
+        batching.not_before = batching.not_before.max(not_before);
+    })
 }
 
-async fn look(house: &House, batches: &dyn Batches, pending: Pending) -> Result<Option<Pending>, LedgerError> {
+async fn tend(house: &House, batches: &dyn Batches, model: &str, mut pending: Pending) -> Result<(), LedgerError> {
+    match look(house, batches, &mut pending).await? {
+        Fate::Waits(until) => {
+            pending.look_at = until;
+            keep(house, model, &pending)
+        }
+        Fate::Over => let_go(house, model, None),
+        Fate::Failed => let_go(house, model, Some(house.now() + AFTER_FAILURE)),
+    }
+}
+
+async fn look(house: &House, batches: &dyn Batches, pending: &mut Pending) -> Result<Fate, LedgerError> {
     let now = house.now();
     let job = match &pending.job {
         Some(job) => job.clone(),
         None => match batches.find(&pending.name).await {
             Ok(Some(job)) => job,
             // It was never taken.
-            Ok(None) => return Ok(None),
-            Err(fault) => return later(house, &fault, pending).map(Some),
+            Ok(None) => return Ok(Fate::Over),
+            Err(fault) => return later(house, &fault),
         },
     };
-    let pending = Pending { job: Some(job.clone()), ..pending };
+    pending.job = Some(job.clone());
     match batches.look(&job).await {
         Ok(BatchState::Running { done, total }) => {
             tracing::info!(done, total, "the batch {} is under way", pending.name);
-            let overdue = pending.since.is_some_and(|since| now - since > LONGEST);
-            Ok((!overdue).then(|| Pending { look_at: Some(now + LOOK), ..pending }))
+            Ok(if now - pending.since > LONGEST { Fate::Over } else { Fate::Waits(now + LOOK) })
         }
         Ok(BatchState::Done) => match batches.results(&job).await {
             Ok(results) => {
-                take(house, &results)?;
-                Ok(None)
+                take(house, pending, &results)?;
+                Ok(Fate::Over)
             }
-            Err(fault) => later(house, &fault, pending).map(Some),
+            Err(fault) => later(house, &fault),
         },
         Ok(BatchState::Failed(why)) => {
             tracing::warn!(%why, "the batch {} failed: its questions are asked one by one", pending.name);
-            house.models.let_go();
-            Ok(Some(Pending { not_before: Some(now + AFTER_FAILURE), ..Pending::default() }))
+            Ok(Fate::Failed)
         }
-        Err(fault) => later(house, &fault, pending).map(Some),
+        Err(fault) => later(house, &fault),
     }
 }
 
-fn later(house: &House, fault: &Fault, pending: Pending) -> Result<Pending, LedgerError> {
-    let until = model::fail(house, fault)?;
-    Ok(Pending { look_at: Some(until.max(house.now() + LOOK)), ..pending })
+fn later(house: &House, fault: &Fault) -> Result<Fate, LedgerError> {
+    Ok(Fate::Waits(model::fail(house, fault)?.max(house.now() + LOOK)))
 }
 
-/// What was answered goes into the cache, a piece a commit. Whether it holds is judged where it is used.
-fn take(house: &House, results: &[(String, Result<connectors::model::Chat, String>)]) -> Result<(), LedgerError> {
-    for piece in results.chunks(64) {
-        for (key, result) in piece {
-            let Ok(chat) = result else { continue };
-            model::spend_batch(house, Task::Classify, &chat.model, chat.tokens)?;
-            let Some(value) = schema::read(&chat.text) else { continue };
-            let answer = Answer { value, model: chat.model.clone(), at: house.now() };
-            house.ledger.transact(|tx| tx.put_answer(key, &answer))?;
-        }
+/// What was answered goes into the cache. Whether it holds is judged where it is used.
+fn take(house: &House, pending: &Pending, results: &[(String, Result<Chat, String>)]) -> Result<(), LedgerError> {
+    for (key, result) in results {
+        let (Ok(chat), Some(task)) = (result, pending.asked.get(key)) else { continue };
+        model::spend_batch(house, *task, &chat.model, chat.tokens)?;
+        let Some(value) = schema::read(&chat.text) else { continue };
+        let answer = Answer { value, model: chat.model.clone(), at: house.now() };
+        house.ledger.transact(|tx| tx.put_answer(key, &answer))?;
     }
     Ok(())
 }
@@ -142,32 +174,59 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
     if house.ledger.due(TRIAGE, ranks, now, enough)?.len() < enough || !house.models.may_gather(now) {
         return Ok(());
     }
-    let mut lines: Vec<BatchLine> = Vec::new();
-    for claim in house.ledger.due(TRIAGE, ranks, now, MOST)? {
-        let Some(id) = <[u8; 16]>::try_from(claim.item.as_slice()).ok().map(EntityId::from_bytes) else { continue };
-        let Some((custom_id, request)) = classify::in_advance(house, id)? else { continue };
-        if lines.first().is_none_or(|first| first.request.model == request.model) {
-            lines.push(BatchLine { custom_id, request });
-        }
-    }
-    lines.sort_by(|a, b| a.custom_id.cmp(&b.custom_id));
-    lines.dedup_by(|a, b| a.custom_id == b.custom_id);
-    // What the budget bears; the rest goes by another, or tomorrow.
-    let within = model::within_budget(house, lines.iter().map(|line| &line.request))?;
-    lines.truncate(within);
-    if lines.len() < enough {
+    let under_way = house.ledger.transact(|tx| tx.meta::<Batching>(META))?.unwrap_or_default().under_way;
+    // Nothing more is to be had where every model that would be asked is busy.
+    let first = |task| house.config.task(task).models.first().map(|name| house.config.model.named(name).to_owned());
+    let mut wanted = [Task::Extract, Task::Classify, Task::Risk].into_iter().filter_map(first);
+    if wanted.all(|model| under_way.contains_key(&model)) {
         return Ok(());
     }
-    let keys: Vec<String> = lines.iter().map(|line| line.custom_id.clone()).collect();
-    let name = format!("loopd-{:016x}-{}", crate::ledger::digest(&keys)?, now.timestamp());
-    let pending =
-        Pending { name: name.clone(), job: None, keys, since: Some(now), look_at: Some(now + LOOK), not_before: None };
-    keep(house, &pending)?;
+    // By its key, the same question stands once, whoever asks it.
+    let mut asked: BTreeMap<String, BTreeMap<String, Advance>> = BTreeMap::new();
+    for claim in house.ledger.due(TRIAGE, ranks, now, MOST)? {
+        let Some(id) = super::stage::item(&claim) else { continue };
+        for advance in super::in_advance(house, id)? {
+            let of = asked.entry(advance.request.model.clone()).or_default();
+            if of.len() < MOST {
+                of.insert(advance.key.clone(), advance);
+            }
+        }
+    }
+    for (model, asked) in asked {
+        if asked.len() >= enough && !under_way.contains_key(&model) {
+            submit(house, batches, &model, asked.into_values().collect(), enough).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn submit(
+    house: &House,
+    batches: &dyn Batches,
+    model: &str,
+    mut asked: Vec<Advance>,
+    enough: usize,
+) -> Result<(), LedgerError> {
+    let now = house.now();
+    // The rest goes by another, or tomorrow.
+    let (within, micro_usd) = model::within_budget(house, asked.iter().map(|advance| &advance.request))?;
+    asked.truncate(within);
+    if asked.len() < enough {
+        return Ok(());
+    }
+    let known: BTreeMap<String, Task> = asked.iter().map(|advance| (advance.key.clone(), advance.task)).collect();
+    let lines: Vec<BatchLine> =
+        asked.into_iter().map(|advance| BatchLine { custom_id: advance.key, request: advance.request }).collect();
+    let name = format!("loopd-{:016x}-{}", crate::ledger::digest(&known)?, now.timestamp());
+    let mut pending =
+        Pending { name: name.clone(), job: None, asked: known, micro_usd, since: now, look_at: now + LOOK };
+    keep(house, model, &pending)?;
     house.ledger.durable()?;
     match batches.submit(&name, &lines).await {
         Ok(job) => {
-            tracing::info!(questions = lines.len(), "a batch of {} questions is under way", lines.len());
-            keep(house, &Pending { job: Some(job), ..pending })
+            tracing::info!(%model, questions = lines.len(), "a batch of {} questions is under way", lines.len());
+            pending.job = Some(job);
+            keep(house, model, &pending)
         }
         // Whether it was taken shows when it is looked for.
         Err(fault @ Fault::Unknown { .. }) => model::fail(house, &fault).map(|_| ()),
@@ -179,7 +238,7 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
                 }
                 other => model::fail(house, other)?,
             };
-            let_go(house, Some(until))
+            let_go(house, model, Some(until))
         }
     }
 }

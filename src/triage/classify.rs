@@ -9,7 +9,7 @@ use crate::enrich::{Suggestion, Text};
 use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{LedgerError, When};
-use crate::model::{self, Answered, Asked, Question, quote};
+use crate::model::{self, Advance, Answered, Asked, Question, quote};
 use crate::pause::Pause;
 use crate::review::examples::few_shot;
 use crate::schema::{Body, Entity, EntityId, Feedback, Task};
@@ -131,15 +131,7 @@ pub async fn ask(house: &House, subject: Option<EntityId>, reading: &Reading) ->
 }
 
 /// The question about an item, for a batch; `None`: it is answered, or need not be asked.
-///
-/// # Errors
-/// The ledger's.
-pub fn in_advance(
-    house: &House,
-    id: EntityId,
-) -> Result<Option<(String, connectors::model::ChatRequest)>, LedgerError> {
-    let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
-    let Some(feedback) = entity.as_feedback().filter(|feedback| !feedback.withdrawn) else { return Ok(None) };
+pub(super) fn in_advance(house: &House, id: EntityId, feedback: &Feedback) -> Result<Option<Advance>, LedgerError> {
     let reading = read(house, feedback)?;
     let is_done = house.ledger.triaged(id)?.done.get(Task::Classify.name()) == Some(&asked_for(house, feedback)?);
     if is_done || reading.whole().trim().is_empty() {

@@ -14,7 +14,7 @@ use crate::enrich::{Text, embed};
 use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{ENRICH, Entry, LedgerError, Tx, What, When};
-use crate::model::{self, Asked, Question, quote};
+use crate::model::{self, Advance, Asked, Question, quote};
 use crate::schema::{Author, Body, Entity, EntityId, EntityKind, Feedback, Origin, Quote, Task, Turn, Verdict};
 
 /// Something that was said, found in a conversation.
@@ -54,9 +54,7 @@ pub async fn step(house: &House, id: EntityId, feedback: &Feedback) -> Result<Ou
     if config.mode == crate::config::Mode::Off || !is_conversation(house, feedback) {
         return Ok(Outcome::Done);
     }
-    let said = conversation_digest(feedback);
-    // Whose it is matters, too: the items go with it.
-    let asked_for = crate::ledger::digest(&(said, &config.prompt, &config.models, feedback.customer))?;
+    let (said, asked_for) = (conversation_digest(feedback), asked_for(house, feedback)?);
     if house.ledger.triaged(id)?.done.get(Task::Extract.name()) == Some(&asked_for) {
         return Ok(Outcome::Done);
     }
@@ -96,6 +94,12 @@ pub fn withdraw(house: &House, id: EntityId) -> Result<(), LedgerError> {
     })
 }
 
+/// Changes when the words do, who is asked, or whose they are: the items go with it.
+fn asked_for(house: &House, feedback: &Feedback) -> Result<u64, LedgerError> {
+    let config = house.config.task(Task::Extract);
+    crate::ledger::digest(&(conversation_digest(feedback), &config.prompt, &config.models, feedback.customer))
+}
+
 fn conversation_digest(feedback: &Feedback) -> u64 {
     super::digest(feedback)
 }
@@ -129,23 +133,8 @@ async fn with_model(
     let mut all = Vec::new();
     let mut who: Option<(String, String)> = None;
     for part in parts(turns) {
-        let conversation: Vec<String> = part
-            .iter()
-            .map(|turn| format!("[{}] {}: {}", turn.id, if speaks(turn, turns) { "customer" } else { "us" }, turn.text))
-            .collect();
-        let held = part.to_vec();
-        let check = move |value: &Value| read(value, &held).map(|_| ());
-        let question = Question {
-            task: Task::Extract,
-            subject: Some(id),
-            region: super::region(house, feedback)?,
-            data: vec![("conversation", conversation.join("\n"))],
-            context: json!({ "vocabularies": {} }),
-            examples: Vec::new(),
-            names: names(house, feedback)?,
-            check: &check,
-        };
-        match model::ask(house, &question).await? {
+        let check = |value: &Value| read(value, part).map(|_| ());
+        match model::ask(house, &question(house, id, feedback, (part, turns), &check)?).await? {
             Asked::Alone => return Ok(Extraction::Alone),
             Asked::Later(until) => return Ok(Extraction::Later(until)),
             Asked::Answered(answered) => {
@@ -159,6 +148,45 @@ async fn with_model(
         }
     }
     Ok(who.map_or(Extraction::Alone, |(model, prompt)| Extraction::Found(all, model, prompt)))
+}
+
+/// What is asked of a piece of a conversation.
+fn question<'a>(
+    house: &House,
+    id: EntityId,
+    feedback: &Feedback,
+    (part, turns): (&[Turn], &[Turn]),
+    check: &'a (dyn Fn(&Value) -> Result<(), String> + Send + Sync),
+) -> Result<Question<'a>, LedgerError> {
+    let said = |turn: &Turn| {
+        let who = if speaks(turn, turns) { "customer" } else { "us" };
+        format!("[{}] {who}: {}", turn.id, turn.text)
+    };
+    let conversation: Vec<String> = part.iter().map(said).collect();
+    Ok(Question {
+        task: Task::Extract,
+        subject: Some(id),
+        region: super::region(house, feedback)?,
+        data: vec![("conversation", conversation.join("\n"))],
+        context: json!({ "vocabularies": {} }),
+        examples: Vec::new(),
+        names: names(house, feedback)?,
+        check,
+    })
+}
+
+/// The questions about a conversation, for a batch: those that are not answered.
+pub(super) fn in_advance(house: &House, id: EntityId, feedback: &Feedback) -> Result<Vec<Advance>, LedgerError> {
+    let is_done = house.ledger.triaged(id)?.done.get(Task::Extract.name()) == Some(&asked_for(house, feedback)?);
+    if is_done || !is_conversation(house, feedback) {
+        return Ok(Vec::new());
+    }
+    let turns = turns(feedback);
+    let mut asked = Vec::new();
+    for part in parts(&turns) {
+        asked.extend(model::in_advance(house, &question(house, id, feedback, (part, &turns), &|_| Ok(()))?)?);
+    }
+    Ok(asked)
 }
 
 /// Pieces of a conversation, whole turns each.
@@ -399,6 +427,7 @@ fn put(
             model: by.to_owned(),
             prompt: prompt.map(str::to_owned),
             confidence: found.confidence,
+            claimed: None,
             at: house.now(),
             because: Some(format!("\u{201c}{}\u{201d}", line(&found.quote.text))),
         };

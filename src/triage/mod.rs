@@ -34,7 +34,22 @@ pub use stage::Triage;
 use crate::enrich::Text;
 use crate::house::House;
 use crate::ledger::{LedgerError, Tx};
+use crate::model::Advance;
 use crate::schema::{Entity, EntityId, Feedback, Task};
+
+/// The questions about an item that hang on no other answer, and are not answered: a batch asks them before its steps do.
+///
+/// # Errors
+/// The ledger's.
+pub fn in_advance(house: &House, id: EntityId) -> Result<Vec<Advance>, LedgerError> {
+    let Some(feedback) = stage::read(house, id)? else { return Ok(Vec::new()) };
+    let mut asked = extract::in_advance(house, id, &feedback)?;
+    asked.extend(classify::in_advance(house, id, &feedback)?);
+    if !extract::is_conversation(house, &feedback) {
+        asked.extend(risk::in_advance(house, id, &feedback)?);
+    }
+    Ok(asked)
+}
 
 /// What became of one step for one item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

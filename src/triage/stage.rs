@@ -20,11 +20,12 @@ const LEAST: TimeDelta = TimeDelta::milliseconds(200);
 
 pub struct Triage {
     house: Arc<House>,
+    ahead: embed::Ahead,
 }
 
 impl Triage {
     pub fn new(house: Arc<House>) -> Self {
-        Self { house }
+        Self { house, ahead: embed::Ahead::default() }
     }
 }
 
@@ -45,8 +46,11 @@ impl Stage for Triage {
         if claims.is_empty() {
             return Ok(Step::Idle { until: house.ledger.next_due(TRIAGE, RANKS)? });
         }
+        let items: Vec<EntityId> = claims.iter().filter_map(item).collect();
+        let ahead = &self.ahead;
+        embed::ahead(house, &items, ahead).await?;
         // Each item has its own slot and its own commits; a model answers several as fast as one.
-        let works = claims.iter().map(|claim| async move { (claim, work(house, claim).await) });
+        let works = claims.iter().map(|claim| async move { (claim, work(house, claim, ahead).await) });
         for (claim, done) in futures::future::join_all(works).await {
             match done {
                 Err(error @ (LedgerError::Corrupt { .. } | LedgerError::Bug(_))) => {
@@ -64,11 +68,16 @@ fn finish(house: &House, claim: &Claim) -> Result<(), LedgerError> {
     house.ledger.transact(|tx| tx.finish(TRIAGE, &claim.item, claim.slot.stamp, house.now()))
 }
 
-async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
-    let Some(id) = <[u8; 16]>::try_from(claim.item.as_slice()).ok().map(EntityId::from_bytes) else {
+/// The item that a claim is of.
+pub(super) fn item(claim: &Claim) -> Option<EntityId> {
+    <[u8; 16]>::try_from(claim.item.as_slice()).ok().map(EntityId::from_bytes)
+}
+
+async fn work(house: &House, claim: &Claim, ahead: &embed::Ahead) -> Result<(), LedgerError> {
+    let Some(id) = item(claim) else {
         return finish(house, claim);
     };
-    let Some(later) = steps(house, id).await? else {
+    let Some(later) = steps(house, id, ahead).await? else {
         return finish(house, claim);
     };
     // Only what must wait waits: what was done is in the books. A provider may ask for less time than passes here.
@@ -80,7 +89,7 @@ async fn work(house: &House, claim: &Claim) -> Result<(), LedgerError> {
 }
 
 /// Every step that is due for an item; when to come back for those that must wait.
-async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, LedgerError> {
+async fn steps(house: &House, id: EntityId, ahead: &embed::Ahead) -> Result<Option<DateTime<Utc>>, LedgerError> {
     // What people did to it anywhere, also where it is a theme, or gone.
     super::settle(house, id)?;
     let Some(feedback) = read(house, id)? else {
@@ -93,7 +102,7 @@ async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, Led
     later.note(classify::step(house, id, &feedback).await?);
     // A conversation speaks through its items.
     if !extract::is_conversation(house, &feedback) {
-        later.note(embed::step(house, id, &feedback).await?);
+        later.note(embed::step(house, id, &feedback, ahead).await?);
         later.note(dedupe::step(house, id).await?);
         later.note(cluster::step(house, id).await?);
         later.note(jtbd::step(house, id).await?);
@@ -105,7 +114,7 @@ async fn steps(house: &House, id: EntityId) -> Result<Option<DateTime<Utc>>, Led
     Ok(later.0)
 }
 
-fn read(house: &House, id: EntityId) -> Result<Option<Box<Feedback>>, LedgerError> {
+pub(super) fn read(house: &House, id: EntityId) -> Result<Option<Box<Feedback>>, LedgerError> {
     let entity = house.ledger.entity(id)?;
     Ok(entity.and_then(|entity| match entity.body {
         Body::Feedback(feedback) if !feedback.withdrawn => Some(feedback),

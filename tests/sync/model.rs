@@ -196,9 +196,14 @@ fn nothing_personal_reaches_the_model() {
 }
 
 fn call(town: &Town) -> (String, EntityId) {
+    call_of(town, "Lumen weekly", "How is it going with the console?")
+}
+
+/// A call that begins so.
+fn call_of(town: &Town, title: &str, first: &str) -> (String, EntityId) {
     let people = [("Bo Agent", "bo@ours.example.com"), ("Ada Example", "ada@lumen.example.com")];
     let said = [
-        ("me", "How is it going with the console?"),
+        ("me", first),
         (
             "them",
             "The nightly export crashes with an error every second day, and then my team waits. It is broken since March.",
@@ -211,7 +216,7 @@ fn call(town: &Town) -> (String, EntityId) {
         ("me", "I will tell them. And the renewal?"),
         ("them", "Honestly, we are evaluating another vendor and may cancel our subscription in June."),
     ];
-    let new = NewCall { title: "Lumen weekly", people: &people, said: &said, ..NewCall::default() };
+    let new = NewCall { title, people: &people, said: &said, ..NewCall::default() };
     let note = town.world.granola(|desk, cx| desk.call(&new, "Exports, sign-on, renewal.", cx));
     let id = EntityId::derive("granola", "note", &note);
     (note, id)
@@ -309,6 +314,117 @@ fn a_backfill_goes_by_one_batch_at_half_the_price() {
             no_dead(town);
         },
     );
+}
+
+#[test]
+fn each_model_has_a_batch_of_its_own() {
+    let batched = MODEL.replace("batch = false", "batch_from = 6");
+    let alone = "[tasks]\nduplicate = { mode = \"off\" }\ntheme = { mode = \"off\" }\n";
+    tell_in(
+        || {
+            let town = Town::with(23, &format!("{batched}{alone}{CALLS}"));
+            town.world.mistral(|desk, _| desk.set_batch_time(TimeDelta::minutes(7)));
+            town
+        },
+        |town, mid| {
+            let calls: Vec<EntityId> =
+                (0..8).map(|n| call_of(town, &format!("Weekly {n}"), &format!("Is this the call {n}?")).1).collect();
+            town.run_for(Duration::from_secs(40));
+            mid(town);
+            minutes(town, 40);
+            for id in &calls {
+                assert!(parts(town, *id).len() >= 2, "each was extracted");
+            }
+            let extracting = |call: &str| {
+                town.world.mistral(|desk, _| {
+                    let asked = desk.usage().prompts.into_iter().filter(|prompt| prompt.call == call);
+                    asked.filter(|prompt| prompt.body["response_format"]["json_schema"]["name"] == "extract").count()
+                })
+            };
+            // Those that came a moment after a batch went are asked alone.
+            let (batched, alone) = (extracting("batch"), extracting("chat"));
+            assert!(batched >= 6 && batched + alone == calls.len(), "{batched} at half the price, {alone} alone");
+            assert_eq!(town.world.mistral(|desk, _| desk.jobs()), 2);
+            no_dead(town);
+        },
+    );
+}
+
+#[test]
+fn texts_are_embedded_many_a_call_and_each_once() {
+    let embeds = format!("{}{ONE_TASK}", MODEL.replace("embed = \"\"", "embed = \"mistral-embed\""));
+    tell_in(
+        || Town::with(23, &embeds),
+        |town, mid| {
+            let ids: Vec<EntityId> = (0..40)
+                .map(|n| of_issue(issue(town, &format!("Export {n}"), Some("It crashes with an error."), &[])))
+                .collect();
+            town.run_for(Duration::from_secs(2));
+            mid(town);
+            minutes(town, 20);
+            for id in &ids {
+                let done = town.house.ledger.triaged(*id).expect("memory").done;
+                assert!(done.contains_key("embed"), "{done:?}");
+            }
+            let calls =
+                || town.house.ledger.spent().expect("memory").into_iter().filter(|(_, task, ..)| task == "embed");
+            let calls: u64 = calls().map(|(.., row)| row.calls).sum();
+            assert!((1..=10).contains(&calls), "{calls} calls for 40 texts");
+            no_dead(town);
+        },
+    );
+}
+
+#[test]
+fn a_model_that_people_correct_is_believed_less() {
+    let mut town = Town::with(23, &format!("{MODEL}{ONE_TASK}"));
+    // Each of something else: what people decided of one text is remembered for those that are nearly the same.
+    const OF: [&str; 13] = [
+        "Uploads above nine gigabytes",
+        "Our billing address",
+        "Keyboard navigation in dark mode",
+        "A webhook from Zurich",
+        "Tokenizer output for Japanese",
+        "Invitations to teammates",
+        "Streaming over HTTP/2 proxies",
+        "Fine-tuning with LoRA adapters",
+        "Dashboard widgets on phones",
+        "Password rotation",
+        "Nightly exports to Parquet",
+        "Search across archived threads",
+        "Voice transcription",
+    ];
+    let said = |town: &mut Town, n: usize| {
+        let body = format!("{} crashes with an error.", OF[n]);
+        let id = of_issue(issue(town, OF[n], Some(&body), &[]));
+        minutes(town, 3);
+        id
+    };
+    let verdict = |town: &Town, id| {
+        let item = known(town, id).expect("known");
+        item.as_feedback().expect("feedback").enrichment["tags.category"].clone()
+    };
+    let first = said(&mut town, 0);
+    let before = verdict(&town, first);
+    assert_eq!(Some(before.confidence), before.claimed, "nobody has said anything yet");
+    for n in 1..=10 {
+        let id = said(&mut town, n);
+        type_in(&mut town, "Feedback", id, "Category", &json!("Pain Point"));
+        minutes(&mut town, 3);
+    }
+    let last = said(&mut town, 11);
+    let after = verdict(&town, last);
+    assert_eq!(after.claimed, before.claimed, "it says the same of itself");
+    let claimed = before.confidence;
+    assert!((after.confidence - (10.0 * claimed) / 20.0).abs() < 1e-9, "ten times wrong: {after:?}");
+    // A person thinks again: their word counts once.
+    type_in(&mut town, "Feedback", last, "Category", &json!("Bug"));
+    minutes(&mut town, 3);
+    type_in(&mut town, "Feedback", last, "Category", &json!("Pain Point"));
+    minutes(&mut town, 3);
+    let other = said(&mut town, 12);
+    assert!((verdict(&town, other).confidence - (10.0 * claimed) / 21.0).abs() < 1e-9);
+    no_dead(&town);
 }
 
 #[test]
