@@ -1,6 +1,6 @@
 //! How sure a language model says it is, made into how often it is right when it says so.
 //!
-//! Its own word counts as much as [`WORD`] reviews; beside it count the reviews of what it said of the same field, by the same
+//! Its own word counts as much as ten reviews; beside it count the reviews of what it said of the same field, by the same
 //! prompt, when it was about as sure. So a model is believed at first, and less (or more) as people correct it (or do not).
 //! loopd's own small models need none of this: theirs is measured when they are trained.
 //!

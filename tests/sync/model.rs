@@ -409,7 +409,7 @@ fn a_model_that_people_correct_is_believed_less() {
     assert_eq!(Some(before.confidence), before.claimed, "nobody has said anything yet");
     for n in 1..=10 {
         let id = said(&mut town, n);
-        type_in(&mut town, "Feedback", id, "Category", &json!("Pain Point"));
+        type_in(&town, "Feedback", id, "Category", &json!("Pain Point"));
         minutes(&mut town, 3);
     }
     let last = said(&mut town, 11);
@@ -418,9 +418,9 @@ fn a_model_that_people_correct_is_believed_less() {
     let claimed = before.confidence;
     assert!((after.confidence - (10.0 * claimed) / 20.0).abs() < 1e-9, "ten times wrong: {after:?}");
     // A person thinks again: their word counts once.
-    type_in(&mut town, "Feedback", last, "Category", &json!("Bug"));
+    type_in(&town, "Feedback", last, "Category", &json!("Bug"));
     minutes(&mut town, 3);
-    type_in(&mut town, "Feedback", last, "Category", &json!("Pain Point"));
+    type_in(&town, "Feedback", last, "Category", &json!("Pain Point"));
     minutes(&mut town, 3);
     let other = said(&mut town, 12);
     assert!((verdict(&town, other).confidence - (10.0 * claimed) / 21.0).abs() < 1e-9);
