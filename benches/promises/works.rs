@@ -10,7 +10,7 @@ use connectors::http::Transport;
 use loopd::daemon::{Materials, build, classifier, rooms};
 use loopd::house::House;
 use loopd::intake::{admit, receive};
-use loopd::ledger::{ENRICH, Ledger, NoProbe, Store, Tree, sync_lane};
+use loopd::ledger::{ENRICH, Ledger, NoProbe, Store, TRIAGE, Tree, sync_lane};
 use loopd::sync::RANKS;
 use sandbox::github::NewIssue;
 use sandbox::intercom::NewCompany;
@@ -193,6 +193,7 @@ pub(crate) fn is_quiet(house: &House) -> bool {
     let quiet = |lane: &str| ledger.next_due(lane, RANKS).expect("the ledger is open").is_none();
     ledger.inbox(1).expect("the ledger is open").is_empty()
         && quiet(ENRICH)
+        && quiet(TRIAGE)
         && house.connections.keys().all(|connection| quiet(&sync_lane(connection)))
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Suggestion;
 use super::apply::{By, apply};
@@ -136,10 +136,19 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, said: &Said) -> R
         && !now.withdrawn
         && tx.triaged(id)?.done.get("text") != Some(&triage::digest(now))
     {
-        tx.queue(TRIAGE, 0, id.as_bytes(), When::Settled(house.config.triage.settle), house.now())?;
+        let settle = house.config.triage.settle;
+        // What was said long ago has settled: it is judged before it is brought anywhere, and a backfill writes each row once.
+        let fresh = newest(now).is_none_or(|said| house.now() - said < settle);
+        let when = if fresh { When::Settled(settle) } else { When::Now };
+        tx.queue(TRIAGE, 0, id.as_bytes(), when, house.now())?;
     }
     // Also when nothing changed here: the room before has queued only this.
     follow(house, tx, &after, Some(&before), When::Now)
+}
+
+/// When the last word of it was said.
+fn newest(feedback: &Feedback) -> Option<DateTime<Utc>> {
+    feedback.thread.iter().filter_map(|turn| turn.at).chain(feedback.received_at).max()
 }
 
 /// Everything that shows this customer or theme is looked at again, a piece at a time.

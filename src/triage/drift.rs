@@ -27,8 +27,7 @@ const ROUNDS: usize = 12;
 pub(super) fn look(house: &House, theme: EntityId) -> Result<(), LedgerError> {
     let from = house.config.triage.theme_from;
     let seen = house.near.with(house, |index| {
-        let members = index.members(theme);
-        let Some(space) = members.iter().find_map(|id| index.of(*id).map(|(space, _)| space.to_owned())) else {
+        let Some((space, members)) = index.size(theme).map(|(space, members)| (space.to_owned(), members)) else {
             return Ok(None);
         };
         let middles = index.middles(&space);
@@ -41,13 +40,13 @@ pub(super) fn look(house: &House, theme: EntityId) -> Result<(), LedgerError> {
                 .map(|(id, middle, count)| (*id, dot(&own, middle), *count))
                 .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
         });
-        let is_due = members.len() >= from * LARGE && members.len() <= MOST && is_checkpoint(members.len(), from);
+        let is_due = members >= from * LARGE && members <= MOST && is_checkpoint(members, from);
         let vectors: Vec<(EntityId, Vec<f32>)> = if is_due {
-            members.iter().filter_map(|id| index.of(*id).map(|(_, vector)| (*id, vector))).collect()
+            index.members(theme).iter().filter_map(|id| index.of(*id).map(|(_, vector)| (*id, vector))).collect()
         } else {
             Vec::new()
         };
-        Ok(Some((space, members.len(), nearest, vectors)))
+        Ok(Some((space, members, nearest, vectors)))
     })?;
     let Some((space, members, nearest, vectors)) = seen else { return Ok(()) };
     let join = join_from(house, &space);

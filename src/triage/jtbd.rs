@@ -122,16 +122,19 @@ pub async fn of_theme(house: &House, id: EntityId) -> Result<Outcome, LedgerErro
     if theme.withdrawn || theme.merged_into.is_some() || theme.decided.contains_key(PATH) {
         return Ok(Outcome::Done);
     }
-    let members = members(house, id)?;
-    let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
     let then = house.ledger.triaged(id)?.done.get(MEMBERS).copied();
     // A model that has come since writes anew what the rules had written.
     let by_rules = theme.job.as_ref().is_some_and(|job| job.model == RULES);
     let better = by_rules
         && house.models.everywhere.is_some()
         && house.ledger.triaged(id)?.done.get(Task::Jtbd.name()) != Some(&WITH_MODEL);
-    let due = theme.job.is_none() || then.is_none_or(|then| count >= then.saturating_mul(2)) || better;
-    if count == 0 || !due {
+    let is_due = |count: usize| then.is_none_or(|then| count as u64 >= then.saturating_mul(2)) || better;
+    // Thousands may stand behind a theme: they are read when it is time, and not for each that comes.
+    if !is_due(house.near.with(house, |index| Ok(index.size(id).map_or(0, |(_, members)| members)))?) {
+        return Ok(Outcome::Done);
+    }
+    let members = members(house, id)?;
+    if members.is_empty() || !is_due(members.len()) {
         return Ok(Outcome::Done);
     }
     write_theme(house, &entity, &members).await

@@ -248,6 +248,21 @@ impl Index {
         self.theme_of.iter().filter(|(_, of)| self.lives_in(**of) == theme).map(|(id, _)| *id).collect()
     }
 
+    /// How many items a theme has, with those of the themes that live on in it, and the space that most of them lie in. Costs as
+    /// much as there are themes, however many items they have.
+    pub fn size(&self, theme: EntityId) -> Option<(&str, usize)> {
+        let ours = |space: &Space| {
+            let sums = space.sums.iter().filter(|(of, _)| self.lives_in(**of) == theme);
+            sums.map(|(_, sum)| sum.members).sum::<usize>()
+        };
+        let by_space: Vec<(&str, usize)> =
+            self.spaces.iter().map(|(name, space)| (name.as_str(), ours(space))).collect();
+        let all = by_space.iter().map(|(_, members)| members).sum();
+        let (space, _) =
+            by_space.into_iter().filter(|(_, members)| *members > 0).max_by_key(|(_, members)| *members)?;
+        Some((space, all))
+    }
+
     /// The theme in which this one lives on: itself, mostly.
     pub fn lives_in(&self, theme: EntityId) -> EntityId {
         let mut at = theme;

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::enrich::{Text, embed};
 use crate::schema::Tags;
+use crate::triage::nearest;
 use crate::triage::testing::{NOW, customer, feedback, house, id, put, read as stands, theme};
 
 fn by_rule(text: &str, category: &str) -> Option<Job> {
@@ -92,6 +94,9 @@ fn member(house: &House, number: u8, theme: EntityId, text: &str) {
         number,
         Body::Feedback(Box::new(Feedback { theme: Some(theme), received_at: Some(at), tags, ..feedback(text) })),
     );
+    let vector = embed::embed(&Text { body: text.into(), ..Text::default() });
+    let place = house.ledger.transact(|tx| nearest::put(house, tx, id(number), embed::NAME, &vector));
+    place.and_then(|()| nearest::settle(house, id(number))).expect("memory");
 }
 
 #[tokio::test]
