@@ -52,12 +52,7 @@ pub fn apply(
             continue;
         }
         let said = Value::from(suggestion.value.as_str());
-        let (confidence, claimed) = match by.prompt {
-            Some(prompt) => {
-                (calibration::right(tx, &dotted, prompt, suggestion.confidence)?, Some(suggestion.confidence))
-            }
-            None => (suggestion.confidence, None),
-        };
+        let (confidence, claimed) = calibration::right(tx, &dotted, by.prompt, suggestion.confidence)?;
         let news = earlier.is_none_or(|earlier| {
             (&earlier.value, earlier.model.as_str(), earlier.prompt.as_deref()) != (&said, by.model, by.prompt)
                 || (earlier.confidence - confidence).abs() > f64::EPSILON

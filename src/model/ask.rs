@@ -13,7 +13,7 @@ use super::prompts::{Prompt, Rendered};
 use super::{Answered, Asked, Question, schema};
 use crate::config::{Mode, ModelConfig};
 use crate::house::House;
-use crate::ledger::{Answer, LedgerError, Spent};
+use crate::ledger::{Answer, LedgerError, Spent, Tx};
 use crate::pause::Pause;
 use crate::schema::Task;
 
@@ -241,7 +241,7 @@ pub fn within_budget<'a>(
         requests.map(|request| estimate(&house.config.model, &request.model, request).div_ceil(2)).collect();
     for piece in estimates.chunks(100) {
         let more: u64 = piece.iter().sum();
-        if spent(house, 2 * (sum + more))?.is_some() {
+        if exceeds(house, 2 * (sum + more))?.is_some() {
             break;
         }
         sum += more;
@@ -375,35 +375,34 @@ pub fn price(config: &ModelConfig, model: &str, tokens: Tokens) -> u64 {
 /// # Errors
 /// The ledger's.
 pub fn spend(house: &House, task: &str, model: &str, tokens: Tokens) -> Result<(), LedgerError> {
-    enter(house, task, model, tokens, 1)
-}
-
-/// The same of a question in a batch, which is billed at half (docs: batch processing, 2026-11-23).
-///
-/// # Errors
-/// The ledger's.
-pub fn spend_batch(house: &House, task: Task, model: &str, tokens: Tokens) -> Result<(), LedgerError> {
-    enter(house, task.name(), model, tokens, 2)
-}
-
-fn enter(house: &House, task: &str, model: &str, tokens: Tokens, part: u64) -> Result<(), LedgerError> {
-    let more = Spent {
-        calls: 1,
-        input_tokens: tokens.input,
-        cached_tokens: tokens.cached,
-        output_tokens: tokens.output,
-        micro_usd: price(&house.config.model, model, tokens).div_ceil(part),
-        ..Spent::default()
-    };
-    let day = today(house);
     let well = house.models.went_well();
     house.ledger.transact(|tx| {
         if well {
             tx.clear(MODEL, "unreachable")?;
             tx.clear(MODEL, "locked")?;
         }
-        tx.spend(day, task, model, more)
+        tx.spend(today(house), task, model, cost(house, model, tokens, 1))
     })
+}
+
+/// The same of a question in a batch, which is billed at half (docs: batch processing, 2026-11-23).
+///
+/// # Errors
+/// The ledger's.
+pub fn spend_batch(house: &House, tx: &mut Tx<'_>, task: Task, model: &str, tokens: Tokens) -> Result<(), LedgerError> {
+    tx.spend(today(house), task.name(), model, cost(house, model, tokens, 2))
+}
+
+/// One call, at this part of the price.
+fn cost(house: &House, model: &str, tokens: Tokens, part: u64) -> Spent {
+    Spent {
+        calls: 1,
+        input_tokens: tokens.input,
+        cached_tokens: tokens.cached,
+        output_tokens: tokens.output,
+        micro_usd: price(&house.config.model, model, tokens).div_ceil(part),
+        ..Spent::default()
+    }
 }
 
 /// Whether a text of so many bytes may be sent to a model now; when it may, if not.
@@ -414,8 +413,20 @@ pub fn may_spend(house: &House, model: &str, bytes: usize) -> Result<Option<Date
     if let Some(until) = house.models.rests(house.now()) {
         return Ok(Some(until));
     }
+    spent(house, embedding(house, model, bytes))
+}
+
+/// Whether the budget bears texts of so many bytes; nothing is told of it.
+///
+/// # Errors
+/// The ledger's.
+pub fn bears(house: &House, model: &str, bytes: usize) -> Result<bool, LedgerError> {
+    Ok(exceeds(house, embedding(house, model, bytes))?.is_none())
+}
+
+fn embedding(house: &House, model: &str, bytes: usize) -> u64 {
     let tokens = Tokens { input: bytes as u64 / CHARS_A_TOKEN, output: 0, cached: 0 };
-    spent(house, price(&house.config.model, model, tokens))
+    price(&house.config.model, model, tokens)
 }
 
 /// At most what a question may cost.
@@ -431,7 +442,7 @@ pub fn tokens_at_most(request: &ChatRequest) -> Tokens {
 }
 
 /// When there is money again, if a question of this price would exceed the budget.
-fn spent(house: &House, estimate: u64) -> Result<Option<DateTime<Utc>>, LedgerError> {
+fn exceeds(house: &House, estimate: u64) -> Result<Option<DateTime<Utc>>, LedgerError> {
     let config = &house.config.model;
     if config.day_micro_usd.is_none() && config.month_micro_usd.is_none() {
         return Ok(None);
@@ -461,6 +472,12 @@ fn spent(house: &House, estimate: u64) -> Result<Option<DateTime<Utc>>, LedgerEr
             until = until.max(Some(begins(day.with_day(1).unwrap_or(day) + Months::new(1))));
         }
     }
+    Ok(until)
+}
+
+/// The same, and people are told.
+fn spent(house: &House, estimate: u64) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    let until = exceeds(house, estimate)?;
     let now = house.now();
     if let Some(until) = until {
         let what =

@@ -25,8 +25,8 @@ use connectors::model::Model;
 use serde_json::Value;
 
 pub use ask::{
-    Advance, Example, MODEL, ask, ask_patiently, confidence, fail, in_advance, may_spend, price, spend, spend_batch,
-    tokens_at_most, within_budget,
+    Advance, Example, MODEL, ask, ask_patiently, bears, confidence, fail, in_advance, may_spend, price, spend,
+    spend_batch, tokens_at_most, within_budget,
 };
 
 use crate::delay::Delay;
@@ -131,6 +131,11 @@ impl Models {
 
     pub fn let_go(&self, model: &str) {
         self.gate().held.remove(model);
+    }
+
+    /// Whether a batch is under way: what its questions are made of stands still until it is through.
+    pub fn is_batching(&self) -> bool {
+        !self.gate().held.is_empty()
     }
 
     fn held(&self, key: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {

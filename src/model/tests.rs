@@ -141,7 +141,7 @@ impl Desk {
 }
 
 fn verdict(category: &str, sure: f64) -> String {
-    let each = json!({"category": sure, "severity": sure, "product": 0.0, "model": 0.0, "use_case": 0.0});
+    let each = json!({"category": sure, "severity": sure});
     json!({"category": category, "severity": "low", "confidence": each, "quote": ""}).to_string()
 }
 

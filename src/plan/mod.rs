@@ -165,7 +165,7 @@ fn questions(house: &House) -> Result<Questions, LedgerError> {
     let mut questions = Questions::default();
     let mut micro_usd = 0;
     for id in house.ledger.ids(EntityKind::Feedback)? {
-        for asked in triage::in_advance(house, id)? {
+        for asked in triage::in_advance(house, id, &triage::IN_ADVANCE)? {
             let tokens = model::tokens_at_most(&asked.request);
             questions.count += 1;
             questions.input_tokens += tokens.input;

@@ -13,6 +13,8 @@ use crate::ledger::{LedgerError, Review, Tx};
 
 /// Reviews that a model's own word weighs as much as.
 const WORD: f64 = 10.0;
+/// Nobody is right always.
+pub const SUREST: f64 = 0.98;
 /// Ranges of confidence, of a tenth each.
 const RANGES: usize = 10;
 
@@ -42,7 +44,8 @@ impl Curve {
     #[expect(clippy::cast_precision_loss, reason = "reviews are far fewer than 2^52")]
     fn right(&self, said: f64) -> f64 {
         let range = Self::range(said);
-        (WORD * said + self.agreed[range] as f64) / (WORD + self.reviews[range] as f64)
+        let right = (WORD * said + self.agreed[range] as f64) / (WORD + self.reviews[range] as f64);
+        right.min(SUREST)
     }
 }
 
@@ -50,13 +53,15 @@ fn place(path: &str, prompt: &str) -> String {
     format!("calibration {prompt} {path}")
 }
 
-/// How often what `prompt` says of `path` is right when it says that it is so sure, 0 to 1.
+/// How often what `prompt` says of `path` is right when it says that it is so sure, 0 to 1; and what it said. Where there is no prompt,
+/// what was said is measured.
 ///
 /// # Errors
 /// When the ledger cannot be read.
-pub fn right(tx: &mut Tx<'_>, path: &str, prompt: &str, said: f64) -> Result<f64, LedgerError> {
-    let curve: Option<Curve> = tx.meta(&place(path, prompt))?;
-    Ok(curve.map_or(said, |curve| curve.right(said)))
+pub fn right(tx: &mut Tx<'_>, path: &str, prompt: Option<&str>, said: f64) -> Result<(f64, Option<f64>), LedgerError> {
+    let Some(prompt) = prompt else { return Ok((said, None)) };
+    let curve: Curve = tx.meta(&place(path, prompt))?.unwrap_or_default();
+    Ok((curve.right(said), Some(said)))
 }
 
 /// Enters a review, or takes it out.

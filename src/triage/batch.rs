@@ -27,6 +27,8 @@ const MOST: usize = 10_000;
 const LOOK: TimeDelta = TimeDelta::minutes(2);
 /// After a batch that failed, questions are asked one by one for so long.
 const AFTER_FAILURE: TimeDelta = TimeDelta::hours(12);
+/// The same of what a batch has lost.
+const AFTER_LOSS: TimeDelta = TimeDelta::hours(1);
 /// How long it may take before its questions are asked one by one.
 const LONGEST: TimeDelta = TimeDelta::hours(30);
 
@@ -56,10 +58,8 @@ struct Pending {
 /// What a look at a batch comes to.
 enum Fate {
     Waits(DateTime<Utc>),
-    /// It is over: its questions are asked one by one, or answered from the cache.
-    Over,
-    /// And so is the next one likely to be.
-    Failed,
+    /// It is over. What it did not answer is asked one by one until then.
+    Over(Option<TimeDelta>),
 }
 
 /// Looks after the batches that are under way, and makes some where enough waits.
@@ -67,9 +67,6 @@ enum Fate {
 /// # Errors
 /// The ledger's.
 pub async fn step(house: &House) -> Result<(), LedgerError> {
-    if !house.config.model.batch {
-        return Ok(());
-    }
     let Some(batches) = house.models.everywhere.as_ref().and_then(|model| model.batches()) else { return Ok(()) };
     let now = house.now();
     let batching: Batching = house.ledger.transact(|tx| tx.meta(META))?.unwrap_or_default();
@@ -79,7 +76,8 @@ pub async fn step(house: &House) -> Result<(), LedgerError> {
             tend(house, batches, model, pending.clone()).await?;
         }
     }
-    if batching.not_before.is_none_or(|moment| moment <= now) { make(house, batches).await } else { Ok(()) }
+    // Where no more are wanted, those that are under way are brought to their end all the same.
+    if house.config.model.batch { make(house, batches).await } else { Ok(()) }
 }
 
 fn hold(house: &House, model: &str, pending: &Pending) {
@@ -114,19 +112,20 @@ async fn tend(house: &House, batches: &dyn Batches, model: &str, mut pending: Pe
             pending.look_at = until;
             keep(house, model, &pending)
         }
-        Fate::Over => let_go(house, model, None),
-        Fate::Failed => let_go(house, model, Some(house.now() + AFTER_FAILURE)),
+        Fate::Over(pause) => let_go(house, model, pause.map(|pause| house.now() + pause)),
     }
 }
 
 async fn look(house: &House, batches: &dyn Batches, pending: &mut Pending) -> Result<Fate, LedgerError> {
     let now = house.now();
+    let overdue = now - pending.since > LONGEST;
     let job = match &pending.job {
         Some(job) => job.clone(),
         None => match batches.find(&pending.name).await {
             Ok(Some(job)) => job,
             // It was never taken.
-            Ok(None) => return Ok(Fate::Over),
+            Ok(None) => return Ok(Fate::Over(None)),
+            Err(_) if overdue => return Ok(Fate::Over(Some(AFTER_FAILURE))),
             Err(fault) => return later(house, &fault),
         },
     };
@@ -134,37 +133,71 @@ async fn look(house: &House, batches: &dyn Batches, pending: &mut Pending) -> Re
     match batches.look(&job).await {
         Ok(BatchState::Running { done, total }) => {
             tracing::info!(done, total, "the batch {} is under way", pending.name);
-            Ok(if now - pending.since > LONGEST { Fate::Over } else { Fate::Waits(now + LOOK) })
+            if !overdue {
+                return Ok(Fate::Waits(now + LOOK));
+            }
+            tracing::warn!(
+                done,
+                total,
+                "the batch {} takes too long: its questions are asked one by one",
+                pending.name
+            );
+            if let Err(fault) = batches.cancel(&job).await {
+                tracing::warn!(%fault, "it could not be cancelled, and may be billed");
+            }
+            Ok(Fate::Over(Some(AFTER_FAILURE)))
         }
         Ok(BatchState::Done) => match batches.results(&job).await {
             Ok(results) => {
-                take(house, pending, &results)?;
-                Ok(Fate::Over)
+                let answered = take(house, pending, &results)?;
+                Ok(Fate::Over((answered < pending.asked.len()).then_some(AFTER_LOSS)))
             }
-            Err(fault) => later(house, &fault),
+            Err(fault) => lost(house, pending, overdue, &fault),
         },
         Ok(BatchState::Failed(why)) => {
             tracing::warn!(%why, "the batch {} failed: its questions are asked one by one", pending.name);
-            Ok(Fate::Failed)
+            // What was answered until then is billed, and counts.
+            if let Ok(results) = batches.results(&job).await {
+                take(house, pending, &results)?;
+            }
+            Ok(Fate::Over(Some(AFTER_FAILURE)))
         }
-        Err(fault) => later(house, &fault),
+        Err(fault) => lost(house, pending, overdue, &fault),
     }
+}
+
+/// What is refused for good is not waited for; nor is anything for ever.
+fn lost(house: &House, pending: &Pending, overdue: bool, fault: &Fault) -> Result<Fate, LedgerError> {
+    if overdue || matches!(fault, Fault::Rejected { .. }) {
+        tracing::warn!(%fault, "the batch {} is lost: its questions are asked one by one", pending.name);
+        return Ok(Fate::Over(Some(AFTER_FAILURE)));
+    }
+    later(house, fault)
 }
 
 fn later(house: &House, fault: &Fault) -> Result<Fate, LedgerError> {
     Ok(Fate::Waits(model::fail(house, fault)?.max(house.now() + LOOK)))
 }
 
-/// What was answered goes into the cache. Whether it holds is judged where it is used.
-fn take(house: &House, pending: &Pending, results: &[(String, Result<Chat, String>)]) -> Result<(), LedgerError> {
+/// What was answered goes into the cache, with what it cost into the books; how many answers there are. Whether one holds is judged
+/// where it is used.
+fn take(house: &House, pending: &Pending, results: &[(String, Result<Chat, String>)]) -> Result<usize, LedgerError> {
+    let mut answered = 0;
     for (key, result) in results {
         let (Ok(chat), Some(task)) = (result, pending.asked.get(key)) else { continue };
-        model::spend_batch(house, *task, &chat.model, chat.tokens)?;
-        let Some(value) = schema::read(&chat.text) else { continue };
-        let answer = Answer { value, model: chat.model.clone(), at: house.now() };
-        house.ledger.transact(|tx| tx.put_answer(key, &answer))?;
+        // loopd was stopped while it took them.
+        if house.ledger.answer(key)?.is_some() {
+            answered += 1;
+            continue;
+        }
+        let answer = schema::read(&chat.text).map(|value| Answer { value, model: chat.model.clone(), at: house.now() });
+        answered += usize::from(answer.is_some());
+        house.ledger.transact(|tx| {
+            model::spend_batch(house, tx, *task, &chat.model, chat.tokens)?;
+            answer.as_ref().map_or(Ok(()), |answer| tx.put_answer(key, answer))
+        })?;
     }
-    Ok(())
+    Ok(answered)
 }
 
 async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
@@ -174,18 +207,21 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
     if house.ledger.due(TRIAGE, ranks, now, enough)?.len() < enough || !house.models.may_gather(now) {
         return Ok(());
     }
-    let under_way = house.ledger.transact(|tx| tx.meta::<Batching>(META))?.unwrap_or_default().under_way;
-    // Nothing more is to be had where every model that would be asked is busy.
-    let first = |task| house.config.task(task).models.first().map(|name| house.config.model.named(name).to_owned());
-    let mut wanted = [Task::Extract, Task::Classify, Task::Risk].into_iter().filter_map(first);
-    if wanted.all(|model| under_way.contains_key(&model)) {
+    let batching = house.ledger.transact(|tx| tx.meta::<Batching>(META))?.unwrap_or_default();
+    // Whose model is busy is not asked for.
+    let is_free = |task: &Task| {
+        let first = house.config.task(*task).models.first();
+        first.is_some_and(|name| !batching.under_way.contains_key(house.config.model.named(name)))
+    };
+    let tasks: Vec<Task> = super::IN_ADVANCE.into_iter().filter(is_free).collect();
+    if tasks.is_empty() || batching.not_before.is_some_and(|moment| moment > now) {
         return Ok(());
     }
     // By its key, the same question stands once, whoever asks it.
     let mut asked: BTreeMap<String, BTreeMap<String, Advance>> = BTreeMap::new();
     for claim in house.ledger.due(TRIAGE, ranks, now, MOST)? {
         let Some(id) = super::stage::item(&claim) else { continue };
-        for advance in super::in_advance(house, id)? {
+        for advance in super::in_advance(house, id, &tasks)? {
             let of = asked.entry(advance.request.model.clone()).or_default();
             if of.len() < MOST {
                 of.insert(advance.key.clone(), advance);
@@ -193,26 +229,27 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
         }
     }
     for (model, asked) in asked {
-        if asked.len() >= enough && !under_way.contains_key(&model) {
-            submit(house, batches, &model, asked.into_values().collect(), enough).await?;
+        if asked.len() >= enough && !submit(house, batches, &model, asked.into_values().collect(), enough).await? {
+            break;
         }
     }
     Ok(())
 }
 
+/// `false`: no batch is taken now.
 async fn submit(
     house: &House,
     batches: &dyn Batches,
     model: &str,
     mut asked: Vec<Advance>,
     enough: usize,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     let now = house.now();
     // The rest goes by another, or tomorrow.
     let (within, micro_usd) = model::within_budget(house, asked.iter().map(|advance| &advance.request))?;
     asked.truncate(within);
     if asked.len() < enough {
-        return Ok(());
+        return Ok(true);
     }
     let known: BTreeMap<String, Task> = asked.iter().map(|advance| (advance.key.clone(), advance.task)).collect();
     let lines: Vec<BatchLine> =
@@ -226,10 +263,10 @@ async fn submit(
         Ok(job) => {
             tracing::info!(%model, questions = lines.len(), "a batch of {} questions is under way", lines.len());
             pending.job = Some(job);
-            keep(house, model, &pending)
+            keep(house, model, &pending).map(|()| true)
         }
         // Whether it was taken shows when it is looked for.
-        Err(fault @ Fault::Unknown { .. }) => model::fail(house, &fault).map(|_| ()),
+        Err(fault @ Fault::Unknown { .. }) => model::fail(house, &fault).map(|_| false),
         Err(fault) => {
             let until = match &fault {
                 Fault::Rejected { why, .. } => {
@@ -238,7 +275,7 @@ async fn submit(
                 }
                 other => model::fail(house, other)?,
             };
-            let_go(house, model, Some(until))
+            let_go(house, model, Some(until)).map(|()| false)
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::house::House;
 use crate::ledger::{LedgerError, When};
 use crate::model::{self, Advance, Answered, Asked, Question, quote};
 use crate::pause::Pause;
+use crate::review::calibration;
 use crate::review::examples::few_shot;
 use crate::schema::{Body, Entity, EntityId, Feedback, Task};
 
@@ -22,8 +23,6 @@ const FIELDS: [(&str, &str); 5] = [
     ("model", "tags.model"),
     ("use_case", "tags.use_case"),
 ];
-/// What a model is surer than this of is no surer: nobody is right always.
-const SUREST: f64 = 0.98;
 
 /// # Errors
 /// The ledger's.
@@ -207,7 +206,7 @@ pub fn suggestions(answered: &Answered) -> Vec<Suggestion> {
         .iter()
         .filter_map(|(name, path)| {
             let said = value[name].as_str().filter(|said| !said.is_empty())?;
-            let sure = value["confidence"][name].as_f64().unwrap_or(0.5).clamp(0.0, SUREST);
+            let sure = value["confidence"][name].as_f64().unwrap_or(0.5).clamp(0.0, calibration::SUREST);
             let because = because.map(|because| format!("\u{201c}{because}\u{201d}"));
             Some(Suggestion { path: (*path).into(), value: said.to_owned(), confidence: sure, because })
         })

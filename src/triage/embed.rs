@@ -28,8 +28,9 @@ pub fn space(house: &House) -> &str {
 #[derive(Default)]
 pub struct Ahead(Mutex<BTreeMap<EntityId, (u64, Vec<f32>)>>);
 
-/// What is looked at to be asked for at once: as many as the greatest call takes.
+/// What is looked at to be asked for at once: as many as the greatest call takes, texts and bytes.
 const AT_ONCE: usize = 512;
+const BYTES: usize = 64 * 1024;
 
 impl Ahead {
     fn map(&self) -> std::sync::MutexGuard<'_, BTreeMap<EntityId, (u64, Vec<f32>)>> {
@@ -61,20 +62,25 @@ pub async fn ahead(house: &House, now: &[EntityId], known: &Ahead) -> Result<(),
     if space == embed::NAME || house.models.rests(house.now()).is_some() {
         return Ok(());
     }
-    let mut any = false;
+    let mut bytes = 0;
     for id in now {
-        any |= lacks(house, space, *id, known)?.is_some();
+        bytes += lacks(house, space, *id, known)?.map_or(0, |(_, lacks)| lacks.text.len());
     }
-    if !any {
+    if bytes == 0 || !crate::model::bears(house, space, bytes)? {
         return Ok(());
     }
     let mut by_region: BTreeMap<Option<String>, Vec<Lacks>> = BTreeMap::new();
+    let mut room = BYTES;
     for claim in house.ledger.due(TRIAGE, super::stage::RANKS, house.now(), AT_ONCE)? {
         let Some(id) = super::stage::item(&claim) else { continue };
         if let Some((region, lacks)) = lacks(house, space, id, known)? {
             // Regions that have no endpoint of their own go together.
             let own = region.filter(|region| house.models.regions.contains_key(region));
+            room = room.saturating_sub(lacks.text.len());
             by_region.entry(own).or_default().push(lacks);
+            if room == 0 {
+                break;
+            }
         }
     }
     // What was asked for long ago and not taken was edited, or has gone.
@@ -97,7 +103,7 @@ async fn together(
     let Some(model) = house.models.of(region) else { return Ok(()) };
     let bytes = |some: &[Lacks]| some.iter().map(|lacks| lacks.text.len()).sum();
     // What the budget bears, and at least two: one is asked for alone.
-    while some.len() > 1 && crate::model::may_spend(house, space, bytes(&some))?.is_some() {
+    while some.len() > 1 && !crate::model::bears(house, space, bytes(&some))? {
         some.truncate(some.len() / 2);
     }
     if some.len() < 2 {

@@ -15,6 +15,7 @@ use crate::follow::follow;
 use crate::house::House;
 use crate::ledger::{ENRICH, Entry, LedgerError, Tx, What, When};
 use crate::model::{self, Advance, Asked, Question, quote};
+use crate::review::calibration;
 use crate::schema::{Author, Body, Entity, EntityId, EntityKind, Feedback, Origin, Quote, Task, Turn, Verdict};
 
 /// Something that was said, found in a conversation.
@@ -412,12 +413,13 @@ fn put(
             .get("category")
             .is_none_or(|terms| terms.iter().any(|term| term.value == *category));
         let category = if known { category.as_str() } else { "general" };
+        let (confidence, claimed) = calibration::right(tx, "tags.category", prompt, found.confidence)?;
         let earlier = child.enrichment.get("tags.category").map(|verdict| verdict.value.clone());
         let current = child.tags.category.as_deref().map(Value::from);
         let ours = current.is_none() || current == earlier;
         if own("tags.category", &child)
             && ours
-            && found.confidence >= house.config.enrich.threshold
+            && confidence >= house.config.enrich.threshold
             && house.config.review.drafts
         {
             child.tags.category = Some(category.to_owned());
@@ -426,8 +428,8 @@ fn put(
             value: category.into(),
             model: by.to_owned(),
             prompt: prompt.map(str::to_owned),
-            confidence: found.confidence,
-            claimed: None,
+            confidence,
+            claimed,
             at: house.now(),
             because: Some(format!("\u{201c}{}\u{201d}", line(&found.quote.text))),
         };

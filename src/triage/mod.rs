@@ -31,22 +31,33 @@ pub use nearest::Near;
 pub use sentence::sentences;
 pub use stage::Triage;
 
+use crate::config::Mode;
 use crate::enrich::Text;
 use crate::house::House;
 use crate::ledger::{LedgerError, Tx};
 use crate::model::Advance;
 use crate::schema::{Entity, EntityId, Feedback, Task};
 
-/// The questions about an item that hang on no other answer, and are not answered: a batch asks them before its steps do.
+/// The tasks whose questions hang on no other answer: a batch asks them before an item's steps do.
+pub const IN_ADVANCE: [Task; 3] = [Task::Extract, Task::Classify, Task::Risk];
+
+/// The questions of such tasks about an item that are not answered.
 ///
 /// # Errors
 /// The ledger's.
-pub fn in_advance(house: &House, id: EntityId) -> Result<Vec<Advance>, LedgerError> {
+pub fn in_advance(house: &House, id: EntityId, tasks: &[Task]) -> Result<Vec<Advance>, LedgerError> {
     let Some(feedback) = stage::read(house, id)? else { return Ok(Vec::new()) };
-    let mut asked = extract::in_advance(house, id, &feedback)?;
-    asked.extend(classify::in_advance(house, id, &feedback)?);
-    if !extract::is_conversation(house, &feedback) {
-        asked.extend(risk::in_advance(house, id, &feedback)?);
+    let mut asked = Vec::new();
+    for task in tasks.iter().filter(|task| house.config.task(**task).mode != Mode::Off) {
+        match task {
+            Task::Extract => asked.extend(extract::in_advance(house, id, &feedback)?),
+            Task::Classify => asked.extend(classify::in_advance(house, id, &feedback)?),
+            // A conversation speaks through its items.
+            Task::Risk if !extract::is_conversation(house, &feedback) => {
+                asked.extend(risk::in_advance(house, id, &feedback)?);
+            }
+            _ => {}
+        }
     }
     Ok(asked)
 }

@@ -351,6 +351,35 @@ fn each_model_has_a_batch_of_its_own() {
 }
 
 #[test]
+fn a_batch_whose_answers_are_gone_holds_nothing_up() {
+    let batched = format!("{}{ONE_TASK}", MODEL.replace("batch = false", "batch_from = 10\nday_usd = 1"));
+    tell_in(
+        || {
+            let town = Town::with(23, &batched);
+            town.world.mistral(|desk, _| {
+                desk.set_batch_time(TimeDelta::minutes(7));
+                desk.lose_batches(true);
+            });
+            town
+        },
+        |town, mid| {
+            let ids: Vec<EntityId> = (0..15)
+                .map(|n| of_issue(issue(town, &format!("Export {n}"), Some("It crashes with an error."), &[])))
+                .collect();
+            town.run_for(Duration::from_secs(40));
+            mid(town);
+            minutes(town, 60);
+            assert_eq!(town.world.mistral(|desk, _| desk.jobs()), 1, "not a second one at once");
+            for id in &ids {
+                assert_eq!(suggested(town, *id), ("bug".into(), Some("classify/1".into())), "asked alone");
+            }
+            assert_eq!(town.house.ledger.condition("model", "budget").expect("memory"), None);
+            no_dead(town);
+        },
+    );
+}
+
+#[test]
 fn texts_are_embedded_many_a_call_and_each_once() {
     let embeds = format!("{}{ONE_TASK}", MODEL.replace("embed = \"\"", "embed = \"mistral-embed\""));
     tell_in(
@@ -370,6 +399,10 @@ fn texts_are_embedded_many_a_call_and_each_once() {
                 || town.house.ledger.spent().expect("memory").into_iter().filter(|(_, task, ..)| task == "embed");
             let calls: u64 = calls().map(|(.., row)| row.calls).sum();
             assert!((1..=10).contains(&calls), "{calls} calls for 40 texts");
+            let usage = town.world.mistral(|desk, _| desk.usage());
+            let asked = usage.prompts.iter().filter(|prompt| prompt.call == "embeddings");
+            let texts: usize = asked.map(|prompt| prompt.body["input"].as_array().map_or(1, Vec::len)).sum();
+            assert_eq!(texts, ids.len(), "each once");
             no_dead(town);
         },
     );

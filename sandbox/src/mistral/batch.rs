@@ -226,6 +226,9 @@ impl Mistral {
     pub(super) fn get_job(&self, id: &str, query: &[(String, String)], now: DateTime<Utc>) -> Answer {
         let job = self.jobs.iter().find(|job| job.id == id).ok_or_else(|| self.missing("batch job"))?;
         let inline = query.iter().any(|(name, value)| name == "inline" && value == "true");
+        if inline && self.loses_answers {
+            return Err(self.missing("batch job"));
+        }
         // Only what was given inside comes back inside.
         Ok(wire::json(StatusCode::OK, &job.show(now, inline && job.input_files.is_empty())))
     }

@@ -164,6 +164,11 @@ impl Mistral {
         self.batch_time = time;
     }
 
+    /// Answers of batches are not there any more when they are asked for.
+    pub fn lose_batches(&mut self, lost: bool) {
+        self.loses_answers = lost;
+    }
+
     pub fn keep_files_for(&mut self, time: TimeDelta) {
         self.files_kept = time;
     }

@@ -68,6 +68,7 @@ pub struct Mistral {
     jobs: Vec<Job>,
     batch_time: TimeDelta,
     files_kept: TimeDelta,
+    loses_answers: bool,
     /// Shared with the states of a while ago: books are never stale.
     usage: Arc<Mutex<Usage>>,
 }
@@ -90,6 +91,7 @@ impl Default for Mistral {
             // Nobody waits for a day here.
             batch_time: TimeDelta::seconds(4),
             files_kept: TimeDelta::hours(24),
+            loses_answers: false,
             usage: Arc::default(),
         }
     }
