@@ -137,9 +137,11 @@ fn feedback_step(house: &House, tx: &mut Tx<'_>, id: EntityId, said: &Said) -> R
         && tx.triaged(id)?.done.get("text") != Some(&triage::digest(now))
     {
         let settle = house.config.triage.settle;
-        // What was said long ago has settled: it is judged before it is brought anywhere, and a backfill writes each row once.
-        let fresh = newest(now).is_none_or(|said| house.now() - said < settle);
-        let when = if fresh { When::Settled(settle) } else { When::Now };
+        // What was said long ago has settled, unless somebody edits it. Judged at once, it is mostly judged before its rows are
+        // written, where loopd judges alone: a backfill writes each once.
+        let is_fresh = newest(now).is_none_or(|said| house.now() - said < settle);
+        let is_edited = tx.triaged(id)?.done.contains_key("text");
+        let when = if is_fresh || is_edited { When::Settled(settle) } else { When::Now };
         tx.queue(TRIAGE, 0, id.as_bytes(), when, house.now())?;
     }
     // Also when nothing changed here: the room before has queued only this.

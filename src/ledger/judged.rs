@@ -343,6 +343,16 @@ impl Ledger {
         Ok(sum)
     }
 
+    /// What people said of this path of this item, of whatever model and prompt.
+    pub fn reviews_of(&self, id: EntityId, path: &str) -> Result<Vec<Review>, LedgerError> {
+        let mut rows = Vec::new();
+        self.each(Tree::Reviews, &keys::entity(id, &[path]), |_, value| {
+            rows.push(decode(Tree::Reviews, value)?);
+            Ok(true)
+        })?;
+        Ok(rows)
+    }
+
     /// Every review, in no meaningful order.
     pub fn reviews(&self) -> Result<Vec<(EntityId, Review)>, LedgerError> {
         let mut rows = Vec::new();

@@ -53,6 +53,8 @@ struct Gate {
     shut: bool,
     /// The batches that are under way, by their model.
     held: BTreeMap<String, Batched>,
+    /// Until when what their questions are made of stands still.
+    still_until: Option<DateTime<Utc>>,
     gathered: Option<DateTime<Utc>>,
 }
 
@@ -64,6 +66,8 @@ struct Batched {
     micro_usd: u64,
 }
 
+/// How long it takes at most until what a batch has answered is used.
+const STILL: TimeDelta = TimeDelta::hours(1);
 /// How often what waits is counted for a batch.
 const GATHER: TimeDelta = TimeDelta::minutes(1);
 
@@ -120,6 +124,7 @@ impl Models {
         micro_usd: u64,
     ) {
         let mut gate = self.gate();
+        gate.still_until = gate.still_until.max(Some(until + STILL));
         match gate.held.get_mut(model) {
             Some(held) if held.keys.len() == keys.len() => held.until = until,
             _ => {
@@ -133,9 +138,9 @@ impl Models {
         self.gate().held.remove(model);
     }
 
-    /// Whether a batch is under way: what its questions are made of stands still until it is through.
-    pub fn is_batching(&self) -> bool {
-        !self.gate().held.is_empty()
+    /// Whether a batch is under way, or was a moment ago: what its questions are made of stands still until its answers are used.
+    pub fn stands_still(&self, now: DateTime<Utc>) -> bool {
+        self.gate().still_until.is_some_and(|until| until > now)
     }
 
     fn held(&self, key: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {

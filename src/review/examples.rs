@@ -2,7 +2,7 @@
 //!
 //! Law: between calls they stand still. A model's answers are kept by what was asked, so examples that changed with every
 //! correction would make every answer anew. The corrections in use are frozen in the ledger; a new set is taken when ten more
-//! have come, or when one has come and a day has passed; and never while a batch is under way, whose questions would be others then.
+//! have come, or when one has come and a day has passed; and not while a batch is under way, whose questions would be others then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,7 +114,7 @@ fn frozen(house: &House, task: Task) -> Result<Frozen, LedgerError> {
     let known: Option<Frozen> = house.ledger.transact(|tx| tx.meta(&name))?;
     if let Some(known) = known {
         let news = count.abs_diff(known.known);
-        if news == 0 || (news < NEWS && now - known.at < DAY) || house.models.is_batching() {
+        if news == 0 || (news < NEWS && now - known.at < DAY) || house.models.stands_still(now) {
             return Ok(known);
         }
     }

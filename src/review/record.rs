@@ -112,9 +112,7 @@ fn decisions(house: &House, tx: &mut Tx<'_>, id: EntityId, was: &Feedback, now: 
         }
     }
     for path in was.decided.keys().filter(|path| !now.decided.contains_key(*path)) {
-        if let Some(verdict) = was.enrichment.get(path) {
-            unheard(house, tx, id, path, verdict)?;
-        }
+        unheard(house, tx, id, path)?;
     }
     memory::keep(tx, id, now)
 }
@@ -177,16 +175,18 @@ pub(super) fn heard(
     )
 }
 
-/// A word that was taken back.
-fn unheard(house: &House, tx: &mut Tx<'_>, id: EntityId, path: &str, verdict: &Verdict) -> Result<(), LedgerError> {
-    let prompt = verdict.prompt.clone().unwrap_or_default();
-    let Some(earlier) = tx.review(id, path, &prompt)? else { return Ok(()) };
-    count(house, tx, id, &earlier, None)?;
-    calibration::count(tx, &earlier, false)?;
-    tx.drop_review(id, path, &prompt);
-    let note = Some("the word on this suggestion was taken back".to_owned());
-    let (at, by, field) = (house.now(), earlier.by, Some(path.to_owned()));
-    tx.log(id, &Entry { at, by, what: What::Reviewed, field, old: Some(earlier.stands), new: None, note })
+/// A word that was taken back, of whichever prompt it was.
+fn unheard(house: &House, tx: &mut Tx<'_>, id: EntityId, path: &str) -> Result<(), LedgerError> {
+    for known in house.ledger.reviews_of(id, path)? {
+        let Some(earlier) = tx.review(id, path, &known.prompt)? else { continue };
+        count(house, tx, id, &earlier, None)?;
+        calibration::count(tx, &earlier, false)?;
+        tx.drop_review(id, path, &earlier.prompt);
+        let note = Some("the word on this suggestion was taken back".to_owned());
+        let (at, by, field) = (house.now(), earlier.by, Some(path.to_owned()));
+        tx.log(id, &Entry { at, by, what: What::Reviewed, field, old: Some(earlier.stands), new: None, note })?;
+    }
+    Ok(())
 }
 
 /// Moves the standing of the review's cell, and tells when trust is earned or lost by it.

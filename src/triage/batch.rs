@@ -19,26 +19,35 @@ use crate::ledger::{Answer, LedgerError, TRIAGE};
 use crate::model::{self, Advance, schema};
 use crate::schema::Task;
 
-/// Where [`Batching`] stands in `meta`.
+/// Where [`Batching`] and [`Taken`] stand in `meta`.
 const META: &str = "batches";
+const TAKEN: &str = "batch taken";
+/// Answers that are entered with one commit.
+const PIECE: usize = 64;
 /// Items that are looked at, and questions of one batch.
 const MOST: usize = 10_000;
 /// How often one that is under way is looked at.
 const LOOK: TimeDelta = TimeDelta::minutes(2);
-/// After a batch that failed, questions are asked one by one for so long.
+/// After a batch that failed, its model is asked one by one for so long.
 const AFTER_FAILURE: TimeDelta = TimeDelta::hours(12);
-/// The same of what a batch has lost.
+/// The same of what was lost: of one that was never taken, and of the lines that a batch did not answer.
 const AFTER_LOSS: TimeDelta = TimeDelta::hours(1);
-/// How long it may take before its questions are asked one by one.
+/// How long one may take before it is cancelled; and then, before it is forgotten.
 const LONGEST: TimeDelta = TimeDelta::hours(30);
+const CANCELLING: TimeDelta = TimeDelta::hours(1);
+/// How long nobody may answer for one before it is given up.
+const SILENCE: TimeDelta = TimeDelta::hours(6);
 
-/// What is under way, by model.
+/// What there is of batches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Batching {
+    /// By model.
     under_way: BTreeMap<String, Pending>,
-    /// No batch is made before this.
-    not_before: Option<DateTime<Utc>>,
+    /// Of a model here no batch is made before this.
+    not_before: BTreeMap<String, DateTime<Utc>>,
+    /// Questions that no batch asks before this.
+    lost: BTreeMap<String, DateTime<Utc>>,
 }
 
 /// A batch that is under way.
@@ -53,13 +62,37 @@ struct Pending {
     micro_usd: u64,
     since: DateTime<Utc>,
     look_at: DateTime<Utc>,
+    /// Since when nobody has answered for it.
+    silent: Option<DateTime<Utc>>,
+}
+
+/// How many of a batch's answers, in the order of their keys, are in the books: they are entered once, whenever loopd stops.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Taken {
+    name: String,
+    answers: usize,
 }
 
 /// What a look at a batch comes to.
 enum Fate {
     Waits(DateTime<Utc>),
-    /// It is over. What it did not answer is asked one by one until then.
-    Over(Option<TimeDelta>),
+    Over(After),
+}
+
+/// What is asked one by one when a batch is over.
+#[derive(Default)]
+struct After {
+    /// All of its model, for so long.
+    pause: Option<TimeDelta>,
+    /// What it did not answer.
+    lost: Vec<String>,
+}
+
+impl Fate {
+    fn over(pause: TimeDelta) -> Self {
+        Self::Over(After { pause: Some(pause), ..After::default() })
+    }
 }
 
 /// Looks after the batches that are under way, and makes some where enough waits.
@@ -98,11 +131,16 @@ fn keep(house: &House, model: &str, pending: &Pending) -> Result<(), LedgerError
     Ok(())
 }
 
-fn let_go(house: &House, model: &str, not_before: Option<DateTime<Utc>>) -> Result<(), LedgerError> {
+fn let_go(house: &House, model: &str, after: &After) -> Result<(), LedgerError> {
+    let now = house.now();
     house.models.let_go(model);
     change(house, |batching| {
         batching.under_way.remove(model);
-        batching.not_before = batching.not_before.max(not_before);
+        if let Some(pause) = after.pause {
+            batching.not_before.insert(model.to_owned(), now + pause);
+        }
+        batching.lost.retain(|_, until| *until > now);
+        batching.lost.extend(after.lost.iter().map(|key| (key.clone(), now + AFTER_LOSS)));
     })
 }
 
@@ -112,92 +150,115 @@ async fn tend(house: &House, batches: &dyn Batches, model: &str, mut pending: Pe
             pending.look_at = until;
             keep(house, model, &pending)
         }
-        Fate::Over(pause) => let_go(house, model, pause.map(|pause| house.now() + pause)),
+        Fate::Over(after) => let_go(house, model, &after),
     }
 }
 
 async fn look(house: &House, batches: &dyn Batches, pending: &mut Pending) -> Result<Fate, LedgerError> {
     let now = house.now();
-    let overdue = now - pending.since > LONGEST;
     let job = match &pending.job {
         Some(job) => job.clone(),
         None => match batches.find(&pending.name).await {
             Ok(Some(job)) => job,
             // It was never taken.
-            Ok(None) => return Ok(Fate::Over(None)),
-            Err(_) if overdue => return Ok(Fate::Over(Some(AFTER_FAILURE))),
-            Err(fault) => return later(house, &fault),
+            Ok(None) => return Ok(Fate::over(AFTER_LOSS)),
+            Err(fault) => return silent(house, pending, &fault),
         },
     };
     pending.job = Some(job.clone());
-    match batches.look(&job).await {
-        Ok(BatchState::Running { done, total }) => {
-            tracing::info!(done, total, "the batch {} is under way", pending.name);
-            if !overdue {
-                return Ok(Fate::Waits(now + LOOK));
-            }
-            tracing::warn!(
-                done,
-                total,
-                "the batch {} takes too long: its questions are asked one by one",
-                pending.name
-            );
-            if let Err(fault) = batches.cancel(&job).await {
-                tracing::warn!(%fault, "it could not be cancelled, and may be billed");
-            }
-            Ok(Fate::Over(Some(AFTER_FAILURE)))
-        }
-        Ok(BatchState::Done) => match batches.results(&job).await {
-            Ok(results) => {
-                let answered = take(house, pending, &results)?;
-                Ok(Fate::Over((answered < pending.asked.len()).then_some(AFTER_LOSS)))
-            }
-            Err(fault) => lost(house, pending, overdue, &fault),
-        },
-        Ok(BatchState::Failed(why)) => {
-            tracing::warn!(%why, "the batch {} failed: its questions are asked one by one", pending.name);
-            // What was answered until then is billed, and counts.
-            if let Ok(results) = batches.results(&job).await {
-                take(house, pending, &results)?;
-            }
-            Ok(Fate::Over(Some(AFTER_FAILURE)))
-        }
-        Err(fault) => lost(house, pending, overdue, &fault),
+    let state = match batches.look(&job).await {
+        Ok(state) => state,
+        Err(fault) => return silent(house, pending, &fault),
+    };
+    if let BatchState::Running { done, total } = state {
+        pending.silent = None;
+        return running(batches, pending, (done, total), now).await;
     }
+    // What was answered until one failed is billed, too, and counts.
+    match batches.results(&job).await {
+        Ok(results) => {
+            let lost = take(house, pending, results)?;
+            let BatchState::Failed(why) = state else { return Ok(Fate::Over(After { lost, pause: None })) };
+            tracing::warn!(%why, "the batch {} failed: its questions are asked one by one", pending.name);
+            Ok(Fate::over(AFTER_FAILURE))
+        }
+        Err(fault) => silent(house, pending, &fault),
+    }
+}
+
+async fn running(
+    batches: &dyn Batches,
+    pending: &Pending,
+    (done, total): (u64, u64),
+    now: DateTime<Utc>,
+) -> Result<Fate, LedgerError> {
+    tracing::info!(done, total, "the batch {} is under way", pending.name);
+    let age = now - pending.since;
+    if age > LONGEST + CANCELLING {
+        return Ok(Fate::over(AFTER_FAILURE));
+    }
+    if age > LONGEST
+        && let Some(job) = &pending.job
+    {
+        tracing::warn!("the batch {} takes too long, and is cancelled", pending.name);
+        if let Err(fault) = batches.cancel(job).await {
+            tracing::warn!(%fault, "it could not be cancelled, and may be billed");
+        }
+    }
+    Ok(Fate::Waits(now + LOOK))
 }
 
 /// What is refused for good is not waited for; nor is anything for ever.
-fn lost(house: &House, pending: &Pending, overdue: bool, fault: &Fault) -> Result<Fate, LedgerError> {
-    if overdue || matches!(fault, Fault::Rejected { .. }) {
+fn silent(house: &House, pending: &mut Pending, fault: &Fault) -> Result<Fate, LedgerError> {
+    let now = house.now();
+    let since = *pending.silent.get_or_insert(now);
+    if now - since > SILENCE || matches!(fault, Fault::Rejected { .. }) {
         tracing::warn!(%fault, "the batch {} is lost: its questions are asked one by one", pending.name);
-        return Ok(Fate::Over(Some(AFTER_FAILURE)));
+        return Ok(Fate::over(AFTER_FAILURE));
     }
-    later(house, fault)
+    Ok(Fate::Waits(model::fail(house, fault)?.max(now + LOOK)))
 }
 
-fn later(house: &House, fault: &Fault) -> Result<Fate, LedgerError> {
-    Ok(Fate::Waits(model::fail(house, fault)?.max(house.now() + LOOK)))
-}
-
-/// What was answered goes into the cache, with what it cost into the books; how many answers there are. Whether one holds is judged
-/// where it is used.
-fn take(house: &House, pending: &Pending, results: &[(String, Result<Chat, String>)]) -> Result<usize, LedgerError> {
-    let mut answered = 0;
-    for (key, result) in results {
-        let (Ok(chat), Some(task)) = (result, pending.asked.get(key)) else { continue };
-        // loopd was stopped while it took them.
-        if house.ledger.answer(key)?.is_some() {
-            answered += 1;
+/// What was answered goes into the cache, and with it what it cost into the books; the questions that were not answered. Whether an
+/// answer holds is judged where it is used.
+fn take(
+    house: &House,
+    pending: &Pending,
+    mut results: Vec<(String, Result<Chat, String>)>,
+) -> Result<Vec<String>, LedgerError> {
+    results.sort_by(|(a, _), (b, _)| a.cmp(b));
+    results.dedup_by(|(a, _), (b, _)| a == b);
+    let mut lost = pending.asked.clone();
+    let taken: Taken = house.ledger.transact(|tx| tx.meta(TAKEN))?.unwrap_or_default();
+    let before = if taken.name == pending.name { taken.answers } else { 0 };
+    for (at, piece) in results.chunks(PIECE).enumerate() {
+        let answers: Vec<(&String, Task, &Chat, Option<Answer>)> = piece
+            .iter()
+            .filter_map(|(key, result)| {
+                let (Ok(chat), Some(task)) = (result, pending.asked.get(key)) else { return None };
+                let value = schema::read(&chat.text);
+                let answer = value.map(|value| Answer { value, model: chat.model.clone(), at: house.now() });
+                Some((key, *task, chat, answer))
+            })
+            .collect();
+        for (key, ..) in answers.iter().filter(|(.., answer)| answer.is_some()) {
+            lost.remove(*key);
+        }
+        let done = (at * PIECE + piece.len()).min(results.len());
+        if done <= before {
             continue;
         }
-        let answer = schema::read(&chat.text).map(|value| Answer { value, model: chat.model.clone(), at: house.now() });
-        answered += usize::from(answer.is_some());
         house.ledger.transact(|tx| {
-            model::spend_batch(house, tx, *task, &chat.model, chat.tokens)?;
-            answer.as_ref().map_or(Ok(()), |answer| tx.put_answer(key, answer))
+            for (key, task, chat, answer) in &answers {
+                model::spend_batch(house, tx, *task, &chat.model, chat.tokens)?;
+                if let Some(answer) = answer {
+                    tx.put_answer(key, answer)?;
+                }
+            }
+            tx.set_meta(TAKEN, &Taken { name: pending.name.clone(), answers: done })
         })?;
     }
-    Ok(answered)
+    Ok(lost.into_keys().collect())
 }
 
 async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
@@ -210,11 +271,12 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
     let batching = house.ledger.transact(|tx| tx.meta::<Batching>(META))?.unwrap_or_default();
     // Whose model is busy is not asked for.
     let is_free = |task: &Task| {
-        let first = house.config.task(*task).models.first();
-        first.is_some_and(|name| !batching.under_way.contains_key(house.config.model.named(name)))
+        let Some(first) = house.config.task(*task).models.first() else { return false };
+        let model = house.config.model.named(first);
+        !batching.under_way.contains_key(model) && batching.not_before.get(model).is_none_or(|moment| *moment <= now)
     };
     let tasks: Vec<Task> = super::IN_ADVANCE.into_iter().filter(is_free).collect();
-    if tasks.is_empty() || batching.not_before.is_some_and(|moment| moment > now) {
+    if tasks.is_empty() {
         return Ok(());
     }
     // By its key, the same question stands once, whoever asks it.
@@ -223,7 +285,7 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
         let Some(id) = super::stage::item(&claim) else { continue };
         for advance in super::in_advance(house, id, &tasks)? {
             let of = asked.entry(advance.request.model.clone()).or_default();
-            if of.len() < MOST {
+            if of.len() < MOST && batching.lost.get(&advance.key).is_none_or(|until| *until <= now) {
                 of.insert(advance.key.clone(), advance);
             }
         }
@@ -236,7 +298,7 @@ async fn make(house: &House, batches: &dyn Batches) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// `false`: no batch is taken now.
+/// `false`: no batch of any model is taken now.
 async fn submit(
     house: &House,
     batches: &dyn Batches,
@@ -255,8 +317,15 @@ async fn submit(
     let lines: Vec<BatchLine> =
         asked.into_iter().map(|advance| BatchLine { custom_id: advance.key, request: advance.request }).collect();
     let name = format!("loopd-{:016x}-{}", crate::ledger::digest(&known)?, now.timestamp());
-    let mut pending =
-        Pending { name: name.clone(), job: None, asked: known, micro_usd, since: now, look_at: now + LOOK };
+    let mut pending = Pending {
+        name: name.clone(),
+        job: None,
+        asked: known,
+        micro_usd,
+        since: now,
+        look_at: now + LOOK,
+        silent: None,
+    };
     keep(house, model, &pending)?;
     house.ledger.durable()?;
     match batches.submit(&name, &lines).await {
@@ -268,14 +337,10 @@ async fn submit(
         // Whether it was taken shows when it is looked for.
         Err(fault @ Fault::Unknown { .. }) => model::fail(house, &fault).map(|_| false),
         Err(fault) => {
-            let until = match &fault {
-                Fault::Rejected { why, .. } => {
-                    tracing::warn!(%why, "a batch was refused: questions are asked one by one");
-                    now + AFTER_FAILURE
-                }
-                other => model::fail(house, other)?,
-            };
-            let_go(house, model, Some(until)).map(|()| false)
+            let refused = matches!(fault, Fault::Rejected { .. });
+            let pause = if refused { AFTER_FAILURE } else { model::fail(house, &fault)? - now };
+            tracing::warn!(%fault, "a batch was not taken: for now, questions are asked one by one");
+            let_go(house, model, &After { pause: Some(pause), ..After::default() }).map(|()| refused)
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::config::Mode;
 use crate::enrich::embed;
 use crate::house::House;
 use crate::ledger::{LedgerError, Packed, Tx};
-use crate::schema::{Body, EntityId, Task, Theme};
+use crate::schema::{Body, EntityId, Feedback, Task, Theme};
 
 /// The best of the first pass that are compared again, for each one that is wanted.
 const AGAIN: usize = 4;
@@ -121,6 +121,11 @@ pub fn is_on(house: &House, task: Task) -> bool {
     house.config.task(task).mode != Mode::Off
 }
 
+/// The theme that an item counts in: what was withdrawn counts in none.
+fn theme_of(feedback: &Feedback) -> Option<EntityId> {
+    feedback.theme.filter(|_| !feedback.withdrawn)
+}
+
 impl Index {
     fn load(house: &House) -> Result<Self, LedgerError> {
         let mut index = Self::default();
@@ -134,7 +139,7 @@ impl Index {
         house.ledger.each_entity(|entity| {
             match &entity.body {
                 Body::Theme(theme) => drop(index.themes.insert(entity.id, Known::of(theme))),
-                Body::Feedback(feedback) => items.extend(feedback.theme.map(|theme| (entity.id, theme))),
+                Body::Feedback(feedback) => items.extend(theme_of(feedback).map(|theme| (entity.id, theme))),
                 Body::Customer(_) => {}
             }
             Ok(())
@@ -170,7 +175,7 @@ impl Index {
                     }
                 }
                 self.move_to(id, found);
-                self.count(id, feedback.theme);
+                self.count(id, theme_of(feedback));
             }
             Body::Theme(theme) => {
                 let known = Known::of(theme);
@@ -248,8 +253,8 @@ impl Index {
         self.theme_of.iter().filter(|(_, of)| self.lives_in(**of) == theme).map(|(id, _)| *id).collect()
     }
 
-    /// How many items a theme has, with those of the themes that live on in it, and the space that most of them lie in. Costs as
-    /// much as there are themes, however many items they have.
+    /// How many items that lie anywhere a theme has, with those of the themes that live on in it, and the space that most of them
+    /// lie in. Costs as much as there are themes, however many items they have.
     pub fn size(&self, theme: EntityId) -> Option<(&str, usize)> {
         let ours = |space: &Space| {
             let sums = space.sums.iter().filter(|(of, _)| self.lives_in(**of) == theme);
