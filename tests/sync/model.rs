@@ -380,6 +380,23 @@ fn a_batch_whose_answers_are_gone_holds_nothing_up() {
 }
 
 #[test]
+fn a_batch_that_takes_too_long_is_cancelled_and_its_questions_asked_alone() {
+    let mut town = Town::with(23, &format!("{}{ONE_TASK}", MODEL.replace("batch = false", "batch_from = 10")));
+    town.world.mistral(|desk, _| desk.set_batch_time(TimeDelta::hours(200)));
+    let ids: Vec<EntityId> = (0..15)
+        .map(|n| of_issue(issue(&mut town, &format!("Export {n}"), Some("It crashes with an error."), &[])))
+        .collect();
+    minutes(&mut town, 10);
+    let judged = |town: &Town| ids.iter().filter(|id| suggested(town, **id).1.is_some()).count();
+    assert!(judged(&town) < ids.len(), "most wait for the batch");
+    crate::story::much_later(&mut town, 31);
+    minutes(&mut town, 30);
+    assert_eq!(judged(&town), ids.len());
+    assert_eq!(town.world.mistral(|desk, _| desk.jobs()), 1, "and no other is made at once");
+    no_dead(&town);
+}
+
+#[test]
 fn texts_are_embedded_many_a_call_and_each_once() {
     let embeds = format!("{}{ONE_TASK}", MODEL.replace("embed = \"\"", "embed = \"mistral-embed\""));
     tell_in(
