@@ -3,7 +3,6 @@
 use anyhow::bail;
 
 use super::admin::{self, Answer, AnswerReview, Ask, AskReview};
-use super::out::plain;
 use super::{Exit, Out};
 use crate::review::agreement::{Agreement, By, Wanted};
 use crate::schema::Task;
@@ -114,8 +113,8 @@ fn show(agreement: &Agreement, by: By, out: &Out) {
             vec![
                 mistake.item.clone(),
                 mistake.field.clone(),
-                format!("{} {:.2}", plain(&mistake.said), mistake.confidence),
-                if mistake.stands.is_null() { "none".to_owned() } else { plain(&mistake.stands) },
+                format!("{} {:.2}", mistake.said_shown, mistake.confidence),
+                mistake.stands_shown.clone(),
                 mistake.title.clone(),
                 mistake.url.clone().unwrap_or_default(),
             ]

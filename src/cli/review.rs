@@ -145,7 +145,6 @@ fn asked(waiting: &Waiting) -> String {
     if let Some(proposal) = &waiting.proposal {
         return show::proposed(waiting, proposal);
     }
-    let said =
-        waiting.suggestions.iter().map(|said| format!("{} {} {:.2}", said.field, plain(&said.value), said.confidence));
+    let said = waiting.suggestions.iter().map(|said| format!("{} {} {:.2}", said.field, said.shown, said.confidence));
     said.collect::<Vec<_>>().join(", ")
 }

@@ -234,10 +234,19 @@ fn read_mappings(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>
 /// The shipped prompts, and over them those of the user's folder: a folder a task.
 fn read_prompts(parsed: &Parsed, world: &dyn World, problems: &mut Vec<Problem>) -> Library {
     let mut own = Vec::new();
+    if let Some(folder) = &parsed.model.prompts
+        && let Err(error) = world.list(folder, "md")
+    {
+        let what =
+            format!("the folder of `[model] prompts` cannot be read: {error}; make it, or leave `prompts` empty");
+        problems.push(Problem::of_file(&folder.display().to_string(), what));
+    }
     for folder in parsed.model.prompts.iter().flat_map(|folder| Task::ALL.map(|task| folder.join(task.name()))) {
         // Few have a prompt of their own for every task.
         for path in world.list(&folder, "md").unwrap_or_default() {
             match world.read(&path) {
+                // Somebody is about to write it.
+                Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => own.push((path.display().to_string(), text)),
                 Err(error) => {
                     problems.push(Problem::of_file(&path.display().to_string(), format!("cannot be read: {error}")));

@@ -14,7 +14,8 @@ use crate::house::House;
 use crate::ledger::{DoubtState, LedgerError, MessageState, ProposalState, Proposed};
 use crate::report::coverage::{Expected, coverage, revenue};
 use crate::report::voices::{Account, Voice, Voices, voices};
-use crate::schema::{EntityId, EntityKind, Status};
+use crate::schema::{EntityId, EntityKind, RiskReason, Status};
+use crate::triage::risk::is_plain;
 
 /// How far back the gaps are looked for: one week alone is mostly chance.
 const GAP_DAYS: u32 = 28;
@@ -132,15 +133,19 @@ pub fn week(all: &Voices, span: Span, waits: &Waits, expected: &Expected, now: D
 }
 
 fn speaks_of_leaving(item: &Voice) -> bool {
-    let reasons = item.risk.as_ref().is_some_and(|risk| risk.reasons.iter().any(|reason| reason.kind == "churn"));
-    reasons || item.is(&["churn_signal"])
+    signs(item).any(|reason| reason.kind == "churn") || item.is(&["churn_signal"])
+}
+
+/// The signs of risk that an item plainly gives.
+fn signs(item: &Voice) -> impl Iterator<Item = &RiskReason> {
+    item.risk.iter().flat_map(|risk| &risk.reasons).filter(|reason| is_plain(reason))
 }
 
 /// One a customer, the heaviest first; who is not known stands for itself.
 fn signals(all: &Voices, this: &[&Voice]) -> Vec<Signal> {
     let mut by: BTreeMap<(Option<EntityId>, Option<EntityId>), Vec<&Voice>> = BTreeMap::new();
     for item in this {
-        if speaks_of_leaving(item) || item.risk.as_ref().is_some_and(|risk| !risk.reasons.is_empty()) {
+        if speaks_of_leaving(item) || signs(item).next().is_some() {
             let itself = item.customer.is_none().then_some(item.id);
             by.entry((item.customer, itself)).or_default().push(item);
         }
@@ -155,8 +160,7 @@ fn signals(all: &Voices, this: &[&Voice]) -> Vec<Signal> {
         };
         let mut kinds: Vec<(&str, f64)> = Vec::new();
         for item in &items {
-            let reasons = item.risk.iter().flat_map(|risk| &risk.reasons);
-            kinds.extend(reasons.map(|reason| (reason.kind.as_str(), reason.weight)));
+            kinds.extend(signs(item).map(|reason| (reason.kind.as_str(), reason.weight)));
             if speaks_of_leaving(item) {
                 kinds.push(("churn", 1.0));
             }
@@ -168,8 +172,7 @@ fn signals(all: &Voices, this: &[&Voice]) -> Vec<Signal> {
                 named.push(kind.to_owned());
             }
         }
-        let reasons = || items.iter().flat_map(|item| item.risk.iter()).flat_map(|risk| &risk.reasons);
-        let quote = strongest.risk.iter().flat_map(|risk| &risk.reasons).max_by(|a, b| a.weight.total_cmp(&b.weight));
+        let quote = signs(strongest).max_by(|a, b| a.weight.total_cmp(&b.weight));
         let quote = quote.map(|reason| reason.quote.text.as_str()).filter(|text| words::is_short(text));
         let arr = account.and_then(|account| account.arr);
         signals.push((
@@ -180,7 +183,11 @@ fn signals(all: &Voices, this: &[&Voice]) -> Vec<Signal> {
                 tier: account.and_then(|account| account.tier.as_deref()).map(|name| words::clip(name, NAME)),
                 arr: arr.map(Money::of),
                 kinds: named,
-                competitor: reasons().find_map(|reason| reason.name.as_deref()).map(|name| words::clip(name, NAME)),
+                competitor: items
+                    .iter()
+                    .flat_map(|item| signs(item))
+                    .find_map(|reason| reason.name.as_deref())
+                    .map(|name| words::clip(name, NAME)),
                 item: strongest.short_id(),
                 quote: quote.map(str::to_owned),
             },

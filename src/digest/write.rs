@@ -1,6 +1,5 @@
 //! Asks a model for the sentences around our numbers. Where it does not answer, or states what we did not, the text is ours.
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use super::week::Week;
 use crate::config::Mode;
 use crate::house::House;
 use crate::ledger::LedgerError;
-use crate::model::{Asked, Question, ask};
+use crate::model::{Asked, Question, ask, why_not};
 use crate::schema::Task;
 
 /// A week as one role reads it.
@@ -66,13 +65,9 @@ pub async fn write(house: &House, week: Week) -> Result<Edition, LedgerError> {
             Err(why) => Edition::ours(week, Some(format!("the model's text does not hold: {why}"))),
         },
         Asked::Alone => Edition::ours(week, None),
-        Asked::Later(at) => Edition::ours(week, Some(format!("no model before {}", minute(at)))),
+        Asked::Later(at) => Edition::ours(week, Some(why_not(house, at)?)),
         Asked::Unanswered(why) => Edition::ours(week, Some(format!("no model's text held: {why}"))),
     })
-}
-
-fn minute(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// The sections that have something to tell. The others are ours: of nothing, nothing can be made up.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::labels::{CATEGORIES, SEVERITIES};
@@ -49,6 +50,10 @@ impl WithModel {
         }))
     }
 
+    fn why_not(&self, until: DateTime<Utc>) -> String {
+        model::why_not(&self.house, until).unwrap_or_else(|error| error.to_string())
+    }
+
     async fn tags(&self, name: &str, text: &Text, choices: &[Choice]) -> Result<Judged, String> {
         let words = {
             let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +71,7 @@ impl WithModel {
             model::Asked::Answered(answered) => answered,
             model::Asked::Unanswered(_) => return Ok(Judged::default()),
             model::Asked::Alone => return Err("no language model is configured: see [model] and [tasks]".into()),
-            model::Asked::Later(until) => return Err(format!("the model, or the budget, has no time before {until}")),
+            model::Asked::Later(until) => return Err(self.why_not(until)),
         };
         let path = format!("tags.{name}");
         let said = classify::suggestions(&answered).into_iter().find(|said| said.path == path);
@@ -99,7 +104,7 @@ impl WithModel {
             }),
             model::Asked::Unanswered(_) => Ok(Judged::default()),
             model::Asked::Alone => Err("no language model is configured: see [model] and [tasks]".into()),
-            model::Asked::Later(until) => Err(format!("the model, or the budget, has no time before {until}")),
+            model::Asked::Later(until) => Err(self.why_not(until)),
         }
     }
 }

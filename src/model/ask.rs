@@ -352,6 +352,20 @@ pub fn fail(house: &House, fault: &Fault) -> Result<DateTime<Utc>, LedgerError> 
     }
 }
 
+/// Why no model answers before then, as far as it is known.
+///
+/// # Errors
+/// The ledger's.
+pub fn why_not(house: &House, until: DateTime<Utc>) -> Result<String, LedgerError> {
+    let until = until.format("%Y-%m-%d %H:%M:%S UTC");
+    for name in ["locked", "budget", "unreachable"] {
+        if let Some(condition) = house.ledger.condition(MODEL, name)? {
+            return Ok(format!("the language model does not answer before {until}: {}", condition.what));
+        }
+    }
+    Ok(format!("the language model does not answer before {until}: `loopd check --live` says what is wrong"))
+}
+
 fn today(house: &House) -> NaiveDate {
     house.now().with_timezone(&house.config.timezone).date_naive()
 }

@@ -19,6 +19,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use connectors::model::Model;
@@ -26,10 +27,12 @@ use serde_json::Value;
 
 pub use ask::{
     Advance, Example, MODEL, ask, ask_patiently, bears, confidence, fail, in_advance, may_spend, price, spend,
-    spend_batch, tokens_at_most, within_budget,
+    spend_batch, tokens_at_most, why_not, within_budget,
 };
 
 use crate::delay::Delay;
+use crate::house::House;
+use crate::pause::Pause;
 use crate::schema::{EntityId, Task};
 
 /// The endpoints that may be asked.
@@ -169,6 +172,15 @@ impl Models {
     fn reserved(&self) -> u64 {
         let batched: u64 = self.gate().held.values().map(|held| held.micro_usd).sum();
         self.reserved.load(Ordering::Acquire) + batched
+    }
+}
+
+/// Waits, for a command that asks one question, until the quota lets it out: a new one is shut for its first moment.
+pub async fn ready(house: &House, pause: &dyn Pause) {
+    const LONGEST: Duration = Duration::from_secs(5);
+    let models = house.models.everywhere.iter().chain(house.models.regions.values());
+    if let Some(wait) = models.filter_map(|model| model.wait()).max() {
+        pause.pause(wait.min(LONGEST)).await;
     }
 }
 

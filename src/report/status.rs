@@ -256,7 +256,14 @@ fn needs(status: &Status) -> Vec<Need> {
         }
     }
     for condition in &status.conditions {
-        need(format!("{}: {}", condition.name, condition.what), "mend it, then reload the daemon");
+        let mend = match condition.name.as_str() {
+            name if name.starts_with(crate::triage::themes::TO_VERIFY) => "people say whether it holds",
+            "budget" => "it goes on by itself; `loopd cost` tells what was spent on what",
+            "unreachable" => "it is tried again by itself; `loopd check --live` says what is wrong",
+            "locked" => "`loopd check --live` says what is wrong with the key or the model of `[model]`",
+            _ => "mend it, then reload the daemon",
+        };
+        need(format!("{}: {}", condition.name, condition.what), mend);
     }
     for connection in &status.connections {
         for condition in connection.conditions.iter().filter(|condition| !condition.stops) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::open::{meant, open, short, task_of};
+use super::open::{meant, open, short, task_of, worded};
 use super::queue::sides;
 use super::record::{fill, heard};
 use crate::follow::follow;
@@ -11,7 +11,7 @@ use crate::ledger::{Entry, LedgerError, Proposal, ProposalState, Proposed, Tx, W
 use crate::report::{Found, find};
 use crate::schema::{Body, Decision, Entity, EntityId, Feedback, Task, Verdict};
 use crate::triage::merge::{merge_items, unmerge_item};
-use crate::triage::themes;
+use crate::triage::{risk, themes};
 
 /// What was done, in words, or why it could not be.
 pub type Done = Result<Result<String, String>, LedgerError>;
@@ -45,7 +45,7 @@ pub fn accept(house: &House, id: EntityId, fields: &[String], by: &str) -> Done 
         let mut accepted = Vec::new();
         for (path, value, stands) in chosen {
             if stands || fill(&mut item, &path, &value) {
-                accepted.push(format!("{} {}", short(&path), plain(&value)));
+                accepted.push(format!("{} {}", short(&path), worded(&house.ledger, &value)?));
                 item.decided.insert(path, word.clone());
             }
         }
@@ -63,6 +63,10 @@ pub fn accept(house: &House, id: EntityId, fields: &[String], by: &str) -> Done 
 /// # Errors
 /// When the ledger cannot be read or written.
 pub fn correct(house: &House, id: EntityId, field: &str, value: &str, by: &str) -> Done {
+    if meant(field) == Some(risk::PATH) && matches!(value.trim(), "" | "-" | "0") {
+        let is_there = risk::refuse(house, id, None, by)?;
+        return Ok(if is_there { Ok("risk is none".to_owned()) } else { Err(GONE.into()) });
+    }
     let Some(path) = meant(field).filter(|path| matches!(task_of(path), Some(Task::Classify | Task::Theme))) else {
         return Ok(Err(unknown(field)));
     };
@@ -90,7 +94,7 @@ pub fn correct(house: &House, id: EntityId, field: &str, value: &str, by: &str) 
         item.decided.insert(path.to_owned(), Decision { by: by.to_owned(), at: house.now() });
         tx.log(id, &line(house, by, path, &old, &value))?;
         store(house, tx, &before, item)?;
-        let shown = if value.is_null() { "empty".to_owned() } else { plain(&value) };
+        let shown = worded(&house.ledger, &value)?;
         Ok(Ok(format!("{} is {shown}", short(path))))
     })
 }
@@ -107,9 +111,14 @@ fn said(house: &House, path: &str, value: &str) -> Result<Result<Value, String>,
     let known = house.config.vocabularies.get(short(path)).into_iter().flatten();
     let wanted = value.to_lowercase().replace([' ', '-'], "_");
     let matches = |term: &str| term.to_lowercase().replace([' ', '-'], "_") == wanted;
-    let found = known.map(|term| term.value.as_str()).chain(LEVELS.into_iter().filter(|_| path == "tags.severity"));
-    let word = found.into_iter().find(|term| matches(term)).unwrap_or(value);
-    Ok(Ok(Value::from(word)))
+    let known: Vec<&str> =
+        known.map(|term| term.value.as_str()).chain(LEVELS.into_iter().filter(|_| path == "tags.severity")).collect();
+    // Where no words are configured, any will do.
+    Ok(match known.iter().find(|term| matches(term)) {
+        Some(word) => Ok(Value::from(*word)),
+        None if known.is_empty() => Ok(Value::from(value)),
+        None => Err(format!("{value} is no {}: there are {}", short(path), known.join(", "))),
+    })
 }
 
 const LEVELS: [&str; 4] = ["critical", "high", "medium", "low"];
@@ -361,9 +370,8 @@ fn unknown(field: &str) -> String {
         .filter(|path| matches!(task_of(path), Some(Task::Classify | Task::Theme)))
         .map(|path| short(path))
         .collect();
-    format!("models suggest no {field}; they suggest {}", known.join(", "))
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    if meant(field) == Some(risk::PATH) {
+        return "a risk is corrected to \"-\": its signs are none; what it weighs follows from them".to_owned();
+    }
+    format!("models suggest no {field}; they suggest {}, risk", known.join(", "))
 }

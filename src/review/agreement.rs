@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::open::short;
+use super::open::{short, worded};
 use super::trust::{Kappa, cell_name, holds, kappa, lacks, tally, wilson};
 use crate::config::Mode;
 use crate::house::House;
@@ -105,6 +105,9 @@ pub struct Mistake {
     pub field: String,
     pub said: Value,
     pub stands: Value,
+    /// Both, as people read them.
+    pub said_shown: String,
+    pub stands_shown: String,
     pub confidence: f64,
     pub model: String,
     pub prompt: String,
@@ -264,6 +267,8 @@ fn mistake(house: &House, id: EntityId, review: &Review) -> Result<Mistake, Ledg
         field: short(&review.path).to_owned(),
         said: review.said.clone(),
         stands: review.stands.clone(),
+        said_shown: worded(&house.ledger, &review.said)?,
+        stands_shown: worded(&house.ledger, &review.stands)?,
         confidence: review.confidence,
         model: review.model.clone(),
         prompt: review.prompt.clone(),

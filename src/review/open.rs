@@ -1,11 +1,14 @@
 //! What models suggested of an item and nobody has spoken to: open suggestions. And what models may set at all.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::config::{Config, Mode};
 use crate::house::House;
-use crate::ledger::{LedgerError, Tx, Waits};
-use crate::schema::{Entity, Feedback, Path, Task, Verdict};
+use crate::ledger::{Ledger, LedgerError, Tx, Waits};
+use crate::report::why::title;
+use crate::schema::{Entity, EntityId, Feedback, Path, Task, Verdict};
 
 use super::trust::{cell, may_act_in};
 
@@ -100,6 +103,28 @@ pub fn suggested(feedback: &Feedback) -> Option<String> {
     let words: Vec<String> =
         drafts.iter().map(|open| format!("{} {:.2}", short(open.path), open.verdict.confidence)).collect();
     (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// A value as people read it: an item or a theme by its name, a risk by its score and its signs.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn worded(ledger: &Ledger, value: &Value) -> Result<String, LedgerError> {
+    if let Some(id) = value.as_str().and_then(|text| text.parse::<EntityId>().ok())
+        && let Some(entity) = ledger.entity(id)?
+    {
+        return Ok(format!("{} {}", entity.short_id(), title(&entity)).trim().to_owned());
+    }
+    if let Some(score) = value["score"].as_f64() {
+        let kinds = value["reasons"].as_array().into_iter().flatten().filter_map(|reason| reason["kind"].as_str());
+        let kinds: BTreeSet<&str> = kinds.collect();
+        return Ok(format!("{score:.2} ({})", kinds.into_iter().collect::<Vec<_>>().join(", ")));
+    }
+    Ok(match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    })
 }
 
 /// `tags.category` is `category` to people.

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::open::{category_of, open, risk, short, task_of};
+use super::open::{category_of, open, risk, short, task_of, worded};
 use super::trust::{cell, holds, sampled};
 use crate::config::Mode;
 use crate::house::House;
@@ -83,6 +83,8 @@ pub struct Suggested {
     pub field: String,
     pub path: String,
     pub value: Value,
+    /// The value, as people read it.
+    pub shown: String,
     /// It stands as a draft.
     pub stands: bool,
     pub confidence: f64,
@@ -345,8 +347,9 @@ fn shown(
         Found::Item(id) => {
             let Some(entity) = house.ledger.entity(id)? else { return Ok(None) };
             waiting.item = card(house, accounts, &entity)?;
-            waiting.suggestions =
-                entity.as_feedback().map(|item| suggestions(item, house.config.enrich.threshold)).unwrap_or_default();
+            if let Some(item) = entity.as_feedback() {
+                waiting.suggestions = suggestions(house, item)?;
+            }
         }
         Found::Conflict(question) => {
             let Some(entity) = house.ledger.entity(question.entity)? else { return Ok(None) };
@@ -409,16 +412,19 @@ pub(super) fn sides(what: &Proposed) -> (&'static str, EntityId, Option<EntityId
 }
 
 /// The open suggestions of an item, for people.
-pub fn suggestions(item: &Feedback, threshold: f64) -> Vec<Suggested> {
-    let suggested = open(item, threshold).into_iter().map(|open| Suggested {
-        field: short(open.path).to_owned(),
-        path: open.path.to_owned(),
-        value: open.verdict.value.clone(),
-        stands: open.stands,
-        confidence: open.verdict.confidence,
-        because: open.verdict.because.clone(),
-        model: open.verdict.model.clone(),
-        prompt: open.verdict.prompt.clone(),
+fn suggestions(house: &House, item: &Feedback) -> Result<Vec<Suggested>, LedgerError> {
+    let suggested = open(item, house.config.enrich.threshold).into_iter().map(|open| {
+        Ok(Suggested {
+            field: short(open.path).to_owned(),
+            path: open.path.to_owned(),
+            value: open.verdict.value.clone(),
+            shown: worded(&house.ledger, &open.verdict.value)?,
+            stands: open.stands,
+            confidence: open.verdict.confidence,
+            because: open.verdict.because.clone(),
+            model: open.verdict.model.clone(),
+            prompt: open.verdict.prompt.clone(),
+        })
     });
     suggested.collect()
 }

@@ -151,7 +151,7 @@ pub async fn run(
                 break;
             }
             Asked::Later(until) => {
-                report.cut = Some(format!("the model, or the budget, has no time before {until}"));
+                report.cut = Some(crate::model::why_not(house, until)?);
                 break;
             }
         }

@@ -173,6 +173,11 @@ fn base(kind: &str) -> Option<f64> {
     }
 }
 
+/// Whether a sign is plain enough to be told to people who see nothing else: half as sure as one can be.
+pub fn is_plain(reason: &RiskReason) -> bool {
+    base(&reason.kind).is_none_or(|base| reason.weight >= base / 2.0)
+}
+
 async fn consult(house: &House, id: EntityId, feedback: &Feedback, parts: &[Part<'_>]) -> Result<Asked, LedgerError> {
     if parts.is_empty() {
         return Ok(Asked::Alone);

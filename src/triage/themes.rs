@@ -328,9 +328,12 @@ pub fn verify(house: &House, tx: &mut Tx<'_>, id: EntityId, by: &str) -> Said<()
     Ok(Ok(()))
 }
 
+/// How the name of a condition begins that tells of a theme to be verified.
+pub const TO_VERIFY: &str = "time to verify";
+
 /// How `loopd status` calls that a theme is to be verified.
 pub(super) fn condition(theme: EntityId) -> String {
-    format!("time to verify {}", theme.short(EntityKind::Theme))
+    format!("{TO_VERIFY} {}", theme.short(EntityKind::Theme))
 }
 
 fn say(house: &House, tx: &mut Tx<'_>, id: EntityId, (path, value): (&str, &str), by: &str) -> Said<()> {

@@ -384,7 +384,7 @@ fn a_batch_that_takes_too_long_is_cancelled_and_its_questions_asked_alone() {
     let mut town = Town::with(23, &format!("{}{ONE_TASK}", MODEL.replace("batch = false", "batch_from = 10")));
     town.world.mistral(|desk, _| desk.set_batch_time(TimeDelta::hours(200)));
     let ids: Vec<EntityId> = (0..15)
-        .map(|n| of_issue(issue(&mut town, &format!("Export {n}"), Some("It crashes with an error."), &[])))
+        .map(|n| of_issue(issue(&town, &format!("Export {n}"), Some("It crashes with an error."), &[])))
         .collect();
     minutes(&mut town, 10);
     let judged = |town: &Town| ids.iter().filter(|id| suggested(town, **id).1.is_some()).count();

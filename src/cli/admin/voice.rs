@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::desk::meant;
 use crate::digest::{Edition, Wanted, digest};
 use crate::house::House;
+use crate::pause::RealPause;
 use crate::report::coverage::{Coverage, Expected, coverage};
 use crate::report::voices::voices;
 use crate::schema::Job;
@@ -50,7 +51,7 @@ pub struct Told {
 
 pub(super) fn answer(house: &House, ask: AskVoice) -> anyhow::Result<AnswerVoice> {
     Ok(match ask {
-        AskVoice::Digest { wanted } => match wait(digest(house, &wanted))? {
+        AskVoice::Digest { wanted } => match wait(ready(house, digest(house, &wanted)))? {
             Ok(edition) => AnswerVoice::Digest(Box::new(edition)),
             Err(why) => AnswerVoice::No(why),
         },
@@ -70,7 +71,7 @@ pub(super) fn answer(house: &House, ask: AskVoice) -> anyhow::Result<AnswerVoice
                 Ok(id) => id,
                 Err(why) => return Ok(AnswerVoice::No(why)),
             };
-            match wait(jtbd::asked_for(house, id))? {
+            match wait(ready(house, jtbd::asked_for(house, id)))? {
                 Ok((job, later)) => {
                     let entity = house.ledger.entity(id)?;
                     let title = entity.as_ref().map(crate::report::why::title).unwrap_or_default();
@@ -81,6 +82,12 @@ pub(super) fn answer(house: &House, ask: AskVoice) -> anyhow::Result<AnswerVoice
             }
         }
     })
+}
+
+/// A process that has just begun waits for its model's quota.
+async fn ready<T>(house: &House, answer: impl Future<Output = T>) -> T {
+    crate::model::ready(house, &RealPause).await;
+    answer.await
 }
 
 /// An answer is given by a thread that may wait; a model may take its time.

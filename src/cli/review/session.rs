@@ -253,6 +253,7 @@ mod tests {
                 field: "category".into(),
                 path: "tags.category".into(),
                 value: json!("bug"),
+                shown: "bug".into(),
                 stands: true,
                 confidence: 0.8,
                 because: Some("\"crashes\"".into()),

@@ -32,7 +32,7 @@ pub(super) fn whole(waiting: &Waiting, out: &Out) -> String {
     for said in &waiting.suggestions {
         let because = said.because.as_deref().map(|because| format!("  because of {because}")).unwrap_or_default();
         let draft = if said.stands { "" } else { "  (not set yet)" };
-        let line = format!("  {:<10} {:<18} {:.2}{draft}", said.field, plain(&said.value), said.confidence);
+        let line = format!("  {:<10} {:<18} {:.2}{draft}", said.field, said.shown, said.confidence);
         lines.push(format!("{line}{}", out.faint(&because)));
     }
     if let Some(conflict) = &waiting.conflict {

@@ -52,7 +52,8 @@ const ORDERS: [&str; 14] = [
     "add ",
 ];
 /// Other signs that a sentence asks for something, French among them.
-const ASKS: [&str; 16] = [
+const ASKS: [&str; 17] = [
+    "please ",
     "feature request",
     "would be nice",
     "would be great",
