@@ -56,6 +56,9 @@ fn prompts_are_shown_tried_and_paid_for() {
         "prompts = \"mine\"\n[tasks]\nclassify = { models = [\"small\"] }\nrisk = { mode = \"off\" }\n\
          duplicate = { mode = \"off\" }\ntheme = { mode = \"off\" }\n",
     );
+    place.loopd(&["check"]).ends(2).says("`[model] prompts` cannot be read").says("mine");
+    // A shell makes a file before anything is written to it.
+    place.write("mine/classify/2.md", "");
     let shipped = place.loopd(&["prompts", "show", "classify/1"]).ends(0).out;
     let own = shipped.replace("version     = \"1\"", "version = \"2\"").replace("You sort what", "You file what");
     place.write("mine/classify/2.md", &own);
