@@ -40,7 +40,7 @@ struct Instant;
 #[async_trait]
 impl Model for Instant {
     async fn chat(&self, request: &ChatRequest) -> Result<Chat, Fault> {
-        let sure = json!({"category": 0.9, "severity": 0.9, "product": 0.9, "model": 0.9, "use_case": 0.9});
+        let sure = json!({"category": 0.9, "severity": 0.9});
         let answer = json!({"category": "bug", "severity": "low", "confidence": sure, "quote": ""});
         let tokens = Tokens { input: (request.system.len() + request.user.len()) as u64 / 4, output: 40, cached: 0 };
         let model = request.model.clone();
