@@ -156,8 +156,9 @@ fn every_command_in_a_document_exists() {
         for line in code(&text) {
             let tokens = words(&line);
             for (at, token) in tokens.iter().enumerate() {
+                let cargo = &tokens[..at];
                 let ours = (at == 0 || matches!(tokens[at - 1], "sudo" | "loopd")) && *token == "loopd"
-                    || *token == "--" && tokens[..at].starts_with(&["cargo", "run"]);
+                    || *token == "--" && cargo.starts_with(&["cargo", "run"]) && !cargo.contains(&"--example");
                 // `/usr/bin/loopd` and the like are files; `loopd` as the last word is the program or its user.
                 if ours && at + 1 < tokens.len() {
                     seen += 1;
