@@ -111,25 +111,25 @@ async fn live(config: Config, names: &[String], out: &Out) -> anyhow::Result<(Ve
         let (finding, ended) = look(&house, connection).await?;
         show(&finding, out);
         findings.push(finding);
-        // An account that cannot be reached is worse than one that lacks a field.
-        exit = match (exit, ended) {
-            (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
-            (Exit::Done, ended) => ended,
-            (exit, _) => exit,
-        };
+        exit = worse(exit, ended);
     }
     if names.is_empty()
         && let Some((finding, ended)) = model(&house).await
     {
         show(&finding, out);
         findings.push(finding);
-        exit = match (exit, ended) {
-            (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
-            (Exit::Done, ended) => ended,
-            (exit, _) => exit,
-        };
+        exit = worse(exit, ended);
     }
     Ok((findings, exit))
+}
+
+/// An account that cannot be reached is worse than one that lacks a field.
+fn worse(one: Exit, other: Exit) -> Exit {
+    match (one, other) {
+        (Exit::Failed, _) | (_, Exit::Failed) => Exit::Failed,
+        (Exit::Done, other) => other,
+        (one, _) => one,
+    }
 }
 
 /// Whether the language model answers, and has the models that tasks name.

@@ -53,7 +53,7 @@ const ORDERS: [&str; 14] = [
 ];
 /// Other signs that a sentence asks for something, French among them.
 const ASKS: [&str; 17] = [
-    "please ",
+    "please fix",
     "feature request",
     "would be nice",
     "would be great",
