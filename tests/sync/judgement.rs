@@ -262,6 +262,8 @@ fn at_the_desk_one_accepts_corrects_and_thinks_again() {
         let by = "cli (ada)";
         let refused = act::correct(&town.house, id, "status", "shipped", by).expect("memory");
         assert!(refused.is_err_and(|why| why.contains("category")), "the status is no model's");
+        let mistyped = act::correct(&town.house, id, "category", "praize", by).expect("memory");
+        assert!(mistyped.is_err_and(|why| why.contains("praise")), "it says which words there are");
         at_the_desk(town, act::correct(&town.house, id, "Category", "Pain point", by));
         mid(town);
         minutes(town, 3);
@@ -275,6 +277,23 @@ fn at_the_desk_one_accepts_corrects_and_thinks_again() {
         minutes(town, 3);
         assert_eq!(words(town, id), []);
         assert_eq!((cells(town, id)["Category"].clone(), waiting(town)), (json!("Bug"), vec![id]));
+        no_dead(town);
+    });
+}
+
+#[test]
+fn a_risk_that_is_none_is_corrected_and_counts() {
+    tell(|town, mid| {
+        let id = said(town, "Your contract", "We will cancel our subscription next month and move to a rival.");
+        minutes(town, 3);
+        let risk = |town: &Town| known(town, id).expect("known").as_feedback().expect("feedback").risk.clone();
+        assert!(risk(town).is_some());
+        at_the_desk(town, act::correct(&town.house, id, "risk", "-", "cli (ada)"));
+        mid(town);
+        minutes(town, 3);
+        assert_eq!(risk(town), None);
+        let heard = reviews(town, id).into_iter().find(|review| review.task == Task::Risk).expect("a review");
+        assert!(!heard.agreed, "trust in it falls as well as rises");
         no_dead(town);
     });
 }

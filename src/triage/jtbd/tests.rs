@@ -23,6 +23,12 @@ fn rules_tell_what_stands_there_and_that_the_rest_was_not_said() {
             "When I use Console, I want to export invoices to CSV, so I can check them",
         ),
         (
+            "The export crashes every day. Please hurry.",
+            "bug",
+            "The export crashes every day.",
+            "When I use Console, I want to get past this: “The export crashes every day.”, so I can … (they did not say: ask)",
+        ),
+        (
             "Hi. Please add a dark mode.",
             "feature_request",
             "Please add a dark mode.",
